@@ -1,0 +1,44 @@
+"""How decided and how even a soft clustering is, without true labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import entr
+
+
+def mutual_information(proba: Any) -> float:
+    """Mutual information between a random row and its cluster, in nats.
+
+    `I = H(mean_i q_i) - mean_i H(q_i)`: high when rows are assigned with confidence and clusters
+    have even sizes. Among restarts of a mixture on the same codes it ranks by quality far better
+    than the likelihood does.
+
+    Parameters
+    ----------
+    proba : array-like of shape (n_samples, n_clusters)
+        Probabilities of the clusters for each row.
+
+    Returns
+    -------
+    float
+        Between 0 and log(n_clusters).
+
+    References
+    ----------
+    Bridle, Heading, MacKay, "Unsupervised classifiers, mutual information and 'phantom targets'",
+    NIPS 1991.
+
+    Examples
+    --------
+    >>> from skvade.metrics import mutual_information
+    >>> round(mutual_information([[1.0, 0.0], [0.0, 1.0]]), 3)
+    0.693
+    >>> mutual_information([[0.5, 0.5], [0.5, 0.5]])
+    0.0
+    """
+    proba = np.asarray(proba, dtype=float)
+    if proba.ndim != 2 or len(proba) == 0:
+        raise ValueError(f"proba must have shape (n_samples, n_clusters), got {proba.shape}.")
+    return max(0.0, float(entr(proba.mean(0)).sum() - entr(proba).sum(1).mean()))

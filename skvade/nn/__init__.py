@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: networks, likelihoods, covariances, mixtures, models."""

@@ -1,0 +1,210 @@
+"""Covariances of a Gaussian mixture, each parametrised by a Cholesky factor of its precision.
+
+With Sigma_c^-1 = U_c U_c' and U_c lower triangular, a Mahalanobis distance is |U_c' (z - mu_c)|^2,
+a trace is a matrix product with the squares of U_c, and log|Sigma_c| is a sum over its diagonal.
+The diagonal is stored as logarithms, so every parameter value is a valid covariance.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class Covariance(nn.Module, ABC):
+    """The covariances of K components in L dimensions.
+
+    Parameters
+    ----------
+    n_clusters, latent_dim : int
+    floor : float, default=0.0
+        Lower bound of the variance of each dimension given those after it; it keeps a component
+        from shrinking onto a single code.
+    """
+
+    def __init__(self, n_clusters: int, latent_dim: int, floor: float = 0.0):
+        super().__init__()
+        self.n_clusters = n_clusters
+        self.latent_dim = latent_dim
+        self.ceiling = -0.5 * math.log(floor) if floor > 0 else math.inf
+        self.log_diagonal = nn.Parameter(torch.zeros(self.diagonal_shape))
+
+    @property
+    @abstractmethod
+    def diagonal_shape(self) -> tuple[int, ...]:
+        """Shape of the free log diagonals."""
+
+    @abstractmethod
+    def whiten(self, difference: Tensor) -> Tensor:
+        """U_c' d for differences d of shape (n_samples, n_clusters, latent_dim), same shape."""
+
+    @abstractmethod
+    def color(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Draws of N(0, Sigma_labels) from standard normal noise, both (n_samples, latent_dim)."""
+
+    @abstractmethod
+    def precision_diagonals(self) -> Tensor:
+        """Diagonals of the precision matrices, broadcastable to (n_clusters, latent_dim)."""
+
+    @abstractmethod
+    def covariances(self) -> Tensor:
+        """The covariances in the shape that scikit-learn's GaussianMixture gives this type."""
+
+    @abstractmethod
+    def assign_(self, matrices: Tensor, weights: Tensor) -> None:
+        """Take the closest parameters to full matrices (n_clusters, latent_dim, latent_dim).
+
+        Types that share parameters between components average the matrices by `weights`.
+        """
+
+    def permute_(self, order: Tensor) -> None:
+        """Reorder the components."""
+        for parameter in self.parameters():
+            parameter.data = parameter.data[order]
+
+    def log_scales(self) -> Tensor:
+        """Log diagonal of U, bounded by the floor; broadcastable to (n_clusters, latent_dim)."""
+        return self.log_diagonal.clamp(max=self.ceiling)
+
+    def half_log_det(self) -> Tensor:
+        """1/2 log|Sigma_c^-1|, of shape (n_clusters,)."""
+        return self.log_scales().expand(self.n_clusters, self.latent_dim).sum(-1)
+
+    def mahalanobis(self, difference: Tensor) -> Tensor:
+        """d' Sigma_c^-1 d: (n_samples, n_clusters, latent_dim) to (n_samples, n_clusters)."""
+        return self.whiten(difference).square().sum(-1)
+
+    def traces(self, variance: Tensor) -> Tensor:
+        """tr(Sigma_c^-1 diag s2): (n_samples, latent_dim) to (n_samples, n_clusters)."""
+        precision = self.precision_diagonals().expand(self.n_clusters, self.latent_dim)
+        return variance @ precision.T
+
+    def conditional_variances(self) -> Tensor:
+        """Variance of each dimension given all others, 1 / (Sigma_c^-1)_ll: (K, L)."""
+        return 1 / self.precision_diagonals().expand(self.n_clusters, self.latent_dim)
+
+
+class _Triangular(Covariance):
+    """U with a free strict lower triangle."""
+
+    def __init__(self, n_clusters: int, latent_dim: int, floor: float = 0.0):
+        super().__init__(n_clusters, latent_dim, floor)
+        n_below = latent_dim * (latent_dim - 1) // 2
+        self.below = nn.Parameter(torch.zeros(*self.diagonal_shape[:-1], n_below))
+
+    def factor(self) -> Tensor:
+        """U, of shape (..., latent_dim, latent_dim)."""
+        factor = torch.diag_embed(self.log_scales().exp())
+        rows, columns = self._below_diagonal()
+        factor[..., rows, columns] = self.below
+        return factor
+
+    def whiten(self, difference: Tensor) -> Tensor:
+        return torch.einsum("nkl,klj->nkj", difference, self._factors())
+
+    def color(self, noise: Tensor, labels: Tensor) -> Tensor:
+        # z = U'^-1 e has covariance U'^-1 U^-1 = Sigma.
+        factors = self._factors()[labels].mT
+        return torch.linalg.solve_triangular(factors, noise.unsqueeze(-1), upper=True).squeeze(-1)
+
+    def precision_diagonals(self) -> Tensor:
+        return self.factor().square().sum(-1)
+
+    def covariances(self) -> Tensor:
+        return torch.cholesky_inverse(self.factor())
+
+    @torch.no_grad()
+    def _assign_factor_(self, matrices: Tensor) -> None:
+        factor = torch.linalg.cholesky(torch.linalg.inv(matrices))
+        rows, columns = self._below_diagonal()
+        self.log_diagonal.copy_(factor.diagonal(dim1=-2, dim2=-1).log())
+        self.below.copy_(factor[..., rows, columns])
+
+    def _factors(self) -> Tensor:
+        return self.factor().expand(self.n_clusters, self.latent_dim, self.latent_dim)
+
+    def _below_diagonal(self) -> Tensor:
+        return torch.tril_indices(
+            self.latent_dim, self.latent_dim, -1, device=self.log_diagonal.device
+        )
+
+
+class Full(_Triangular):
+    """Each component has its own covariance matrix."""
+
+    @property
+    def diagonal_shape(self) -> tuple[int, ...]:
+        return self.n_clusters, self.latent_dim
+
+    def assign_(self, matrices: Tensor, weights: Tensor) -> None:
+        self._assign_factor_(matrices)
+
+
+class Tied(_Triangular):
+    """All components share one covariance matrix."""
+
+    @property
+    def diagonal_shape(self) -> tuple[int, ...]:
+        return (self.latent_dim,)
+
+    def assign_(self, matrices: Tensor, weights: Tensor) -> None:
+        self._assign_factor_(torch.einsum("k,kij->ij", weights, matrices))
+
+    def permute_(self, order: Tensor) -> None:
+        """Nothing to reorder: the components share their parameters."""
+
+
+class _Axes(Covariance):
+    """U diagonal."""
+
+    def whiten(self, difference: Tensor) -> Tensor:
+        return difference * self.log_scales().exp()
+
+    def color(self, noise: Tensor, labels: Tensor) -> Tensor:
+        return noise * (-self.log_scales()).exp()[labels]
+
+    def precision_diagonals(self) -> Tensor:
+        return (2 * self.log_scales()).exp()
+
+    @torch.no_grad()
+    def _assign_variances_(self, variances: Tensor) -> None:
+        self.log_diagonal.copy_(-0.5 * variances.log())
+
+
+class Diag(_Axes):
+    """Each component has its own variance in each dimension."""
+
+    @property
+    def diagonal_shape(self) -> tuple[int, ...]:
+        return self.n_clusters, self.latent_dim
+
+    def covariances(self) -> Tensor:
+        return (-2 * self.log_scales()).exp()
+
+    def assign_(self, matrices: Tensor, weights: Tensor) -> None:
+        self._assign_variances_(matrices.diagonal(dim1=-2, dim2=-1))
+
+
+class Spherical(_Axes):
+    """Each component has a single variance."""
+
+    @property
+    def diagonal_shape(self) -> tuple[int, ...]:
+        return self.n_clusters, 1
+
+    def covariances(self) -> Tensor:
+        return (-2 * self.log_scales()).exp().squeeze(-1)
+
+    def assign_(self, matrices: Tensor, weights: Tensor) -> None:
+        self._assign_variances_(matrices.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True))
+
+
+COVARIANCES: dict[str, type[Covariance]] = {
+    "full": Full,
+    "tied": Tied,
+    "diag": Diag,
+    "spherical": Spherical,
+}

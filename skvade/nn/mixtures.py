@@ -1,0 +1,110 @@
+"""The Gaussian mixture prior p(c) p(z|c)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax
+
+from skvade.nn.covariances import Covariance
+
+
+class GaussianMixturePrior(nn.Module):
+    """p(z) = sum_c pi_c N(z; mu_c, Sigma_c), with learnable weights, means and covariances.
+
+    Parameters
+    ----------
+    covariance : Covariance
+        Brings n_clusters and latent_dim with it.
+    """
+
+    def __init__(self, covariance: Covariance):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(covariance.n_clusters))
+        self.means = nn.Parameter(torch.zeros(covariance.n_clusters, covariance.latent_dim))
+        self.covariance = covariance
+
+    @property
+    def n_clusters(self) -> int:
+        """K."""
+        return self.covariance.n_clusters
+
+    @property
+    def latent_dim(self) -> int:
+        """L."""
+        return self.covariance.latent_dim
+
+    def log_weights(self) -> Tensor:
+        """log pi, of shape (n_clusters,)."""
+        return log_softmax(self.logits, -1)
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """log pi_c + log N(z; mu_c, Sigma_c): (n_samples, latent_dim) to (n_samples, n_clusters)."""
+        distances = self.covariance.mahalanobis(z.unsqueeze(1) - self.means)
+        return self._log_normalizers() - 0.5 * distances
+
+    def expected_log_joint(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """e_c(x) = E_q[log pi_c + log N(z; mu_c, Sigma_c)] for q = N(mean, diag variance), exactly.
+
+        Both arguments are (n_samples, latent_dim), the result (n_samples, n_clusters).
+        """
+        return self.log_joint(mean) - 0.5 * self.covariance.traces(variance)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z): (n_samples, latent_dim) to (n_samples,)."""
+        return self.log_joint(z).logsumexp(-1)
+
+    def sample(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """One draw of N(mu_c, Sigma_c) for each label c, of shape (n_samples, latent_dim)."""
+        noise = torch.randn(
+            (len(labels), self.latent_dim),
+            generator=generator,
+            dtype=self.means.dtype,
+            device=self.means.device,
+        )
+        return self.means[labels] + self.covariance.color(noise, labels)
+
+    @torch.no_grad()
+    def assign_(self, weights: Tensor, means: Tensor, matrices: Tensor) -> None:
+        """Take weights (K,), means (K, L) and full covariance matrices (K, L, L)."""
+        self.logits.copy_(weights.log())
+        self.means.copy_(means)
+        self.covariance.assign_(matrices, weights)
+
+    @torch.no_grad()
+    def assign_partition_(self, codes: Tensor, labels: Tensor, floor: float) -> None:
+        """Take the shares, means and covariances of a hard partition.
+
+        Each covariance is shrunk towards the pooled one as if by L further rows, so that a
+        cluster of few or no rows has an ordinary shape; `floor` is added to its diagonal.
+        """
+        codes = codes.double()
+        members = torch.nn.functional.one_hot(labels, self.n_clusters).to(codes)
+        counts = members.sum(0)
+        used = (counts > 0).unsqueeze(-1)
+        means = torch.where(used, members.T @ codes / counts.clamp(min=1).unsqueeze(-1), codes.mean(0))
+        scatter = torch.stack(
+            [_scatter(codes[labels == c] - means[c]) for c in range(self.n_clusters)]
+        )
+        pooled = scatter.sum(0) / len(codes)
+        shape = (counts + self.latent_dim).view(-1, 1, 1)
+        matrices = (scatter + self.latent_dim * pooled) / shape
+        matrices += floor * torch.eye(self.latent_dim, dtype=codes.dtype, device=codes.device)
+        weights = (counts + 1) / (counts + 1).sum()
+        self.assign_(weights, means, matrices)
+
+    def permute_(self, order: Tensor) -> None:
+        """Reorder the components: the new component i is the old component order[i]."""
+        self.logits.data = self.logits.data[order]
+        self.means.data = self.means.data[order]
+        self.covariance.permute_(order)
+
+    def _log_normalizers(self) -> Tensor:
+        constant = 0.5 * self.latent_dim * math.log(2 * math.pi)
+        return self.log_weights() + self.covariance.half_log_det() - constant
+
+
+def _scatter(centered: Tensor) -> Tensor:
+    return centered.T @ centered

@@ -1,0 +1,187 @@
+"""Encoders and decoders: multilayer perceptrons, or wrappers around modules a user supplies."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+LOG_VARIANCE_RANGE = (-12.0, 6.0)
+
+
+def dense(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+    """A linear layer initialised from `generator` alone; torch's global generator is not touched.
+
+    Weights are Kaiming-uniform, U(-sqrt(6 / n_in), sqrt(6 / n_in)); biases are zero.
+    """
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def multilayer_perceptron(
+    sizes: Sequence[int], activation: str, generator: torch.Generator
+) -> nn.Sequential:
+    """Dense layers of the given sizes, each followed by the activation."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [dense(n_in, n_out, generator), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers)
+
+
+class GaussianEncoder(nn.Module):
+    """q(z|x) = N(m(x), diag s2(x)): a body of any shape and two linear heads.
+
+    Parameters
+    ----------
+    body : Module
+        Maps (n_samples, n_features) to (n_samples, n_hidden).
+    n_hidden, latent_dim : int
+    generator : torch.Generator
+        Source of the heads' initial weights.
+    """
+
+    def __init__(self, body: nn.Module, n_hidden: int, latent_dim: int, generator: torch.Generator):
+        super().__init__()
+        self.body = body
+        self.mean_head = dense(n_hidden, latent_dim, generator)
+        self.log_variance_head = dense(n_hidden, latent_dim, generator)
+        nn.init.zeros_(self.log_variance_head.weight)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """The body's features, of shape (n_samples, n_hidden)."""
+        return self.body(x)
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """m(x), of shape (n_samples, latent_dim)."""
+        return self.mean_head(self._full(hidden))
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """m(x) and log s2(x), each of shape (n_samples, latent_dim)."""
+        hidden = self._full(hidden)
+        return self.mean_head(hidden), self.log_variance_head(hidden).clamp(*LOG_VARIANCE_RANGE)
+
+    def _full(self, hidden: Tensor) -> Tensor:
+        # The heads keep full precision: codes rounded to eight bits would blur the clusters.
+        return hidden.to(self.mean_head.weight.dtype)
+
+    @torch.no_grad()
+    def rescale_(self, factor: float) -> None:
+        """Divide every code by `factor`, exactly, by folding it into the mean head."""
+        self.mean_head.weight /= factor
+        self.mean_head.bias /= factor
+
+    @torch.no_grad()
+    def set_log_variance_(self, log_variance: Tensor) -> None:
+        """Make log s2(x) the constant `log_variance` of shape (latent_dim,)."""
+        self.log_variance_head.weight.zero_()
+        self.log_variance_head.bias.copy_(log_variance)
+
+
+class Decoder(nn.Module):
+    """f(z): a body of any shape behind a scale of the latent space."""
+
+    latent_scale: Tensor
+
+    def __init__(self, body: nn.Module):
+        super().__init__()
+        self.body = body
+        self.register_buffer("latent_scale", torch.ones(()))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Natural parameters of p(x|z), of shape (n_samples, n_features)."""
+        return self.body(z * self.latent_scale)
+
+    def rescale_(self, factor: float) -> None:
+        """Undo a division of every code by `factor`."""
+        self.latent_scale *= factor
+
+
+def make_encoder(
+    template: nn.Module | None,
+    example: Tensor,
+    hidden_layer_sizes: Sequence[int],
+    latent_dim: int,
+    activation: str,
+    generator: torch.Generator,
+) -> GaussianEncoder:
+    """An encoder for rows like `example`, around a copy of the template or a new perceptron.
+
+    Raises
+    ------
+    ValueError
+        If the template cannot take `example` to an output of shape (n_samples, n_hidden).
+    """
+    n_rows, n_features = example.shape
+    if template is None:
+        sizes = (n_features, *hidden_layer_sizes)
+        body = multilayer_perceptron(sizes, activation, generator)
+        return GaussianEncoder(body, sizes[-1], latent_dim, generator)
+    body = copy.deepcopy(template)
+    output = _probe("encoder", body, example)
+    if output.ndim != 2 or len(output) != n_rows:
+        raise ValueError(
+            f"encoder takes an input of shape {tuple(example.shape)} to {tuple(output.shape)}; "
+            f"expected ({n_rows}, n_hidden). End it with torch.nn.Flatten()."
+        )
+    return GaussianEncoder(body, output.shape[1], latent_dim, generator)
+
+
+def make_decoder(
+    template: nn.Module | None,
+    n_features: int,
+    hidden_layer_sizes: Sequence[int],
+    latent_dim: int,
+    activation: str,
+    generator: torch.Generator,
+) -> Decoder:
+    """A decoder to `n_features`, around a copy of the template or the mirrored perceptron.
+
+    Raises
+    ------
+    ValueError
+        If the template cannot take (n_samples, latent_dim) to (n_samples, n_features).
+    """
+    if template is None:
+        sizes = (latent_dim, *reversed(hidden_layer_sizes))
+        hidden = multilayer_perceptron(sizes, activation, generator)
+        return Decoder(nn.Sequential(*hidden, dense(sizes[-1], n_features, generator)))
+    body = copy.deepcopy(template)
+    codes = torch.zeros(2, latent_dim)
+    output = _probe("decoder", body, codes)
+    if output.shape != (2, n_features):
+        raise ValueError(
+            f"decoder takes codes of shape {tuple(codes.shape)} to {tuple(output.shape)}; "
+            f"expected (2, {n_features}), one output per feature of X."
+        )
+    return Decoder(body)
+
+
+@torch.no_grad()
+def _probe(name: str, body: nn.Module, example: Tensor) -> Tensor:
+    was_training = body.training
+    body.eval()
+    try:
+        output = body(example)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"{name} fails on an input of shape {tuple(example.shape)} "
+            f"(n_samples, {'n_features' if name == 'encoder' else 'latent_dim'}): {error}"
+        ) from error
+    finally:
+        body.train(was_training)
+    if not isinstance(output, Tensor):
+        raise ValueError(f"{name} must return one tensor, got {type(output).__name__}.")
+    return output

@@ -1,0 +1,35 @@
+"""What every objective is: a map from a model and a batch to named terms."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of the data and where they stand in it.
+
+    Attributes
+    ----------
+    x : Tensor of shape (n_rows, n_features)
+    index : Tensor of shape (n_rows,)
+        Row numbers in the training data, so that an objective can look up what it knows of them.
+    """
+
+    x: Tensor
+    index: Tensor
+
+
+class Objective(ABC):
+    """A loss made of named terms, each a mean over the batch; their sum is minimised."""
+
+    @abstractmethod
+    def __call__(self, model: Any, batch: Batch, generator: torch.Generator) -> Terms:
+        """Return the terms, scalars with gradients; all randomness comes from `generator`."""

@@ -1,0 +1,56 @@
+"""The negative evidence lower bound of VaDE (Jiang et al., IJCAI 2017) at its optimal q(c|x).
+
+    -ELBO = -E_q[log p(x|z)] - H[q(z|x)] - logsumexp_c e_c(x)
+    e_c(x) = log pi_c + E_q[log N(z; mu_c, Sigma_c)]
+
+The maximising q(c|x) is softmax_c e_c(x) in closed form, so that only the reconstruction needs a
+draw of z. The paper's own choice, E_q[p(c|z)] by sampling, gives a looser bound.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from skvade.nn.models import MixtureVAE, draw
+from skvade.objectives.base import Batch, Objective, Terms
+
+
+class NegativeELBO(Objective):
+    """The bound above, one draw of z for each row."""
+
+    def __call__(self, model: MixtureVAE, batch: Batch, generator: torch.Generator) -> Terms:
+        mean, log_variance = model.encode(batch.x)
+        outputs = model.decode(draw(mean, log_variance, generator))
+        joint = model.mixture.expected_log_joint(mean, log_variance.exp())
+        return {
+            "reconstruction": -model.likelihood.log_prob(batch.x, outputs).mean(),
+            "kl": -(self._expected_log_prior(joint, batch) + entropy(log_variance)).mean(),
+        }
+
+    def _expected_log_prior(self, joint: Tensor, batch: Batch) -> Tensor:
+        return joint.logsumexp(-1)
+
+
+class HeldNegativeELBO(NegativeELBO):
+    """The bound with q(c|x) held at a given partition, E_q[log p(z, c)] in place of logsumexp.
+
+    Parameters
+    ----------
+    partition : Tensor of shape (n_samples,)
+        The cluster of each row of the training data.
+    """
+
+    def __init__(self, partition: Tensor):
+        self.partition = partition
+
+    def _expected_log_prior(self, joint: Tensor, batch: Batch) -> Tensor:
+        labels = self.partition[batch.index]
+        return joint.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+
+
+def entropy(log_variance: Tensor) -> Tensor:
+    """H[N(m, diag s2)] = 1/2 sum_l (1 + log 2 pi + log s2_l): (n, L) to (n,)."""
+    return 0.5 * (1 + math.log(2 * math.pi) + log_variance).sum(-1)

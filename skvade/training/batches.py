@@ -1,0 +1,175 @@
+"""Rows of any container as tensors, a batch or a block at a time, never the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from skvade.nn.summary import DataSummary
+from skvade.objectives.base import Batch
+
+BLOCK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Units:
+    """The affine map between the data's units and the model's: x_model = (x - shift) / scale.
+
+    One scale for all features, so that the geometry of the data is kept.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (n_features,) or float
+    scale : float
+    """
+
+    shift: np.ndarray | float = 0.0
+    scale: float = 1.0
+
+    @property
+    def identical(self) -> bool:
+        """Whether the map does nothing."""
+        return self.scale == 1.0 and not np.any(self.shift)
+
+    def to_model(self, x: np.ndarray) -> np.ndarray:
+        """Data units to model units; same shape."""
+        return x if self.identical else (x - self.shift) / self.scale
+
+    def to_data(self, x: np.ndarray) -> np.ndarray:
+        """Model units to data units; same shape."""
+        return x if self.identical else x * self.scale + self.shift
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Row access to X: dense arrays of any numeric dtype, memory maps, CSR matrices and arrays.
+
+    Nothing is copied but the rows that are asked for; sparse rows become dense one block at a
+    time.
+
+    Attributes
+    ----------
+    X : array-like of shape (n_samples, n_features)
+    device : torch.device
+        Where the tensors are put.
+    dtype : numpy dtype
+        The float type of the tensors.
+    units : Units
+        Applied in the data's own float type, before any rounding to `dtype`.
+    """
+
+    X: Any
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: Any = np.float32
+    units: Units = field(default_factory=Units)
+
+    def __len__(self) -> int:
+        return self.X.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return self.X.shape[1]
+
+    def take(self, index: np.ndarray | slice) -> Tensor:
+        """The rows at `index` as a new tensor of shape (n_rows, n_features)."""
+        block = self.X[index]
+        block = block.toarray() if sp.issparse(block) else np.asarray(block)
+        if not self.units.identical:
+            wide = np.float64 if block.dtype.itemsize > 4 else np.float32
+            block = self.units.to_model(block.astype(wide, copy=False))
+        block = block.astype(self.dtype, copy=isinstance(index, slice))
+        return torch.from_numpy(block).to(self.device)
+
+    def subset(self, index: np.ndarray) -> Rows:
+        """The rows at `index`, copied, in their own dtype."""
+        return Rows(self.X[index], self.device, self.dtype, self.units)
+
+    def blocks(self, row_bytes: int = 0) -> Iterator[Tensor]:
+        """All rows in order, in blocks sized by memory.
+
+        `row_bytes` is what the caller needs for each row beyond the row itself.
+        """
+        for part in row_slices(self.X, row_bytes):
+            yield self.take(part)
+
+
+def row_slices(X: Any, row_bytes: int = 0) -> Iterator[slice]:
+    """Slices that cut X into blocks of about BLOCK_BYTES."""
+    n_rows, n_features = X.shape
+    size = max(1, BLOCK_BYTES // (8 * n_features + row_bytes))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+class Batches:
+    """Endless shuffled batches, a new order each epoch; an incomplete last batch is left out.
+
+    Parameters
+    ----------
+    rows : Rows
+    batch_size : int
+        At most the number of rows is used.
+    seed : int
+        Of the orders.
+    shard : callable
+        Takes an epoch's order to the part that this process works on.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, seed: int, shard: Any = lambda order: order):
+        self.rows = rows
+        self.batch_size = min(batch_size, len(rows))
+        self.shard = shard
+        self._rng = np.random.default_rng(seed)
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in one pass over the data."""
+        return max(1, len(self.rows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            order = self.shard(self._rng.permutation(len(self.rows)))
+            for step in range(self.per_epoch):
+                index = order[step * self.batch_size : (step + 1) * self.batch_size]
+                x = self.rows.take(index)
+                yield Batch(x, torch.from_numpy(index).to(x.device))
+
+
+def summarize(X: Any) -> DataSummary:
+    """What a likelihood needs to know of X, in one pass over blocks."""
+    minimum, maximum, binary = np.inf, -np.inf, True
+    totals = np.empty(X.shape[0])
+    for part in row_slices(X):
+        block = _float64(X[part])
+        minimum, maximum = min(minimum, block.min()), max(maximum, block.max())
+        binary = binary and bool(np.isin(block, (0.0, 1.0)).all())
+        totals[part] = block.sum(1)
+    return DataSummary(
+        n_samples=X.shape[0],
+        n_features=X.shape[1],
+        minimum=float(minimum),
+        maximum=float(maximum),
+        binary=binary,
+        median_total=float(np.median(totals)),
+    )
+
+
+def measure_units(X: Any) -> Units:
+    """The shift to zero means and the scale to a mean feature variance of one."""
+    n_rows = X.shape[0]
+    shift = sum(_float64(X[part]).sum(0) for part in row_slices(X)) / n_rows
+    squares = sum(np.square(_float64(X[part]) - shift).sum() for part in row_slices(X))
+    scale = float(np.sqrt(squares / (n_rows * X.shape[1])))
+    return Units(shift, scale if scale > 0 else 1.0)
+
+
+def _float64(block: Any) -> np.ndarray:
+    dense = block.toarray() if sp.issparse(block) else np.asarray(block)
+    return dense.astype(np.float64)

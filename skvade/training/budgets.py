@@ -1,0 +1,25 @@
+"""How long to train, and in what batches, when the user does not say."""
+
+from __future__ import annotations
+
+REFERENCE_ROWS = 70_000
+
+
+def auto_steps(n_rows: int, reference: int) -> int:
+    """Gradient steps that grow with the cube root of the number of rows.
+
+    `reference` is the number at 70,000 rows: eight times the data, twice the steps.
+    """
+    return round(reference * (n_rows / REFERENCE_ROWS) ** (1 / 3))
+
+
+def auto_batch_size(n_rows: int) -> int:
+    """256 rows, and 512 where there are enough of them."""
+    return 256 if n_rows < 20_000 else 512
+
+
+def n_steps(budget: int | str, n_rows: int, batch_size: int, reference: int) -> int:
+    """Gradient steps of a budget: "auto", or a number of passes over the data."""
+    if budget == "auto":
+        return auto_steps(n_rows, reference)
+    return int(budget) * max(1, n_rows // min(batch_size, n_rows))

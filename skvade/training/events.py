@@ -1,0 +1,160 @@
+"""What happens beside the loop: listeners to its named events."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from skvade.training.batches import Batches, Rows
+
+if TYPE_CHECKING:
+    from skvade.training.phases import Optimise
+    from skvade.training.trainer import Run
+
+
+class Listener:
+    """Reacts to the loop's events; every method does nothing by default."""
+
+    def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
+        """Before the first step of a phase."""
+
+    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+        """After each pass over the data; return True to end the phase."""
+        return False
+
+    def on_phase_end(self, run: Run, phase: Optimise) -> None:
+        """After the last step of a phase."""
+
+
+class History(Listener):
+    """Keeps the mean of every term of every epoch in `run.history`."""
+
+    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+        run.history.append(record)
+        return False
+
+
+class Progress(Listener):
+    """One tqdm bar per phase, in epochs, with the loss."""
+
+    def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
+        from tqdm.auto import tqdm
+
+        self.bar = tqdm(total=n_epochs, desc=phase.name, unit="epoch", mininterval=0.5)
+
+    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+        self.bar.set_postfix(loss=f"{record['loss']:.4g}", refresh=False)
+        self.bar.update()
+        return False
+
+    def on_phase_end(self, run: Run, phase: Optimise) -> None:
+        self.bar.close()
+
+
+class Settled(Listener):
+    """Ends a phase when assignments stop changing.
+
+    Parameters
+    ----------
+    tol : float
+        Share of changed labels that counts as no change.
+    patience : int
+        Checks without change, one after another, that end the phase.
+    max_rows : int
+        Labels are watched on at most this many rows, evenly spaced.
+
+    Attributes
+    ----------
+    converged : bool
+        Whether the last check found no change beyond `tol`.
+    """
+
+    n_checks = 50
+
+    def __init__(self, tol: float, patience: int, max_rows: int = 10_000):
+        self.tol = tol
+        self.patience = patience
+        self.max_rows = max_rows
+
+    def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
+        stride = -(-len(run.rows) // self.max_rows)
+        self.rows = Rows(
+            run.rows.X[::stride], run.rows.device, run.rows.dtype, run.rows.units
+        )
+        self.every = max(1, n_epochs // self.n_checks)
+        self.unchanged = 0
+        self.converged = False
+        self.labels = self._labels(run)
+
+    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+        if record["epoch"] % self.every:
+            return False
+        previous, self.labels = self.labels, self._labels(run)
+        record["changed"] = float((previous != self.labels).float().mean())
+        self.converged = record["changed"] <= self.tol
+        self.unchanged = self.unchanged + 1 if self.converged else 0
+        return self.unchanged >= self.patience
+
+    @torch.no_grad()
+    def _labels(self, run: Run) -> torch.Tensor:
+        run.model.eval()
+        labels = torch.cat([run.model.assign(x).argmax(-1) for x in self.rows.blocks()])
+        run.model.train()
+        return labels
+
+
+class HeldOut(Listener):
+    """Ends a phase when the loss on held-out rows stops falling, and takes the best state back.
+
+    Parameters
+    ----------
+    rows : Rows
+        Rows kept out of training.
+    tol : float
+        Relative improvement that counts as one.
+    patience : int
+        Epochs without improvement that end the phase.
+    seed : int
+        Of the draws in the loss, the same every time.
+    """
+
+    def __init__(self, rows: Rows, tol: float, patience: int, seed: int):
+        self.rows = rows
+        self.tol = tol
+        self.patience = patience
+        self.seed = seed
+
+    def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
+        self.best = float("inf")
+        self.best_state: dict[str, torch.Tensor] = {}
+        self.waited = 0
+        self.converged = False
+
+    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+        record["validation_loss"] = loss = self._loss(run, phase)
+        if loss < self.best - self.tol * abs(loss):
+            self.best, self.waited = loss, 0
+            self.best_state = copy.deepcopy(run.model.state_dict())
+        else:
+            self.waited += 1
+        self.converged = self.waited >= self.patience
+        return self.converged
+
+    def on_phase_end(self, run: Run, phase: Optimise) -> None:
+        if self.best_state:
+            run.model.load_state_dict(self.best_state)
+
+    @torch.no_grad()
+    def _loss(self, run: Run, phase: Optimise) -> float:
+        run.model.eval()
+        batches = Batches(self.rows, phase.batch_size, self.seed)
+        generator = run.runtime.generator(self.seed)
+        objective = phase.objective(run)
+        losses = [
+            sum(objective(run.model, batch, generator).values())
+            for batch, _ in zip(batches, range(batches.per_epoch), strict=False)
+        ]
+        run.model.train()
+        return float(torch.stack(losses).mean())

@@ -1,0 +1,227 @@
+"""Initial partitions of the codes: mixtures, k-means, labels, means, or any clusterer."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin
+from sklearn.mixture import GaussianMixture
+
+from sklearn.utils import check_array
+
+from skvade.metrics import mutual_information
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A hard clustering of the codes.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples,)
+    agreement : float
+        Adjusted Rand index between the two best restarts; NaN where there was only one.
+    """
+
+    labels: np.ndarray
+    agreement: float = float("nan")
+
+
+class Initialiser(ABC):
+    """Takes codes (n_samples, latent_dim) and a seed to a partition into 0 ... n_clusters - 1."""
+
+    @abstractmethod
+    def __call__(self, codes: np.ndarray, seed: int) -> Partition:
+        """Cluster the codes."""
+
+    def restricted(self, rows: np.ndarray) -> Initialiser:
+        """The same for codes of the given rows only."""
+        return self
+
+
+@dataclass(frozen=True)
+class GaussianMixtureStart(Initialiser):
+    """Several Gaussian mixtures on a subsample; the one that decides most keeps its partition.
+
+    Restarts are ranked by used clusters first and by the mutual information of the assignment
+    second. The likelihood is a poor judge here: it prefers mixtures that spend two components on
+    the shape of one cluster.
+    """
+
+    n_clusters: int
+    covariance_type: str
+    n_restarts: int = 8
+    max_samples: int = 25_000
+    reg_covar: float = 1e-3
+
+    def __call__(self, codes: np.ndarray, seed: int) -> Partition:
+        rng = np.random.RandomState(seed)
+        sample = codes[_subsample(len(codes), self.max_samples, rng)]
+        fits = [self._fit(sample, number, rng) for number in range(self.n_restarts)]
+        fits.sort(key=lambda fit: fit[0], reverse=True)
+        labels = [fit.predict(sample) for _, fit in fits[:2]]
+        return Partition(fits[0][1].predict(codes), agreement=_agreement(labels))
+
+    def _fit(
+        self, sample: np.ndarray, number: int, rng: np.random.RandomState
+    ) -> tuple[tuple[int, float], GaussianMixture]:
+        mixture = GaussianMixture(
+            self.n_clusters,
+            covariance_type=self.covariance_type,
+            init_params=("kmeans", "k-means++")[number % 2],
+            reg_covar=self.reg_covar * max(sample.var(), 1e-6),
+            random_state=rng.randint(2**31),
+        )
+        with warnings.catch_warnings():
+            # A restart that stops early is judged like any other.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            proba = mixture.fit(sample).predict_proba(sample)
+        n_used = len(np.unique(proba.argmax(1)))
+        return (n_used, mutual_information(proba)), mixture
+
+
+@dataclass(frozen=True)
+class KMeansStart(Initialiser):
+    """k-means on the codes."""
+
+    n_clusters: int
+
+    def __call__(self, codes: np.ndarray, seed: int) -> Partition:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            means = KMeans(self.n_clusters, n_init=10, random_state=seed).fit(codes).cluster_centers_
+        return Partition(pairwise_distances_argmin(codes, means))
+
+
+@dataclass(frozen=True)
+class RandomStart(Initialiser):
+    """The nearest of n_clusters codes drawn at random."""
+
+    n_clusters: int
+
+    def __call__(self, codes: np.ndarray, seed: int) -> Partition:
+        rows = np.random.RandomState(seed).choice(len(codes), self.n_clusters, replace=False)
+        return Partition(pairwise_distances_argmin(codes, codes[rows]))
+
+
+@dataclass(frozen=True)
+class MeansStart(Initialiser):
+    """The nearest of given latent means, of shape (n_clusters, latent_dim)."""
+
+    means: np.ndarray
+
+    def __call__(self, codes: np.ndarray, seed: int) -> Partition:
+        return Partition(pairwise_distances_argmin(codes, self.means))
+
+
+@dataclass(frozen=True)
+class LabelsStart(Initialiser):
+    """Given labels, of shape (n_samples,)."""
+
+    labels: np.ndarray
+
+    def __call__(self, codes: np.ndarray, seed: int) -> Partition:
+        return Partition(self.labels)
+
+    def restricted(self, rows: np.ndarray) -> Initialiser:
+        return LabelsStart(self.labels[rows])
+
+
+@dataclass(frozen=True)
+class ClustererStart(Initialiser):
+    """Any object with scikit-learn's `fit_predict`, run on the codes.
+
+    Rows that it leaves as noise (-1) go to the nearest cluster.
+    """
+
+    clusterer: Any
+    n_clusters: int
+
+    def __call__(self, codes: np.ndarray, seed: int) -> Partition:
+        clusterer = _seeded(clone(self.clusterer), seed)
+        found = np.asarray(clusterer.fit_predict(codes))
+        if found.shape != (len(codes),):
+            raise ValueError(
+                f"init={self.clusterer!r} returned labels of shape {found.shape} from fit_predict; "
+                f"expected ({len(codes)},)."
+            )
+        names, labels = np.unique(found[found != -1], return_inverse=True)
+        if not 1 <= len(names) <= self.n_clusters:
+            raise ValueError(
+                f"init={self.clusterer!r} found {len(names)} clusters, but n_clusters="
+                f"{self.n_clusters}; set n_clusters or the clusterer so that they agree."
+            )
+        means = np.stack([codes[found == name].mean(0) for name in names])
+        nearest = pairwise_distances_argmin(codes, means)
+        nearest[found != -1] = labels
+        return Partition(nearest.astype(np.int64))
+
+
+def _agreement(labels: list[np.ndarray]) -> float:
+    return adjusted_rand_score(*labels) if len(labels) == 2 else float("nan")
+
+
+def _subsample(n_rows: int, max_rows: int, rng: np.random.RandomState) -> np.ndarray | slice:
+    return rng.choice(n_rows, max_rows, replace=False) if n_rows > max_rows else slice(None)
+
+
+def _seeded(clusterer: Any, seed: int) -> Any:
+    """Give every unset `random_state` of a clusterer or pipeline a value."""
+    unset = {
+        name: seed
+        for name, value in clusterer.get_params(deep=True).items()
+        if name.split("__")[-1] == "random_state" and value is None
+    }
+    return clusterer.set_params(**unset)
+
+
+def make_initialiser(
+    init: Any, n_clusters: int, latent_dim: int, n_samples: int, covariance_type: str
+) -> Initialiser:
+    """The initialiser that an estimator's `init` names.
+
+    Raises
+    ------
+    ValueError
+        If an array has the wrong shape or labels, or a name is unknown.
+    """
+    if isinstance(init, str):
+        return {
+            "gmm": GaussianMixtureStart(n_clusters, covariance_type),
+            "k-means": KMeansStart(n_clusters),
+            "random": RandomStart(n_clusters),
+        }[init]
+    if hasattr(init, "fit_predict"):
+        return ClustererStart(init, n_clusters)
+    array = check_array(init, ensure_2d=False, dtype="numeric", input_name="init")
+    if array.ndim == 1:
+        return LabelsStart(_check_labels(array, n_clusters, n_samples))
+    if array.shape != (n_clusters, latent_dim):
+        raise ValueError(
+            f"init has shape {array.shape}; expected labels of shape ({n_samples},) or latent means "
+            f"of shape (n_clusters, latent_dim) = ({n_clusters}, {latent_dim})."
+        )
+    return MeansStart(array.astype(np.float64))
+
+
+def _check_labels(labels: np.ndarray, n_clusters: int, n_samples: int) -> np.ndarray:
+    if labels.shape != (n_samples,):
+        raise ValueError(
+            f"init has {len(labels)} labels; expected one for each of the {n_samples} rows of X."
+        )
+    if not np.array_equal(labels, labels.astype(np.int64)) or not (
+        0 <= labels.min() and labels.max() < n_clusters
+    ):
+        raise ValueError(
+            f"init must hold integer labels from 0 to n_clusters - 1 = {n_clusters - 1}, got values "
+            f"from {labels.min()} to {labels.max()}; encode them with numpy.unique(..., "
+            "return_inverse=True) or raise n_clusters."
+        )
+    return labels.astype(np.int64)

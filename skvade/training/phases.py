@@ -1,0 +1,132 @@
+"""The steps of a method, as data: a method is a list of phases."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from skvade.objectives.base import Objective
+from skvade.training.batches import Rows
+from skvade.training.events import Listener
+from skvade.training.initialisation import Initialiser
+from skvade.training.schedules import WarmUp, cosine
+from skvade.training.trainer import Run, optimise
+
+
+class Phase(ABC):
+    """One step of a method."""
+
+    @abstractmethod
+    def run(self, run: Run, seed: int) -> None:
+        """Change the model, and leave in `run.memory` what later phases need."""
+
+
+def all_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Everything the model can learn."""
+    return list(model.parameters())
+
+
+def autoencoder_parameters(model: Any) -> list[nn.Parameter]:
+    """The two networks, without the log-variance head, which a plain autoencoder does not use."""
+    unused = set(model.encoder.log_variance_head.parameters())
+    networks = [*model.encoder.parameters(), *model.decoder.parameters()]
+    return [parameter for parameter in networks if parameter not in unused]
+
+
+@dataclass(frozen=True)
+class Optimise(Phase):
+    """Gradient steps on an objective.
+
+    Attributes
+    ----------
+    name : str
+        As it appears in the history.
+    objective : callable
+        Takes the run and returns the objective, so that it may use what earlier phases left.
+    n_steps, batch_size : int
+    learning_rate : float
+        Of Adam, at its highest.
+    schedule : callable
+        Takes the progress, from 0 to 1, to a factor of the learning rate.
+    parameters : callable
+        Takes the model to the list of what this phase learns.
+    listeners : sequence of Listener
+        Hear this phase only.
+    max_grad_norm : float
+    """
+
+    name: str
+    objective: Callable[[Run], Objective]
+    n_steps: int
+    batch_size: int
+    learning_rate: float
+    schedule: Callable[[float], float] = WarmUp(cosine)
+    parameters: Callable[[Any], list[nn.Parameter]] = all_parameters
+    listeners: Sequence[Listener] = ()
+    max_grad_norm: float = 100.0
+
+    def run(self, run: Run, seed: int) -> None:
+        if self.n_steps > 0:
+            optimise(run, self, seed)
+
+
+@dataclass(frozen=True)
+class InitialiseMixture(Phase):
+    """Cluster the codes, give the latent space unit scale, and start the mixture from the clusters.
+
+    The latent scale is not identified by an autoencoder; afterwards the pooled standard deviation
+    within clusters is one. The encoder's variance starts at a tenth of the median conditional
+    variance of the clusters, 1 / (Sigma_c^-1)_ll: were it larger than the clusters are thin, the
+    trace term would swamp the mixture and clusters would die.
+
+    Leaves `partition` (a tensor of labels) and `agreement` (between restarts) in `run.memory`.
+
+    Attributes
+    ----------
+    initialiser : Initialiser
+    floor : float
+        Added to the diagonal of the covariances, relative to the pooled variance within clusters.
+    """
+
+    initialiser: Initialiser
+    floor: float
+    variance_share: float = 0.1
+
+    @torch.no_grad()
+    def run(self, run: Run, seed: int) -> None:
+        model = run.model.eval()
+        codes = torch.cat([model.code(x) for x in run.rows.blocks(row_bytes=1 << 14)])
+        partition = self.initialiser(codes.double().cpu().numpy(), seed)
+        labels = torch.from_numpy(partition.labels).to(codes.device)
+
+        scale = _pooled_std(codes, labels, model.mixture.n_clusters)
+        model.rescale_latent_(scale)
+        model.mixture.assign_partition_(codes / scale, labels, self.floor)
+        thin = model.mixture.covariance.conditional_variances().median(0).values
+        model.encoder.set_log_variance_((self.variance_share * thin).log())
+        _calibrate(model, run.rows)
+        run.memory.update(partition=labels, agreement=partition.agreement)
+
+
+def _pooled_std(codes: torch.Tensor, labels: torch.Tensor, n_clusters: int) -> float:
+    within = sum(
+        float((codes[labels == c] - codes[labels == c].mean(0)).square().sum())
+        for c in range(n_clusters)
+        if (labels == c).any()
+    )
+    std = (within / codes.numel()) ** 0.5
+    return std if std > 1e-6 else 1.0
+
+
+def _calibrate(model: Any, rows: Rows) -> None:
+    moments = torch.zeros(3, rows.n_features, dtype=torch.float64, device=rows.device)
+    for x in rows.blocks(row_bytes=1 << 14):
+        mean = model.likelihood.expectation(x, model.decode(model.code(x)))
+        parts = ((x - mean).square(), mean, mean.square())
+        moments += torch.stack([part.sum(0, dtype=torch.float64) for part in parts])
+    model.likelihood.calibrate_(*(moments / len(rows)).float())

@@ -1,0 +1,121 @@
+"""Where and in what precision training runs, and the verbs a multi-process run would need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A device, a precision, and what several processes would have to agree on.
+
+    In one process the verbs `prepare`, `shard` and `reduce` do nothing; a distributed runtime
+    overrides them, and nothing else in the library asks how many processes there are.
+
+    Attributes
+    ----------
+    device : torch.device
+    compute_dtype : torch.dtype or None
+        Precision of the networks in training; None keeps that of the parameters, float32.
+    """
+
+    device: torch.device
+    compute_dtype: torch.dtype | None = None
+
+    is_main = True
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Move the model to where it is trained."""
+        return model.to(self.device)
+
+    def shard(self, order: np.ndarray) -> np.ndarray:
+        """The part of an epoch's row order that is this process's own."""
+        return order
+
+    def reduce(self, value: Tensor) -> Tensor:
+        """The mean of a value over processes."""
+        return value
+
+    def generator(self, seed: int) -> torch.Generator:
+        """A random generator on the device; torch's global one is not touched."""
+        return torch.Generator(self.device).manual_seed(seed)
+
+
+def resolve_runtime(device: str, precision: str) -> Runtime:
+    """The runtime that `device` and `precision` name, "auto" included.
+
+    Raises
+    ------
+    ValueError
+        If the device or the precision is unknown or absent here.
+    """
+    resolved = resolve_device(device)
+    return Runtime(resolved, _resolve_precision(precision, resolved))
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """A torch device that exists; "auto" is the first of cuda, mps and cpu that does."""
+    if device == "auto":
+        device = next(name for name in ("cuda", "mps", "cpu") if _n_devices(name))
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device={device!r} is not a device; use 'auto', 'cpu', 'cuda', 'cuda:<index>' or 'mps'."
+        ) from error
+    if (resolved.index or 0) >= _n_devices(resolved.type):
+        present = [name for name in ("cuda", "mps", "cpu") if _n_devices(name)]
+        raise ValueError(
+            f"device={str(device)!r} is not available here (found {_n_devices(resolved.type)} "
+            f"{resolved.type} device(s)); use 'auto' or one of {present}."
+        )
+    return resolved
+
+
+def _n_devices(kind: str) -> int:
+    if kind == "cuda":
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    return int(kind == "cpu")
+
+
+def _resolve_precision(precision: str, device: torch.device) -> torch.dtype | None:
+    if precision == "float32" or (precision == "auto" and not _multiplies_bfloat16(device)):
+        return None
+    if device.type == "mps":
+        raise ValueError(
+            "precision='bfloat16' is not supported on device 'mps'; use precision='auto' or 'float32'."
+        )
+    return torch.bfloat16
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware has bfloat16 products of its own, not emulated ones."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        features = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, name, bool)() for name in features)
+    return False
+
+
+@contextmanager
+def isolated_random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators inside the block and restore them after it.
+
+    Only modules that draw from the global generator (a user's dropout) need it.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        for index in devices:
+            with torch.cuda.device(index):
+                torch.cuda.manual_seed(seed)
+        yield
