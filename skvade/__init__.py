@@ -1,7 +1,6 @@
 """Deep generative clustering that behaves like scikit-learn."""
 
 from skvade._vade import VaDEClustering
-
-__version__ = "0.1.0"
+from skvade._version import __version__
 
 __all__ = ["VaDEClustering", "__version__"]

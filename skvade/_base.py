@@ -127,7 +127,11 @@ class BaseDeepMixture(BaseEstimator, ABC):
         validation.check_n_clusters(self.n_clusters, X.shape[0])
         runtime = resolve_runtime(self.device, self.precision)
         # None stands for fresh entropy: numpy's global state is the caller's.
-        rng = np.random.RandomState() if self.random_state is None else check_random_state(self.random_state)
+        rng = (
+            np.random.RandomState()
+            if self.random_state is None
+            else check_random_state(self.random_state)
+        )
         units = self._units if warm is not None else None
         plan, rows = self._prepare(X, runtime, units, rng)
 
@@ -170,9 +174,7 @@ class BaseDeepMixture(BaseEstimator, ABC):
         size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
         return Plan(summary, name, size, initialiser, monitor), rows
 
-    def _train(
-        self, plan: Plan, rows: Rows, runtime: Runtime, warm: Any, seed: int
-    ) -> Candidate:
+    def _train(self, plan: Plan, rows: Rows, runtime: Runtime, warm: Any, seed: int) -> Candidate:
         listeners: list[Listener] = [History()]
         if self.verbose and runtime.is_main:
             listeners.append(Progress())
@@ -207,8 +209,8 @@ class BaseDeepMixture(BaseEstimator, ABC):
         shape = (mixture.n_clusters, mixture.latent_dim)
         if shape != (self.n_clusters, self.latent_dim):
             raise ValueError(
-                f"warm_start=True goes on with n_clusters={shape[0]} and latent_dim={shape[1]}, got "
-                f"n_clusters={self.n_clusters} and latent_dim={self.latent_dim}; set "
+                f"warm_start=True goes on with n_clusters={shape[0]} and latent_dim={shape[1]}, "
+                f"got n_clusters={self.n_clusters} and latent_dim={self.latent_dim}; set "
                 "warm_start=False to start anew."
             )
         return model

@@ -30,6 +30,161 @@ TRAIN_STEPS = 3_000
 class VaDEClustering(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseDeepMixture
 ):
+    """Variational deep embedding: a variational autoencoder with a Gaussian-mixture prior.
+
+    One model clusters, embeds, scores and generates. Rows are explained by
+
+        c ~ Cat(pi),    z | c ~ N(mu_c, Sigma_c),    x | z ~ p(x | f(z)),
+
+    with a neural decoder f, and inference is by q(z|x) = N(m(x), diag s2(x)) and the closed form
+    q(c|x) = softmax_c e_c(x), e_c(x) = log pi_c + E_q(z|x)[log N(z; mu_c, Sigma_c)], which is the
+    optimum of the evidence lower bound. Training has four phases: an autoencoder, a mixture on
+    its codes, the bound with clusters held at that mixture's, the bound.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters K. Some may end up empty, with a warning.
+    latent_dim : int, default=10
+        Dimensions L of the latent space. Raise it when reconstructions are poor, lower it when
+        there are few rows.
+    hidden_layer_sizes : sequence of int, default=(500, 500, 2000)
+        Widths of the encoder's hidden layers; the decoder mirrors them. Smaller networks are
+        faster, and on small data less accurate in our measurements.
+    activation : {"relu", "leaky_relu", "elu", "gelu", "silu", "tanh"}, default="relu"
+        Of the hidden layers.
+    likelihood : {"auto", "bernoulli", "gaussian", "poisson", "negative_binomial"}, default="auto"
+        Family of p(x|z). "bernoulli" is for data in [0, 1], such as pixels; "gaussian" for real
+        numbers, with one learned noise variance; "poisson" and "negative_binomial" for counts,
+        with each row's sum as offset. "auto" is "bernoulli" if X lies in [0, 1] and "gaussian"
+        otherwise; set it where a column that happens to lie in [0, 1] must not decide.
+    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+        Shape of the components in latent space, as in
+        :class:`~sklearn.mixture.GaussianMixture`. The paper's is "diag".
+    reg_covar : float, default=1e-2
+        Least variance of a component, relative to the pooled variance within clusters; between
+        0 (excluded) and 1. Raise it when clusters shrink onto few rows.
+    encoder, decoder : torch.nn.Module or None, default=None
+        Networks of your own, used as templates: each fit trains copies. An encoder takes
+        (n_samples, n_features) to (n_samples, n_hidden), and linear heads for m(x) and log s2(x)
+        are put on it; a decoder takes (n_samples, latent_dim) to (n_samples, n_features), the
+        logits, means or log rates of the likelihood. `hidden_layer_sizes` and `activation` then
+        do not apply to it. For images begin with :class:`torch.nn.Unflatten`.
+    init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
+        The first partition of the codes. "gmm" is the best of 8 Gaussian mixtures on at most
+        25,000 codes by the mutual information of the assignment, without labels. An array of
+        shape (n_samples,) holds labels from 0, one of shape (n_clusters, latent_dim) latent
+        means; any object with scikit-learn's `fit_predict` is run on the codes.
+    n_init : int, default=1
+        Whole fits; the one with most used clusters and, among these, the highest mutual
+        information of the assignment is kept.
+    pretrain_iter : "auto" or int, default="auto"
+        Passes over the data of the autoencoder phase. "auto" is a number of gradient steps that
+        grows with the square root of n_samples: 4,000 at 70,000 rows.
+    max_iter : "auto" or int, default="auto"
+        Passes over the data of the last phase, at most. "auto" is 3,000 gradient steps at 70,000
+        rows and grows likewise. A seventh of this is spent with held clusters before.
+    batch_size : "auto" or int, default="auto"
+        Rows per gradient step; "auto" is 256, and 512 from 20,000 rows on.
+    learning_rate : float, default=1e-3
+        Of Adam, at its highest. Lower it when the loss had to be rescued.
+    learning_rate_schedule : {"cosine", "step", "constant"}, default="cosine"
+        Course of the learning rate over a phase, after a short linear rise: down to zero along
+        half a cosine, or to a tenth after each third, or constant.
+    tol : float, default=1e-3
+        The last phase ends when at most this share of labels changes between checks. With
+        `early_stopping`, the relative improvement of the held-out bound that counts.
+    n_iter_no_change : int, default=10
+        Checks in a row that must meet `tol`; there are about fifty in a full phase.
+    early_stopping : bool, default=False
+        End the last phase when the bound on held-out rows stops improving, and return to its
+        best state. Those rows are not trained on.
+    validation_fraction : float, default=0.1
+        Share of rows held out for `early_stopping`.
+    warm_start : bool, default=False
+        Go on with the last phase from the previous fit instead of starting anew.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:<index>" or "mps"; "auto" is the fastest that is present.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the networks in training. "auto" is bfloat16 where the hardware multiplies it
+        natively. Densities are always in float32, and predictions never in less.
+    random_state : int, RandomState instance or None, default=None
+        Governs everything random; an int makes fits repeatable on one machine. The global
+        generators of numpy and torch are neither used nor changed.
+    verbose : bool or int, default=False
+        Show a progress bar for each phase.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each training row, the largest cluster first; the same as `predict`.
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        Decoded component means, in the units of X.
+    weights_ : ndarray of shape (n_clusters,)
+        Mixture weights pi.
+    means_ : ndarray of shape (n_clusters, latent_dim)
+        Component means mu_c in latent space.
+    covariances_ : ndarray
+        Component covariances in latent space, in the shape that
+        :class:`~sklearn.mixture.GaussianMixture` uses for the `covariance_type`.
+    cluster_sizes_ : ndarray of shape (n_clusters,)
+        Training rows in each cluster, in decreasing order.
+    mutual_information_ : float
+        H(mean q) - mean H(q) of the training rows' q(c|x), in nats; at most log(n_clusters).
+        Among fits of the same data, higher is usually better.
+    restart_agreement_ : float
+        Adjusted Rand index between the two best restarts: of the whole fit if `n_init` > 1, of
+        the initial mixture otherwise, NaN where there was one only.
+    lower_bound_ : float
+        Evidence lower bound per row in the last pass, in nats, in the units of X.
+    history_ : list of dict
+        One record per pass over the data: phase, epoch, steps, loss and its terms. Model units:
+        Gaussian data are shifted and scaled to a mean feature variance of one.
+    n_iter_ : int
+        Passes over the data in the last phase.
+    converged_ : bool
+        Whether assignments, or the held-out bound, had settled.
+    likelihood_ : str
+        The likelihood in use.
+    module_ : torch.nn.Module
+        The fitted model.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen during fit, if all are strings.
+
+    See Also
+    --------
+    sklearn.mixture.GaussianMixture : A mixture in the data space itself.
+    sklearn.cluster.KMeans : Clusters by distance to centres.
+
+    Notes
+    -----
+    Gaussian data are shifted to zero means and divided by one common scale internally, which every
+    output undoes; scaling features relative to one another stays your choice.
+
+    References
+    ----------
+    Jiang, Zheng, Tan, Tang, Zhou, "Variational deep embedding: an unsupervised and generative
+    approach to clustering", IJCAI 2017, arXiv:1611.05148.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skvade import VaDEClustering
+    >>> X, _ = make_blobs(300, centers=3, random_state=0)
+    >>> model = VaDEClustering(3, hidden_layer_sizes=(64,), latent_dim=2, random_state=0).fit(X)
+    >>> model.cluster_sizes_.sum()
+    np.int64(300)
+    >>> model.predict_proba(X[:2]).shape
+    (2, 3)
+    >>> new_rows, clusters = model.sample(5, cluster=0, random_state=0)
+    >>> new_rows.shape
+    (5, 2)
+    """
+
+    _parameter_constraints = COMMON_CONSTRAINTS
+
     def __init__(
         self,
         n_clusters: int = 8,
@@ -84,8 +239,6 @@ class VaDEClustering(
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
-
-    _parameter_constraints = COMMON_CONSTRAINTS
 
     def _make_model(self, networks: dict[str, Any], plan: Plan) -> MixtureVAE:
         covariance = COVARIANCES[self.covariance_type](

@@ -78,8 +78,8 @@ def check_parameters(estimator: BaseEstimator) -> None:
     sizes = estimator.hidden_layer_sizes
     if len(sizes) == 0 or not all(isinstance(s, Integral) and s >= 1 for s in sizes):
         raise ValueError(
-            "The 'hidden_layer_sizes' parameter must be a non-empty sequence of integers of at least "
-            f"1, such as (500, 500, 2000). Got {sizes!r} instead."
+            "The 'hidden_layer_sizes' parameter must be a non-empty sequence of integers of at "
+            f"least 1, such as (500, 500, 2000). Got {sizes!r} instead."
         )
 
 
@@ -114,7 +114,7 @@ def check_n_clusters(n_clusters: int, n_samples: int) -> None:
 
 
 def working_dtype(X: Any) -> type:
-    """The float type in which X is handled outside training: float32 where that holds it exactly."""
+    """The float type for X outside training: float32 where that holds it exactly."""
     exact = X.dtype == np.float32 or X.dtype.itemsize < 4
     return np.float32 if exact else np.float64
 

@@ -54,7 +54,7 @@ class Likelihood(nn.Module, ABC):
         """E[x | outputs], and for counts given the row sums of x as well."""
         return self.mean(outputs)
 
-    def calibrate_(self, residual: Tensor, mean: Tensor, squared_mean: Tensor) -> None:  # noqa: B027
+    def calibrate_(self, residual: Tensor, mean: Tensor, squared_mean: Tensor) -> None:
         """Start the dispersion where the pretrained decoder left it.
 
         `residual`, `mean` and `squared_mean`, each of shape (n_features,), are averages over
@@ -77,7 +77,9 @@ class Bernoulli(Likelihood):
         self.binary = summary.binary
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
-        return -binary_cross_entropy_with_logits(outputs, x.expand_as(outputs), reduction="none").sum(-1)
+        return -binary_cross_entropy_with_logits(
+            outputs, x.expand_as(outputs), reduction="none"
+        ).sum(-1)
 
     def mean(self, outputs: Tensor) -> Tensor:
         return torch.sigmoid(outputs)

@@ -41,7 +41,7 @@ class GaussianMixturePrior(nn.Module):
         return log_softmax(self.logits, -1)
 
     def log_joint(self, z: Tensor) -> Tensor:
-        """log pi_c + log N(z; mu_c, Sigma_c): (n_samples, latent_dim) to (n_samples, n_clusters)."""
+        """log pi_c + log N(z; mu_c, Sigma_c): (n, latent_dim) to (n, n_clusters)."""
         distances = self.covariance.mahalanobis(z.unsqueeze(1) - self.means)
         return self._log_normalizers() - 0.5 * distances
 
@@ -84,7 +84,9 @@ class GaussianMixturePrior(nn.Module):
         members = torch.nn.functional.one_hot(labels, self.n_clusters).to(codes)
         counts = members.sum(0)
         used = (counts > 0).unsqueeze(-1)
-        means = torch.where(used, members.T @ codes / counts.clamp(min=1).unsqueeze(-1), codes.mean(0))
+        means = torch.where(
+            used, members.T @ codes / counts.clamp(min=1).unsqueeze(-1), codes.mean(0)
+        )
         scatter = torch.stack(
             [_scatter(codes[labels == c] - means[c]) for c in range(self.n_clusters)]
         )

@@ -109,7 +109,5 @@ class MixtureVAE(nn.Module):
 
 def draw(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:
     """z = m + s * noise, the reparametrised draw of N(m, diag s2); all (n_samples, latent_dim)."""
-    noise = torch.randn(
-        mean.shape, generator=generator, dtype=mean.dtype, device=mean.device
-    )
+    noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
     return mean + (0.5 * log_variance).exp() * noise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -36,7 +37,7 @@ def multilayer_perceptron(
 ) -> nn.Sequential:
     """Dense layers of the given sizes, each followed by the activation."""
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for n_in, n_out in itertools.pairwise(sizes):
         layers += [dense(n_in, n_out, generator), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
 

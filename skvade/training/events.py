@@ -80,9 +80,7 @@ class Settled(Listener):
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
         stride = -(-len(run.rows) // self.max_rows)
-        self.rows = Rows(
-            run.rows.X[::stride], run.rows.device, run.rows.dtype, run.rows.units
-        )
+        self.rows = Rows(run.rows.X[::stride], run.rows.device, run.rows.dtype, run.rows.units)
         self.every = max(1, n_epochs // self.n_checks)
         self.unchanged = 0
         self.converged = False

@@ -13,7 +13,6 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
-
 from sklearn.utils import check_array
 
 from skvade.metrics import mutual_information
@@ -96,7 +95,9 @@ class KMeansStart(Initialiser):
     def __call__(self, codes: np.ndarray, seed: int) -> Partition:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            means = KMeans(self.n_clusters, n_init=10, random_state=seed).fit(codes).cluster_centers_
+            means = (
+                KMeans(self.n_clusters, n_init=10, random_state=seed).fit(codes).cluster_centers_
+            )
         return Partition(pairwise_distances_argmin(codes, means))
 
 
@@ -205,8 +206,8 @@ def make_initialiser(
         return LabelsStart(_check_labels(array, n_clusters, n_samples))
     if array.shape != (n_clusters, latent_dim):
         raise ValueError(
-            f"init has shape {array.shape}; expected labels of shape ({n_samples},) or latent means "
-            f"of shape (n_clusters, latent_dim) = ({n_clusters}, {latent_dim})."
+            f"init has shape {array.shape}; expected labels of shape ({n_samples},) or latent "
+            f"means of shape (n_clusters, latent_dim) = ({n_clusters}, {latent_dim})."
         )
     return MeansStart(array.astype(np.float64))
 
@@ -220,8 +221,8 @@ def _check_labels(labels: np.ndarray, n_clusters: int, n_samples: int) -> np.nda
         0 <= labels.min() and labels.max() < n_clusters
     ):
         raise ValueError(
-            f"init must hold integer labels from 0 to n_clusters - 1 = {n_clusters - 1}, got values "
-            f"from {labels.min()} to {labels.max()}; encode them with numpy.unique(..., "
+            f"init must hold integer labels from 0 to n_clusters - 1 = {n_clusters - 1}, got "
+            f"values from {labels.min()} to {labels.max()}; encode them with numpy.unique(..., "
             "return_inverse=True) or raise n_clusters."
         )
     return labels.astype(np.int64)

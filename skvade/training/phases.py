@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -65,7 +65,7 @@ class Optimise(Phase):
     n_steps: int
     batch_size: int
     learning_rate: float
-    schedule: Callable[[float], float] = WarmUp(cosine)
+    schedule: Callable[[float], float] = field(default_factory=lambda: WarmUp(cosine))
     parameters: Callable[[Any], list[nn.Parameter]] = all_parameters
     listeners: Sequence[Listener] = ()
     max_grad_norm: float = 100.0

@@ -67,7 +67,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"device={device!r} is not a device; use 'auto', 'cpu', 'cuda', 'cuda:<index>' or 'mps'."
+            f"device={device!r} is not a device; use 'auto', 'cpu', 'cuda', 'cuda:<index>' or "
+            "'mps'."
         ) from error
     if (resolved.index or 0) >= _n_devices(resolved.type):
         present = [name for name in ("cuda", "mps", "cpu") if _n_devices(name)]
@@ -91,7 +92,8 @@ def _resolve_precision(precision: str, device: torch.device) -> torch.dtype | No
         return None
     if device.type == "mps":
         raise ValueError(
-            "precision='bfloat16' is not supported on device 'mps'; use precision='auto' or 'float32'."
+            "precision='bfloat16' is not supported on device 'mps'; use precision='auto' or "
+            "'float32'."
         )
     return torch.bfloat16
 

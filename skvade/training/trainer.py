@@ -25,7 +25,7 @@ MAX_RESCUES = 3
 SNAPSHOT_STEPS = 50
 
 
-class TrainingDiverged(FloatingPointError):
+class TrainingDivergedError(FloatingPointError):
     """A loss stayed non-finite although training was taken back and slowed several times."""
 
 
@@ -99,15 +99,17 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
         in_epoch = (step - 1) % batches.per_epoch + 1
         if in_epoch < batches.per_epoch and step < phase.n_steps:
             continue
-        means = {name: float(run.runtime.reduce(total)) / in_epoch for name, total in totals.items()}
+        means = {
+            name: float(run.runtime.reduce(total)) / in_epoch for name, total in totals.items()
+        }
         totals = {}
         due = step - good_step >= SNAPSHOT_STEPS or step == phase.n_steps
         if not (all(map(math.isfinite, means.values())) and (not due or _finite(parameters))):
             n_rescues += 1
             if n_rescues > MAX_RESCUES:
-                raise TrainingDiverged(
-                    f"The loss of phase {phase.name!r} became non-finite {n_rescues} times, at last "
-                    f"with learning rate {rate:.1e}. Standardise the data, or lower learning_rate "
+                raise TrainingDivergedError(
+                    f"The loss of phase {phase.name!r} became non-finite {n_rescues} times, at "
+                    f"last with learning rate {rate:.1e}. Standardise the data, or lower learning_rate "
                     f"(now {phase.learning_rate})."
                 )
             rate /= 2
@@ -123,7 +125,8 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
             "loss": sum(means.values()),
             **means,
         }
-        if any([listener.on_epoch_end(run, phase, record) for listener in listeners]):
+        wants_end = [listener.on_epoch_end(run, phase, record) for listener in listeners]
+        if any(wants_end):
             break
     for listener in listeners:
         listener.on_phase_end(run, phase)

@@ -1,0 +1,1 @@
+"""Pictures of fitted models; the Display classes are to come."""

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from skvade import VaDEClustering
+from skvade.nn.covariances import COVARIANCES
+from skvade.nn.likelihoods import LIKELIHOODS
+from skvade.nn.mixtures import GaussianMixturePrior
+from skvade.nn.models import MixtureVAE
+from skvade.nn.networks import make_decoder, make_encoder
+from skvade.nn.summary import DataSummary
+
+SMALL = {"n_clusters": 3, "latent_dim": 3, "hidden_layer_sizes": (16,), "max_iter": 3}
+
+
+@pytest.fixture(scope="session")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X / 16, y
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """A clusterer of digits that trains in about two seconds."""
+    return VaDEClustering(
+        10, hidden_layer_sizes=(64, 128), pretrain_iter=30, max_iter=10, random_state=0
+    )
+
+
+@pytest.fixture(scope="session")
+def fitted(quick, digits):
+    from sklearn.base import clone
+
+    return clone(quick).fit(digits[0])
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def summary(n_features=4, **kwargs):
+    defaults = {
+        "n_samples": 100,
+        "minimum": 0.0,
+        "maximum": 1.0,
+        "binary": True,
+        "median_total": 10.0,
+    }
+    return DataSummary(n_features=n_features, **{**defaults, **kwargs})
+
+
+def random_mixture(kind, n_clusters=3, latent_dim=2, seed=0):
+    """A mixture with random float64 parameters, and nothing special about them."""
+    rng = np.random.default_rng(seed)
+    mixture = GaussianMixturePrior(COVARIANCES[kind](n_clusters, latent_dim)).double()
+    roots = rng.normal(size=(n_clusters, latent_dim, latent_dim))
+    matrices = roots @ roots.transpose(0, 2, 1) + 0.3 * np.eye(latent_dim)
+    mixture.assign_(
+        torch.from_numpy(rng.dirichlet(np.ones(n_clusters))),
+        torch.from_numpy(rng.normal(scale=2, size=(n_clusters, latent_dim))),
+        torch.from_numpy(matrices),
+    )
+    return mixture
+
+
+def random_model(
+    likelihood="gaussian", covariance="full", n_features=4, n_clusters=3, latent_dim=2
+):
+    """A small float64 model whose every parameter, log-variance head included, is random."""
+    generator = torch.Generator().manual_seed(1)
+    shared = ((8,), latent_dim, "tanh", generator)
+    model = MixtureVAE(
+        make_encoder(None, torch.zeros(2, n_features), *shared),
+        make_decoder(None, n_features, *shared),
+        LIKELIHOODS[likelihood](summary(n_features)),
+        random_mixture(covariance, n_clusters, latent_dim),
+    ).double()
+    torch.nn.init.normal_(model.encoder.log_variance_head.weight, std=0.3, generator=generator)
+    return model
+
+
+def rows_for(likelihood, n_rows=6, n_features=4):
+    """Data in the support of a likelihood, float64."""
+    generator = torch.Generator().manual_seed(2)
+    uniform = torch.rand(n_rows, n_features, generator=generator, dtype=torch.float64)
+    return {
+        "bernoulli": (uniform > 0.5).double(),
+        "gaussian": 3 * uniform - 1,
+        "poisson": (6 * uniform).floor(),
+        "negative_binomial": (6 * uniform).floor(),
+    }[likelihood]

@@ -1,0 +1,42 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy.stats import entropy
+
+from skvade.metrics import clustering_accuracy, mutual_information
+
+RNG = np.random.default_rng(0)
+
+
+def test_accuracy_equals_brute_force_over_all_namings():
+    for _ in range(20):
+        y, c = RNG.integers(0, 4, 50), RNG.integers(0, 4, 50)
+        best = max(np.mean(np.array(p)[c] == y) for p in itertools.permutations(range(4)))
+        assert clustering_accuracy(y, c) == pytest.approx(best)
+
+
+def test_accuracy_ignores_names_and_counts_extra_clusters_as_wrong():
+    y = np.repeat(["a", "b"], 10)
+    assert clustering_accuracy(y, y[::-1]) == 1.0
+    assert clustering_accuracy(y, np.arange(20)) == pytest.approx(2 / 20)
+
+
+@pytest.mark.parametrize("a, b", [([0, 1], [0]), ([], [])])
+def test_accuracy_refuses_what_has_no_answer(a, b):
+    with pytest.raises(ValueError):
+        clustering_accuracy(a, b)
+
+
+def test_mutual_information_equals_the_divergence_form():
+    """I = mean KL(q_i || mean q)."""
+    proba = RNG.dirichlet(np.ones(5), 200)
+    divergence = np.mean([entropy(row, proba.mean(0)) for row in proba])
+    assert mutual_information(proba) == pytest.approx(divergence)
+
+
+def test_mutual_information_bounds():
+    assert mutual_information(np.eye(4)) == pytest.approx(np.log(4))
+    assert mutual_information(np.full((10, 4), 0.25)) == pytest.approx(0, abs=1e-12)
+    with pytest.raises(ValueError, match="shape"):
+        mutual_information(np.ones(3))

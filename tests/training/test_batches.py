@@ -1,0 +1,117 @@
+"""Rows of every container are the same rows."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from skvade.training.batches import Batches, Rows, Units, measure_units, summarize
+
+RNG = np.random.default_rng(0)
+DENSE = RNG.integers(0, 5, size=(40, 6)).astype(np.float64)
+
+
+def containers(tmp_path):
+    read_only = DENSE.copy()
+    read_only.flags.writeable = False
+    np.save(tmp_path / "x.npy", DENSE)
+    return {
+        "float64": DENSE,
+        "float32": DENSE.astype(np.float32),
+        "float16": DENSE.astype(np.float16),
+        "uint8": DENSE.astype(np.uint8),
+        "uint32": DENSE.astype(np.uint32),
+        "int64": DENSE.astype(np.int64),
+        "fortran": np.asfortranarray(DENSE),
+        "read-only": read_only,
+        "memory map": np.load(tmp_path / "x.npy", mmap_mode="r"),
+        "csr matrix": sp.csr_matrix(DENSE),
+        "csr array": sp.csr_array(DENSE),
+    }
+
+
+def test_every_container_gives_the_same_tensors(tmp_path):
+    index = np.array([3, 3, 0, 39])
+    for name, X in containers(tmp_path).items():
+        rows = Rows(X)
+        taken = rows.take(index)
+        assert taken.dtype == torch.float32, name
+        np.testing.assert_array_equal(taken.numpy(), DENSE[index], err_msg=name)
+        blocks = torch.cat(list(rows.blocks()))
+        np.testing.assert_array_equal(blocks.numpy(), DENSE, err_msg=name)
+        blocks += 1  # what is handed out is never a view of the caller's data
+        np.testing.assert_array_equal(torch.cat(list(rows.blocks())).numpy(), DENSE, err_msg=name)
+
+
+def test_summaries_and_units_do_not_depend_on_the_container(tmp_path):
+    expected = summarize(DENSE)
+    assert (expected.minimum, expected.maximum) == (0, 4)
+    assert expected.median_total == np.median(DENSE.sum(1))
+    for name, X in containers(tmp_path).items():
+        assert summarize(X) == expected, name
+        units = measure_units(X)
+        np.testing.assert_allclose(units.shift, DENSE.mean(0), err_msg=name)
+        assert units.scale == pytest.approx(np.sqrt(DENSE.var(0).mean())), name
+
+
+def test_binary_data_are_recognised():
+    assert summarize((DENSE > 2).astype(np.uint8)).binary
+    assert not summarize(DENSE).binary
+
+
+def test_units_come_back_and_standardise():
+    units = measure_units(DENSE)
+    inside = units.to_model(DENSE)
+    np.testing.assert_allclose(inside.mean(0), 0, atol=1e-12)
+    assert inside.var(0).mean() == pytest.approx(1)
+    np.testing.assert_allclose(units.to_data(inside), DENSE, atol=1e-12)
+
+
+def test_units_are_applied_before_rounding():
+    X = 1e9 + RNG.normal(size=(30, 2))
+    rows = Rows(X, units=measure_units(X))
+    taken = rows.take(slice(None)).numpy()
+    np.testing.assert_allclose(taken, rows.units.to_model(X), atol=1e-6)
+
+
+def test_constant_data_have_unit_scale():
+    assert measure_units(np.full((5, 2), 3.0)).scale == 1.0
+
+
+def test_an_epoch_visits_every_row_once():
+    batches = Batches(Rows(DENSE), 10, seed=0)
+    assert batches.per_epoch == 4
+    stream = iter(batches)
+    for _ in range(3):
+        epoch = torch.cat([next(stream).index for _ in range(4)])
+        assert sorted(epoch.tolist()) == list(range(40))
+
+
+def test_batches_carry_the_rows_that_their_index_names():
+    for batch, _ in zip(Batches(Rows(DENSE), 7, seed=1), range(10), strict=False):
+        np.testing.assert_array_equal(batch.x.numpy(), DENSE[batch.index.numpy()])
+
+
+def test_batches_are_at_most_the_data():
+    batches = Batches(Rows(DENSE[:3]), 256, seed=0)
+    assert batches.per_epoch == 1
+    assert len(next(iter(batches)).x) == 3
+
+
+def test_blocks_are_bounded_by_memory(monkeypatch):
+    monkeypatch.setattr("skvade.training.batches.BLOCK_BYTES", 8 * 6 * 7)
+    sizes = [len(block) for block in Rows(DENSE).blocks()]
+    assert sizes == [7] * 5 + [5]
+
+
+def test_sparse_rows_are_never_dense_as_a_whole():
+    tall = sp.random_array((2_000_000, 50), density=1e-6, format="csr", random_state=0)
+    rows = Rows(tall)
+    first = next(iter(rows.blocks()))
+    assert first.numel() * 4 <= 32 * 2**20
+    assert rows.take(np.arange(5)).shape == (5, 50)
+
+
+def test_identical_units_change_nothing():
+    assert Units().identical
+    assert Units().to_model(DENSE) is DENSE
