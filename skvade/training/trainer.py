@@ -109,8 +109,8 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
             if n_rescues > MAX_RESCUES:
                 raise TrainingDivergedError(
                     f"The loss of phase {phase.name!r} became non-finite {n_rescues} times, at "
-                    f"last with learning rate {rate:.1e}. Standardise the data, or lower learning_rate "
-                    f"(now {phase.learning_rate})."
+                    f"last with learning rate {rate:.1e}. Standardise the data, or lower "
+                    f"learning_rate (now {phase.learning_rate})."
                 )
             rate /= 2
             model.load_state_dict(good_state)
