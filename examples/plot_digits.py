@@ -69,7 +69,9 @@ def print_table(records):
     print(f"{'method':<24}{'ACC':>16}{'NMI':>16}{'ARI':>16}{'seconds':>10}")
     for name, group in records.groupby("method", sort=False):
         cells = [f"{group[m].median():.3f} ({group[m].min():.3f})" for m in ("ACC", "NMI", "ARI")]
-        print(f"{name:<24}" + "".join(f"{c:>16}" for c in cells) + f"{group.seconds.median():>10.1f}")
+        print(
+            f"{name:<24}" + "".join(f"{c:>16}" for c in cells) + f"{group.seconds.median():>10.1f}"
+        )
 
 
 def plot_generated(model, per_cluster=12):
@@ -78,7 +80,7 @@ def plot_generated(model, per_cluster=12):
     for cluster, row in enumerate(axes):
         rows, _ = model.sample(per_cluster, cluster=cluster, random_state=cluster)
         images = np.vstack([model.cluster_centers_[cluster], rows])
-        for ax, image in zip(row, images):
+        for ax, image in zip(row, images, strict=True):
             ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
         for spine in row[0].spines.values():
@@ -109,7 +111,7 @@ def plot_training(model):
     figure, axes = plt.subplots(
         1, len(phases), figsize=(9.6, 3.4), layout="constrained", sharey=True
     )
-    for ax, phase in zip(axes, phases):
+    for ax, phase in zip(axes, phases, strict=True):
         part = history[history.phase == phase]
         for term, style in (("loss", "k-"), ("reconstruction", "C0--"), ("kl", "C1:")):
             if part[term].notna().any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import adjusted_rand_score
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import ClassifierTags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvade import _validation as validation
@@ -69,7 +70,7 @@ class Candidate:
         return len(np.unique(self.labels)), self.information
 
 
-class BaseDeepMixture(BaseEstimator, ABC):
+class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """A model with codes and a mixture of clusters, trained in phases.
 
     Subclasses say which model they build and which phases train it.
@@ -478,7 +479,7 @@ class BaseDeepMixture(BaseEstimator, ABC):
 
     def _in_data_units(self, log_density: Any) -> Any:
         """Change of variables: x_model = (x - shift) / scale in each of D features."""
-        return log_density - self.n_features_in_ * np.log(self._units.scale)
+        return log_density - self.n_features_in_ * math.log(self._units.scale)
 
     def _inference_model(self, dtype: Any) -> Any:
         on_mps = next(self.module_.parameters()).device.type == "mps"
@@ -495,6 +496,9 @@ class BaseDeepMixture(BaseEstimator, ABC):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        # predict_proba has a column for each of several clusters; scikit-learn's check of sparse
+        # input reads that from here, whether or not the estimator is a classifier.
+        tags.classifier_tags = ClassifierTags()
         tags.input_tags.positive_only = self.likelihood in ("poisson", "negative_binomial")
         return tags
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.base import ClusterMixin
 
 from skvade._base import BaseDeepMixture, Plan
 from skvade._validation import COMMON_CONSTRAINTS
@@ -27,9 +27,7 @@ PRETRAIN_STEPS = 4_000
 TRAIN_STEPS = 3_000
 
 
-class VaDEClustering(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseDeepMixture
-):
+class VaDEClustering(ClusterMixin, BaseDeepMixture):
     """Variational deep embedding: a variational autoencoder with a Gaussian-mixture prior.
 
     One model clusters, embeds, scores and generates. Rows are explained by
@@ -43,8 +41,8 @@ class VaDEClustering(
 
     Parameters
     ----------
-    n_clusters : int, default=8
-        Number of clusters K. Some may end up empty, with a warning.
+    n_clusters : int, default=4
+        Number of clusters K; the default means nothing, set it. Some may end up empty, with a warning.
     latent_dim : int, default=10
         Dimensions L of the latent space. Raise it when reconstructions are poor, lower it when
         there are few rows.
@@ -187,7 +185,7 @@ class VaDEClustering(
 
     def __init__(
         self,
-        n_clusters: int = 8,
+        n_clusters: int = 4,
         *,
         latent_dim: int = 10,
         hidden_layer_sizes: Sequence[int] = (500, 500, 2000),

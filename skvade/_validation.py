@@ -143,4 +143,4 @@ def check_support(name: str, likelihood: type[Likelihood], low: float, high: flo
 
 def warn_convergence(message: str) -> None:
     """A ConvergenceWarning at the line that called `fit`."""
-    warnings.warn(message, ConvergenceWarning, stacklevel=3)
+    warnings.warn(message, ConvergenceWarning, stacklevel=5)

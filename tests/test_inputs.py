@@ -146,8 +146,8 @@ def test_bad_data_are_refused_before_training(case, monkeypatch):
 
 
 def test_fewer_rows_than_clusters():
-    with pytest.raises(ValueError, match="n_samples=4 should be >= n_clusters=8"):
-        VaDEClustering().fit(COUNTS[:4])
+    with pytest.raises(ValueError, match="n_samples=3 should be >= n_clusters=4"):
+        VaDEClustering().fit(COUNTS[:3])
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "transform", "score_samples"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
@@ -81,7 +82,8 @@ class GaussianMixtureStart(Initialiser):
         with warnings.catch_warnings():
             # A restart that stops early is judged like any other.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            proba = mixture.fit(sample).predict_proba(sample)
+            with config_context(array_api_dispatch=False):  # these codes are numpy's in any case
+                proba = mixture.fit(sample).predict_proba(sample)
         n_used = len(np.unique(proba.argmax(1)))
         return (n_used, mutual_information(proba)), mixture
 
