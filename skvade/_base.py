@@ -236,7 +236,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.n_iter_ = self.history_[-1]["epoch"]
         self.converged_ = bool(best.monitor.converged)
         self.lower_bound_ = self._in_data_units(-self.history_[-1]["loss"])
-        model = _in_precision(self.module_, torch.float64).cpu()
+        model = _in_precision(self.module_, torch.float64, torch.device("cpu"))
         with torch.no_grad():
             self.weights_ = model.mixture.log_weights().exp().numpy()
             self.means_ = model.mixture.means.numpy().copy()
@@ -425,7 +425,8 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         weights = self.weights_ if cluster is None else np.eye(n_clusters)[cluster]
         labels = rng.choice(n_clusters, n_samples, p=weights / weights.sum())
         generator = torch.Generator().manual_seed(int(rng.randint(2**31)))
-        model = self._inference_model(self._dtype).cpu()
+        precision = torch.float64 if self._dtype == np.float64 else torch.float32
+        model = _in_precision(self.module_, precision, torch.device("cpu"))
         rows = []
         with torch.inference_mode():
             for part in np.array_split(labels, -(-n_samples // 4096)):
@@ -482,9 +483,9 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return log_density - self.n_features_in_ * math.log(self._units.scale)
 
     def _inference_model(self, dtype: Any) -> Any:
-        on_mps = next(self.module_.parameters()).device.type == "mps"
-        wide = np.dtype(dtype) == np.float64 and not on_mps
-        return _in_precision(self.module_, torch.float64 if wide else torch.float32)
+        device = next(self.module_.parameters()).device
+        wide = np.dtype(dtype) == np.float64 and device.type != "mps"
+        return _in_precision(self.module_, torch.float64 if wide else torch.float32, device)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
@@ -503,9 +504,10 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
 
-def _in_precision(model: Any, dtype: torch.dtype) -> Any:
-    same = next(model.parameters()).dtype == dtype
-    return model if same else copy.deepcopy(model).to(dtype)
+def _in_precision(model: Any, dtype: torch.dtype, device: torch.device) -> Any:
+    parameter = next(model.parameters())
+    same = (parameter.dtype, parameter.device) == (dtype, device)
+    return model if same else copy.deepcopy(model).to(device, dtype)
 
 
 def _numpy_dtype(parameter: torch.Tensor) -> type:

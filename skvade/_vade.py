@@ -42,7 +42,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
     Parameters
     ----------
     n_clusters : int, default=4
-        Number of clusters K; the default means nothing, set it. Some may end up empty, with a warning.
+        Number of clusters K; the default means nothing, set it. Some may end up empty,
+        with a warning.
     latent_dim : int, default=10
         Dimensions L of the latent space. Raise it when reconstructions are poor, lower it when
         there are few rows.

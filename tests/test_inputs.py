@@ -87,7 +87,7 @@ def test_inputs_are_not_modified():
 
 
 def test_sparse_input_is_never_dense_as_a_whole():
-    X = sp.random_array((300_000, 200), density=1e-3, format="csr", random_state=0)
+    X = sp.csr_array(sp.random(300_000, 200, density=1e-3, format="csr", random_state=0))
     tracemalloc.start()
     model = clone(QUICK).set_params(max_iter=1, pretrain_iter=0, init="random").fit(X)
     model.predict(X)

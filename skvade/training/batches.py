@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -62,15 +62,18 @@ class Rows:
         The float type of the tensors.
     units : Units
         Applied in the data's own float type, before any rounding to `dtype`.
+    index : ndarray or None
+        The rows of X that count, in their order; None for all.
     """
 
     X: Any
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: Any = np.float32
     units: Units = field(default_factory=Units)
+    index: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return self.X.shape[0]
+        return self.X.shape[0] if self.index is None else len(self.index)
 
     @property
     def n_features(self) -> int:
@@ -79,7 +82,7 @@ class Rows:
 
     def take(self, index: np.ndarray | slice) -> Tensor:
         """The rows at `index` as a new tensor of shape (n_rows, n_features)."""
-        block = self.X[index]
+        block = self.X[index if self.index is None else self.index[index]]
         block = block.toarray() if sp.issparse(block) else np.asarray(block)
         if not self.units.identical:
             wide = np.float64 if block.dtype.itemsize > 4 else np.float32
@@ -88,21 +91,20 @@ class Rows:
         return torch.from_numpy(block).to(self.device)
 
     def subset(self, index: np.ndarray) -> Rows:
-        """The rows at `index`, copied, in their own dtype."""
-        return Rows(self.X[index], self.device, self.dtype, self.units)
+        """The rows at `index`; nothing is copied before it is asked for."""
+        return replace(self, index=index if self.index is None else self.index[index])
 
     def blocks(self, row_bytes: int = 0) -> Iterator[Tensor]:
         """All rows in order, in blocks sized by memory.
 
         `row_bytes` is what the caller needs for each row beyond the row itself.
         """
-        for part in row_slices(self.X, row_bytes):
+        for part in row_slices(len(self), self.n_features, row_bytes):
             yield self.take(part)
 
 
-def row_slices(X: Any, row_bytes: int = 0) -> Iterator[slice]:
-    """Slices that cut X into blocks of about BLOCK_BYTES."""
-    n_rows, n_features = X.shape
+def row_slices(n_rows: int, n_features: int, row_bytes: int = 0) -> Iterator[slice]:
+    """Slices that cut rows into blocks of about BLOCK_BYTES."""
     size = max(1, BLOCK_BYTES // (8 * n_features + row_bytes))
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
@@ -146,7 +148,7 @@ def summarize(X: Any) -> DataSummary:
     """What a likelihood needs to know of X, in one pass over blocks."""
     minimum, maximum, binary = np.inf, -np.inf, True
     totals = np.empty(X.shape[0])
-    for part in row_slices(X):
+    for part in row_slices(*X.shape):
         block = _float64(X[part])
         minimum, maximum = min(minimum, block.min()), max(maximum, block.max())
         binary = binary and bool(np.isin(block, (0.0, 1.0)).all())
@@ -164,8 +166,8 @@ def summarize(X: Any) -> DataSummary:
 def measure_units(X: Any) -> Units:
     """The shift to zero means and the scale to a mean feature variance of one."""
     n_rows = X.shape[0]
-    shift = sum(_float64(X[part]).sum(0) for part in row_slices(X)) / n_rows
-    squares = sum(np.square(_float64(X[part]) - shift).sum() for part in row_slices(X))
+    shift = sum(_float64(X[part]).sum(0) for part in row_slices(*X.shape)) / n_rows
+    squares = sum(np.square(_float64(X[part]) - shift).sum() for part in row_slices(*X.shape))
     scale = float(np.sqrt(squares / (n_rows * X.shape[1])))
     return Units(shift, scale if scale > 0 else 1.0)
 

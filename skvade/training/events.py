@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from skvade.training.batches import Batches, Rows
@@ -80,7 +81,7 @@ class Settled(Listener):
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
         stride = -(-len(run.rows) // self.max_rows)
-        self.rows = Rows(run.rows.X[::stride], run.rows.device, run.rows.dtype, run.rows.units)
+        self.rows = run.rows.subset(np.arange(0, len(run.rows), stride))
         self.every = max(1, n_epochs // self.n_checks)
         self.unchanged = 0
         self.converged = False

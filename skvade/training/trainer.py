@@ -72,76 +72,95 @@ class Run:
 
 def optimise(run: Run, phase: Optimise, seed: int) -> None:
     """Minimise the phase's objective for its number of steps, or until a listener ends it."""
-    model = run.model.train()
     objective = phase.objective(run)
-    parameters = phase.parameters(model)
     batches = Batches(run.rows, phase.batch_size, seed, run.runtime.shard)
     generator = run.runtime.generator(seed)
-    n_epochs = -(-phase.n_steps // batches.per_epoch)
+    guard = _Guard(run.model.train(), phase)
     listeners = [*phase.listeners, *run.listeners]
-    rate, n_rescues = phase.learning_rate, 0
-    optimizer = _adam(parameters, rate)
-    good_state, good_step = _state(model), 0
-
     for listener in listeners:
-        listener.on_phase_begin(run, phase, n_epochs)
+        listener.on_phase_begin(run, phase, n_epochs=-(-phase.n_steps // batches.per_epoch))
     totals: dict[str, Tensor] = {}
-    for step, batch in zip(range(1, phase.n_steps + 1), batches, strict=False):
-        optimizer.param_groups[0]["lr"] = rate * phase.schedule((step - 1) / phase.n_steps)
-        terms = objective(model, batch, generator)
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        nn.utils.clip_grad_norm_(parameters, phase.max_grad_norm)
-        optimizer.step()
-        for name, value in terms.items():
-            totals[name] = totals.get(name, 0.0) + value.detach()
+    try:
+        for step, batch in zip(range(1, phase.n_steps + 1), batches, strict=False):
+            terms = objective(run.model, batch, generator)
+            guard.step(torch.stack(list(terms.values())).sum(), (step - 1) / phase.n_steps)
+            for name, value in terms.items():
+                totals[name] = totals.get(name, 0.0) + value.detach()
+            n_summed = (step - 1) % batches.per_epoch + 1
+            if n_summed < batches.per_epoch and step < phase.n_steps:
+                continue
+            means = {name: float(run.runtime.reduce(t)) / n_summed for name, t in totals.items()}
+            totals = {}
+            if not guard.good(step, sum(means.values())):
+                continue
+            epoch = -(-step // batches.per_epoch)
+            record = {"phase": phase.name, "epoch": epoch, "steps": step}
+            record |= {"loss": sum(means.values()), **means}
+            wants_end = [listener.on_epoch_end(run, phase, record) for listener in listeners]
+            if any(wants_end):
+                break
+        guard.finish()
+    finally:
+        for listener in listeners:
+            listener.on_phase_end(run, phase)
+        run.n_rescues += guard.n_rescues
 
-        in_epoch = (step - 1) % batches.per_epoch + 1
-        if in_epoch < batches.per_epoch and step < phase.n_steps:
-            continue
-        means = {
-            name: float(run.runtime.reduce(total)) / in_epoch for name, total in totals.items()
-        }
-        totals = {}
-        due = step - good_step >= SNAPSHOT_STEPS or step == phase.n_steps
-        if not (all(map(math.isfinite, means.values())) and (not due or _finite(parameters))):
-            n_rescues += 1
-            if n_rescues > MAX_RESCUES:
-                raise TrainingDivergedError(
-                    f"The loss of phase {phase.name!r} became non-finite {n_rescues} times, at "
-                    f"last with learning rate {rate:.1e}. Standardise the data, or lower "
-                    f"learning_rate (now {phase.learning_rate})."
-                )
-            rate /= 2
-            model.load_state_dict(good_state)
-            optimizer = _adam(parameters, rate)
-            continue
+
+class _Guard:
+    """The optimiser, and a way back: the last good state and half the rate after a bad loss.
+
+    A copy of the state is taken every SNAPSHOT_STEPS steps at most, once it is known to be finite.
+    """
+
+    def __init__(self, model: nn.Module, phase: Optimise):
+        self.model = model
+        self.phase = phase
+        self.parameters = phase.parameters(model)
+        self.rate = phase.learning_rate
+        self.n_rescues = 0
+        self.good_step = 0
+        self.good_state = copy.deepcopy(model.state_dict())
+        self.optimizer = self._adam()
+
+    def step(self, loss: Tensor, progress: float) -> None:
+        """One step against the gradient of the loss."""
+        self.optimizer.param_groups[0]["lr"] = self.rate * self.phase.schedule(progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.phase.max_grad_norm)
+        self.optimizer.step()
+
+    def good(self, step: int, loss: float) -> bool:
+        """Whether training may go on from here; if not, it has been taken back."""
+        due = step - self.good_step >= SNAPSHOT_STEPS
+        if not math.isfinite(loss) or (due and not self._finite()):
+            self._rescue()
+            return False
         if due:
-            good_state, good_step = _state(model), step
-        record = {
-            "phase": phase.name,
-            "epoch": -(-step // batches.per_epoch),
-            "steps": step,
-            "loss": sum(means.values()),
-            **means,
-        }
-        wants_end = [listener.on_epoch_end(run, phase, record) for listener in listeners]
-        if any(wants_end):
-            break
-    for listener in listeners:
-        listener.on_phase_end(run, phase)
-    run.n_rescues += n_rescues
+            self.good_state, self.good_step = copy.deepcopy(self.model.state_dict()), step
+        return True
 
+    def finish(self) -> None:
+        """Never leave a phase with parameters that are not finite."""
+        if not self._finite():
+            self._rescue()
 
-def _adam(parameters: list[nn.Parameter], rate: float) -> torch.optim.Adam:
-    fused = parameters[0].device.type in ("cpu", "cuda")
-    return torch.optim.Adam(parameters, rate, fused=fused)
+    def _rescue(self) -> None:
+        self.n_rescues += 1
+        if self.n_rescues > MAX_RESCUES:
+            raise TrainingDivergedError(
+                f"The loss of phase {self.phase.name!r} became non-finite {self.n_rescues} times, "
+                f"at last with learning rate {self.rate:.1e}. Standardise the data, or lower "
+                f"learning_rate (now {self.phase.learning_rate})."
+            )
+        self.rate /= 2
+        self.model.load_state_dict(self.good_state)
+        self.optimizer = self._adam()
 
+    def _adam(self) -> torch.optim.Adam:
+        fused = self.parameters[0].device.type in ("cpu", "cuda")
+        return torch.optim.Adam(self.parameters, self.rate, fused=fused)
 
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    return copy.deepcopy(model.state_dict())
-
-
-@torch.no_grad()
-def _finite(parameters: list[nn.Parameter]) -> bool:
-    return bool(torch.stack([parameter.isfinite().all() for parameter in parameters]).all())
+    @torch.no_grad()
+    def _finite(self) -> bool:
+        return bool(torch.stack([p.isfinite().all() for p in self.parameters]).all())

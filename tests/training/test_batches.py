@@ -105,7 +105,7 @@ def test_blocks_are_bounded_by_memory(monkeypatch):
 
 
 def test_sparse_rows_are_never_dense_as_a_whole():
-    tall = sp.random_array((2_000_000, 50), density=1e-6, format="csr", random_state=0)
+    tall = sp.csr_array(sp.random(2_000_000, 50, density=1e-6, format="csr", random_state=0))
     rows = Rows(tall)
     first = next(iter(rows.blocks()))
     assert first.numel() * 4 <= 32 * 2**20
