@@ -93,8 +93,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
     tol : float, default=1e-3
         The last phase ends when at most this share of labels changes between checks. With
         `early_stopping`, the relative improvement of the held-out bound that counts.
-    n_iter_no_change : int, default=10
-        Checks in a row that must meet `tol`; there are about fifty in a full phase.
+    n_iter_no_change : int, default=5
+        Checks in a row that must meet `tol`; there are about 25 in a full phase.
     early_stopping : bool, default=False
         End the last phase when the bound on held-out rows stops improving, and return to its
         best state. Those rows are not trained on.
@@ -204,7 +204,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         learning_rate: float = 1e-3,
         learning_rate_schedule: str = "cosine",
         tol: float = 1e-3,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: int = 5,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         warm_start: bool = False,

@@ -72,9 +72,9 @@ class Settled(Listener):
         Whether the last check found no change beyond `tol`.
     """
 
-    n_checks = 50
+    n_checks = 25
 
-    def __init__(self, tol: float, patience: int, max_rows: int = 10_000):
+    def __init__(self, tol: float, patience: int, max_rows: int = 4_000):
         self.tol = tol
         self.patience = patience
         self.max_rows = max_rows
