@@ -6,7 +6,9 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.nn.models import MixtureVAE
 from skvade.nn.networks import make_decoder, make_encoder
 from skvade.nn.summary import DataSummary
-from skvade.training.batches import Rows, Units, measure_units, summarize
+from skvade.training.batches import Rows, Units, extent, measure_units, summarize
 from skvade.training.budgets import auto_batch_size
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.initialisation import Initialiser, make_initialiser
@@ -42,6 +44,8 @@ class Plan:
     ----------
     summary : DataSummary
     likelihood : str
+    n_rows : int
+        Rows that are trained on.
     batch_size : int
     initialiser : Initialiser
     monitor : Settled or HeldOut
@@ -50,6 +54,7 @@ class Plan:
 
     summary: DataSummary
     likelihood: str
+    n_rows: int
     batch_size: int
     initialiser: Initialiser
     monitor: Any
@@ -133,8 +138,9 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             if self.random_state is None
             else check_random_state(self.random_state)
         )
-        units = self._units if warm is not None else None
-        plan, rows = self._prepare(X, runtime, units, rng)
+        if warm is not None:
+            self._check_warm()
+        plan, rows = self._prepare(X, runtime, warm is not None, rng)
 
         candidates = [
             self._train(plan, rows, runtime, warm, seed=int(rng.randint(2**31)))
@@ -144,19 +150,22 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim))
         self._units = rows.units
         self._dtype = validation.working_dtype(X)
+        self._shaped_by = self._shape_parameters()
         self.likelihood_ = plan.likelihood
         self._publish(X, candidates)
         self._warn(candidates[0])
 
     def _prepare(
-        self, X: Any, runtime: Runtime, units: Units | None, rng: np.random.RandomState
+        self, X: Any, runtime: Runtime, warm: bool, rng: np.random.RandomState
     ) -> tuple[Plan, Rows]:
         summary = summarize(X)
-        name = validation.choose_likelihood(self.likelihood, summary)
+        fitted = self.likelihood_ if warm else None
+        name = fitted or validation.choose_likelihood(self.likelihood, summary)
         likelihood = LIKELIHOODS[name]
         validation.check_support(name, likelihood, summary.minimum, summary.maximum)
-        if units is None:
-            units = measure_units(X) if likelihood.standardizes else Units()
+        units = Units()
+        if likelihood.standardizes:
+            units = self._units if warm else measure_units(X)
         rows = Rows(X, runtime.device, units=units)
         init, n_samples = self.init, X.shape[0]
         initialiser = make_initialiser(
@@ -165,7 +174,12 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         monitor: Listener = Settled(self.tol, self.n_iter_no_change)
         if self.early_stopping:
             n_held_out = max(1, round(self.validation_fraction * n_samples))
-            validation.check_n_clusters(self.n_clusters, n_samples - n_held_out)
+            if n_samples - n_held_out < max(self.n_clusters, 2):
+                raise ValueError(
+                    f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
+                    f"fewer than n_clusters={self.n_clusters}; lower validation_fraction (now "
+                    f"{self.validation_fraction}) or pass more rows."
+                )
             order = rng.permutation(n_samples)
             held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
             initialiser = initialiser.restricted(kept)
@@ -173,24 +187,26 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             monitor = HeldOut(rows.subset(held_out), self.tol, self.n_iter_no_change, seed)
             rows = rows.subset(kept)
         size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
-        return Plan(summary, name, size, initialiser, monitor), rows
+        return Plan(summary, name, len(rows), size, initialiser, monitor), rows
 
     def _train(self, plan: Plan, rows: Rows, runtime: Runtime, warm: Any, seed: int) -> Candidate:
         listeners: list[Listener] = [History()]
         if self.verbose and runtime.is_main:
             listeners.append(Progress())
         monitor = copy.copy(plan.monitor)
-        phases = self._make_phases(Plan(**{**vars(plan), "monitor": monitor}))
-        with isolated_random_state(seed, runtime.device):
+        phases = self._make_phases(replace(plan, monitor=monitor))
+        own_networks = self.encoder is None and self.decoder is None
+        state = nullcontext() if own_networks else isolated_random_state(seed, runtime.device)
+        with state:
             if warm is None:
                 model = self._make_model(self._make_networks(plan, rows, seed), plan)
             else:
-                model, phases = self._check_warm(copy.deepcopy(warm)), phases[-1:]
+                model, phases = copy.deepcopy(warm), phases[-1:]
             run = Run(model, rows, runtime, seed, listeners)
             run.go(phases)
         with torch.inference_mode():
             proba = torch.cat([run.model.assign(x) for x in rows.blocks(_row_bytes(rows))])
-        proba = proba.double().cpu().numpy()
+        proba = proba.cpu().double().numpy()
         return Candidate(run, monitor, proba.argmax(1), mutual_information(proba))
 
     def _make_networks(self, plan: Plan, rows: Rows, seed: int) -> dict[str, Any]:
@@ -205,22 +221,30 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "likelihood": likelihood,
         }
 
-    def _check_warm(self, model: Any) -> Any:
-        mixture = model.mixture
-        shape = (mixture.n_clusters, mixture.latent_dim)
-        if shape != (self.n_clusters, self.latent_dim):
+    def _shape_parameters(self) -> dict[str, Any]:
+        names = ("n_clusters", "latent_dim", "activation", "covariance_type", "reg_covar")
+        sizes = tuple(self.hidden_layer_sizes)
+        return {"hidden_layer_sizes": sizes, **{name: getattr(self, name) for name in names}}
+
+    def _check_warm(self) -> None:
+        now = {"likelihood": self.likelihood, **self._shape_parameters()}
+        fitted = {"likelihood": self.likelihood_, **self._shaped_by}
+        if self.likelihood == "auto":
+            now["likelihood"] = self.likelihood_
+        changed = [name for name in fitted if now[name] != fitted[name]]
+        if changed:
+            was = ", ".join(f"{name}={fitted[name]!r}" for name in changed)
+            new = ", ".join(f"{name}={now[name]!r}" for name in changed)
             raise ValueError(
-                f"warm_start=True goes on with n_clusters={shape[0]} and latent_dim={shape[1]}, "
-                f"got n_clusters={self.n_clusters} and latent_dim={self.latent_dim}; set "
-                "warm_start=False to start anew."
+                f"warm_start=True goes on with the fitted model's {was}, got {new}; set them back, "
+                "or set warm_start=False to start anew."
             )
-        return model
 
     def _publish(self, X: Any, candidates: list[Candidate]) -> None:
         best = candidates[0]
         self.module_ = best.run.model.eval()
-        proba = self._proba(X)
-        order = np.argsort(-np.bincount(proba.argmax(1), minlength=self.n_clusters), kind="stable")
+        counts = np.bincount(self._labels(X), minlength=self.n_clusters)
+        order = np.argsort(-counts, kind="stable")
         device = next(self.module_.parameters()).device
         self.module_.mixture.permute_(torch.from_numpy(order).to(device))
         proba = self._proba(X)
@@ -283,7 +307,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         ndarray of shape (n_samples,), int64
             Clusters from 0, the largest in training first.
         """
-        return self.predict_proba(X).argmax(1)
+        return self._labels(self._check_new(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each cluster given each row, q(c|x) = softmax_c e_c(x).
@@ -362,8 +386,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         ----------
         Burda, Grosse, Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
         """
-        X = self._check_new(X)
-        self._check_support(X)
+        X = self._check_new(X, within_support=True)
 
         def log_evidence(model: MixtureVAE, x: torch.Tensor) -> torch.Tensor:
             noise = torch.from_numpy(self._noise).to(x)
@@ -414,9 +437,10 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self)
         n_clusters = len(self.weights_)
-        if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
+        if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
-        if cluster is not None and cluster not in range(n_clusters):
+        names_one = isinstance(cluster, Integral) and not isinstance(cluster, bool)
+        if cluster is not None and not (names_one and 0 <= cluster < n_clusters):
             raise ValueError(
                 f"cluster must be None or an integer from 0 to {n_clusters - 1}, got {cluster!r}."
             )
@@ -440,16 +464,19 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _n_features_out(self) -> int:
         return self.means_.shape[1]
 
-    def _check_new(self, X: Any) -> Any:
+    def _check_new(self, X: Any, within_support: bool = False) -> Any:
         check_is_fitted(self)
         X = validation.check_rows(self, X, reset=False)
-        if np.isfinite(LIKELIHOODS[self.likelihood_].lower) and self.likelihood_ != "bernoulli":
+        if within_support or LIKELIHOODS[self.likelihood_].encodes_support_only:
             self._check_support(X)
         return X
 
     def _check_support(self, X: Any) -> None:
         likelihood = LIKELIHOODS[self.likelihood_]
-        validation.check_support(self.likelihood_, likelihood, float(X.min()), float(X.max()))
+        validation.check_support(self.likelihood_, likelihood, *extent(X))
+
+    def _labels(self, X: Any) -> np.ndarray:
+        return self._map_rows(X, lambda model, x: model.assign(x).argmax(-1))
 
     def _proba(self, X: Any) -> np.ndarray:
         return self._map_rows(X, lambda model, x: model.assign(x))
@@ -465,7 +492,8 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             parts = [
                 function(model, x).cpu().numpy() for x in rows.blocks(n_copies * _row_bytes(rows))
             ]
-        return np.concatenate(parts).astype(dtype, copy=False)
+        whole = np.concatenate(parts)
+        return whole.astype(dtype, copy=False) if whole.dtype.kind == "f" else whole
 
     def _decode(self, codes: np.ndarray, dtype: Any) -> np.ndarray:
         model = self._inference_model(dtype)
@@ -507,7 +535,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 def _in_precision(model: Any, dtype: torch.dtype, device: torch.device) -> Any:
     parameter = next(model.parameters())
     same = (parameter.dtype, parameter.device) == (dtype, device)
-    return model if same else copy.deepcopy(model).to(device, dtype)
+    return model if same else copy.deepcopy(model).to(device).to(dtype)
 
 
 def _numpy_dtype(parameter: torch.Tensor) -> type:

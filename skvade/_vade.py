@@ -61,8 +61,9 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         Shape of the components in latent space, as in
         :class:`~sklearn.mixture.GaussianMixture`. The paper's is "diag".
     reg_covar : float, default=1e-2
-        Least variance of a component, relative to the pooled variance within clusters; between
-        0 (excluded) and 1. Raise it when clusters shrink onto few rows.
+        Least variance of a component in each latent dimension given those after it, relative to
+        the pooled variance within clusters; between 0 (excluded) and 1. Raise it when clusters
+        shrink onto few rows.
     encoder, decoder : torch.nn.Module or None, default=None
         Networks of your own, used as templates: each fit trains copies. An encoder takes
         (n_samples, n_features) to (n_samples, n_hidden), and linear heads for m(x) and log s2(x)
@@ -72,8 +73,10 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
     init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
         The first partition of the codes. "gmm" is the best of 8 Gaussian mixtures on at most
         25,000 codes by the mutual information of the assignment, without labels. An array of
-        shape (n_samples,) holds labels from 0, one of shape (n_clusters, latent_dim) latent
-        means; any object with scikit-learn's `fit_predict` is run on the codes.
+        shape (n_samples,) holds labels from 0; one of shape (n_clusters, latent_dim) holds means
+        among the codes of the autoencoder, before they are rescaled, and so goes with a trained
+        `encoder` and ``pretrain_iter=0``; any object with scikit-learn's `fit_predict` is run on
+        the codes.
     n_init : int, default=1
         Whole fits; the one with most used clusters and, among these, the highest mutual
         information of the assignment is kept.
@@ -94,14 +97,16 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         The last phase ends when at most this share of labels changes between checks. With
         `early_stopping`, the relative improvement of the held-out bound that counts.
     n_iter_no_change : int, default=5
-        Checks in a row that must meet `tol`; there are about 25 in a full phase.
+        Checks in a row that must meet `tol`. Labels are checked after a pass over the data, at
+        most 25 times in a full phase; the held-out bound after every pass.
     early_stopping : bool, default=False
         End the last phase when the bound on held-out rows stops improving, and return to its
         best state. Those rows are not trained on.
     validation_fraction : float, default=0.1
         Share of rows held out for `early_stopping`.
     warm_start : bool, default=False
-        Go on with the last phase from the previous fit instead of starting anew.
+        Go on with the last phase from the previous fit instead of starting anew; parameters that
+        shape the model must be the same.
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "mps"; "auto" is the fastest that is present.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -142,7 +147,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
     n_iter_ : int
         Passes over the data in the last phase.
     converged_ : bool
-        Whether assignments, or the held-out bound, had settled.
+        Whether assignments, or the held-out bound, met `tol` for `n_iter_no_change` checks; False
+        when the budget was used up before.
     likelihood_ : str
         The likelihood in use.
     module_ : torch.nn.Module
@@ -248,7 +254,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
     def _make_phases(self, plan: Plan) -> list[Phase]:
         schedule = SCHEDULES[self.learning_rate_schedule]
         shared = {"batch_size": plan.batch_size, "learning_rate": self.learning_rate}
-        n_rows = plan.summary.n_samples
+        n_rows = plan.n_rows
         pretrain = n_steps(self.pretrain_iter, n_rows, plan.batch_size, PRETRAIN_STEPS)
         train = n_steps(self.max_iter, n_rows, plan.batch_size, TRAIN_STEPS)
         return [

@@ -75,6 +75,13 @@ def check_parameters(estimator: BaseEstimator) -> None:
         estimator.get_params(deep=False),
         caller_name=type(estimator).__name__,
     )
+    for name in ("encoder", "decoder", "init"):
+        value = getattr(estimator, name)
+        if isinstance(value, type):
+            raise TypeError(
+                f"The {name!r} parameter must be an instance, got the class {value.__name__}; "
+                f"call it: {name}={value.__name__}(...)."
+            )
     sizes = estimator.hidden_layer_sizes
     if len(sizes) == 0 or not all(isinstance(s, Integral) and s >= 1 for s in sizes):
         raise ValueError(

@@ -1,6 +1,5 @@
 """VaDEClustering on real data, at home among scikit-learn's tools."""
 
-import io
 import pickle
 import warnings
 
@@ -31,7 +30,8 @@ def test_default_fit_of_digits_beats_k_means(digits):
     model = VaDEClustering(10, random_state=0).fit(X)
     k_means = KMeans(10, n_init=10, random_state=0).fit_predict(X)
     assert clustering_accuracy(y, model.labels_) > clustering_accuracy(y, k_means)
-    assert model.score(X) > 0 or model.likelihood_ == "bernoulli"
+    assert model.likelihood_ == "bernoulli"
+    assert model.lower_bound_ <= model.score(X) + 1
 
 
 def test_fitted_attributes_agree_with_each_other(fitted, digits):
@@ -181,6 +181,8 @@ def test_samples_repeat_with_the_random_state(fitted):
         ({"n_samples": 2.5}, "n_samples must be an integer of at least 1"),
         ({"cluster": 10}, "cluster must be None or an integer from 0 to 9, got 10"),
         ({"cluster": -1}, "cluster must be None or an integer"),
+        ({"cluster": 1.0}, "cluster must be None or an integer"),
+        ({"cluster": True}, "cluster must be None or an integer"),
     ],
 )
 def test_impossible_samples_are_named(fitted, arguments, message):
@@ -357,10 +359,30 @@ def test_warm_start_goes_on(quick, digits):
     assert {record["phase"] for record in model.history_} == {"train"}
     assert model.lower_bound_ > before
     assert model.module_ is not first
-    with pytest.raises(ValueError, match="warm_start=True goes on with n_clusters=10"):
+    with pytest.raises(
+        ValueError, match=r"goes on with the fitted model's n_clusters=10, got n_cl"
+    ):
         model.set_params(n_clusters=5).fit(X)
     with pytest.raises(ValueError, match="features"):
         model.set_params(n_clusters=10).fit(X[:, :5])
+    with pytest.raises(ValueError, match=r"needs X in \[0, 1\]"):
+        model.fit(16 * X)  # "auto" was Bernoulli, and the model still is
+    with pytest.raises(ValueError, match="likelihood='bernoulli', got likelihood='gaussian'"):
+        model.set_params(likelihood="gaussian").fit(X)
+
+
+@pytest.mark.parametrize("surroundings", ["float64", "no_grad"])
+def test_unusual_torch_settings_do_not_matter(quick, digits, surroundings):
+    X = digits[0][:200]
+    expected = clone(quick).fit(X).means_
+    if surroundings == "float64":
+        torch.set_default_dtype(torch.float64)
+    try:
+        with torch.set_grad_enabled(surroundings != "no_grad"):
+            model = clone(quick).fit(X)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(model.means_, expected)
 
 
 def test_early_stopping_watches_held_out_rows(quick, digits):
@@ -371,6 +393,30 @@ def test_early_stopping_watches_held_out_rows(quick, digits):
     losses = [r["validation_loss"] for r in model.history_ if "validation_loss" in r]
     assert min(losses) < losses[0]
     assert len(model.labels_) == 300
+
+
+def test_early_stopping_counts_passes_over_the_rows_it_trains_on(quick, digits):
+    model = clone(quick).set_params(early_stopping=True, n_iter_no_change=99, max_iter=4)
+    assert model.fit(digits[0][:140]).n_iter_ == 4
+
+
+def test_held_out_rows_are_not_trained_on(quick, digits, monkeypatch):
+    seen = []
+    run = VaDEClustering._make_phases
+
+    def spy(self, plan):
+        seen.append((plan.n_rows, plan.monitor.rows))
+        return run(self, plan)
+
+    monkeypatch.setattr(VaDEClustering, "_make_phases", spy)
+    clone(quick).set_params(early_stopping=True, validation_fraction=0.2).fit(digits[0][:200])
+    ((n_rows, held_out),) = seen
+    assert (n_rows, len(held_out)) == (160, 40)
+
+
+def test_early_stopping_needs_enough_rows(quick, digits):
+    with pytest.raises(ValueError, match="holds out 1 of 10 rows.*lower validation_fraction"):
+        clone(quick).set_params(early_stopping=True).fit(digits[0][:10])
 
 
 def test_early_stopping_with_given_labels(quick, digits):
@@ -443,7 +489,9 @@ def test_a_failed_fit_changes_nothing(fitted, digits, monkeypatch):
     assert before == {name: id(value) for name, value in model.__dict__.items()}
 
 
-def test_loading_where_the_device_is_absent(fitted):
-    buffer = io.BytesIO(pickle.dumps(fitted))
-    copy = pickle.load(buffer)
-    assert all(p.device.type == "cpu" for p in copy.module_.parameters())
+def test_pickles_hold_the_model_on_the_cpu(fitted, monkeypatch):
+    moved = []
+    monkeypatch.setattr(type(fitted.module_), "cpu", lambda self: moved.append(self) or self)
+    pickle.dumps(fitted)
+    assert len(moved) == 1
+    assert moved[0] is not fitted.module_

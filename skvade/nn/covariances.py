@@ -21,15 +21,15 @@ class Covariance(nn.Module, ABC):
     ----------
     n_clusters, latent_dim : int
     floor : float, default=0.0
-        Lower bound of the variance of each dimension given those after it; it keeps a component
-        from shrinking onto a single code.
+        Least variance of each dimension given those after it, added to the free part; it keeps a
+        component from shrinking onto a single code, and lets it widen again.
     """
 
     def __init__(self, n_clusters: int, latent_dim: int, floor: float = 0.0):
         super().__init__()
         self.n_clusters = n_clusters
         self.latent_dim = latent_dim
-        self.ceiling = -0.5 * math.log(floor) if floor > 0 else math.inf
+        self.floor = floor
         self.log_diagonal = nn.Parameter(torch.zeros(self.diagonal_shape))
 
     @property
@@ -66,8 +66,19 @@ class Covariance(nn.Module, ABC):
             parameter.data = parameter.data[order]
 
     def log_scales(self) -> Tensor:
-        """Log diagonal of U, bounded by the floor; broadcastable to (n_clusters, latent_dim)."""
-        return self.log_diagonal.clamp(max=self.ceiling)
+        """Log diagonal of U, broadcastable to (n_clusters, latent_dim).
+
+        `1 / U_ll^2 = floor + exp(-2 log_diagonal_l)` is the variance of z_l given those after it.
+        """
+        if self.floor == 0:
+            return self.log_diagonal
+        log_floor = self.log_diagonal.new_tensor(math.log(self.floor))
+        return -0.5 * torch.logaddexp(-2 * self.log_diagonal, log_floor)
+
+    def _set_log_scales_(self, log_scales: Tensor) -> None:
+        """Inverse of `log_scales`, as far as the floor allows."""
+        excess = (-2 * log_scales).exp() - self.floor
+        self.log_diagonal.copy_(-0.5 * excess.clamp(min=1e-3 * self.floor).log())
 
     def half_log_det(self) -> Tensor:
         """1/2 log|Sigma_c^-1|, of shape (n_clusters,)."""
@@ -98,7 +109,7 @@ class _Triangular(Covariance):
     def factor(self) -> Tensor:
         """U, of shape (..., latent_dim, latent_dim)."""
         factor = torch.diag_embed(self.log_scales().exp())
-        rows, columns = self._below_diagonal()
+        rows, columns = self._below_diagonal(factor)
         factor[..., rows, columns] = self.below
         return factor
 
@@ -119,17 +130,15 @@ class _Triangular(Covariance):
     @torch.no_grad()
     def _assign_factor_(self, matrices: Tensor) -> None:
         factor = torch.linalg.cholesky(torch.linalg.inv(matrices))
-        rows, columns = self._below_diagonal()
-        self.log_diagonal.copy_(factor.diagonal(dim1=-2, dim2=-1).log())
+        rows, columns = self._below_diagonal(factor)
+        self._set_log_scales_(factor.diagonal(dim1=-2, dim2=-1).log())
         self.below.copy_(factor[..., rows, columns])
 
     def _factors(self) -> Tensor:
         return self.factor().expand(self.n_clusters, self.latent_dim, self.latent_dim)
 
-    def _below_diagonal(self) -> Tensor:
-        return torch.tril_indices(
-            self.latent_dim, self.latent_dim, -1, device=self.log_diagonal.device
-        )
+    def _below_diagonal(self, factor: Tensor) -> Tensor:
+        return torch.tril_indices(self.latent_dim, self.latent_dim, -1, device=factor.device)
 
 
 class Full(_Triangular):
@@ -171,7 +180,7 @@ class _Axes(Covariance):
 
     @torch.no_grad()
     def _assign_variances_(self, variances: Tensor) -> None:
-        self.log_diagonal.copy_(-0.5 * variances.log())
+        self._set_log_scales_(-0.5 * variances.log())
 
 
 class Diag(_Axes):

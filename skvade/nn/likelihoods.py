@@ -23,11 +23,14 @@ class Likelihood(nn.Module, ABC):
     ----------
     standardizes : bool
         Whether the model works on shifted and scaled data (densities over the real line do).
+    encodes_support_only : bool
+        Whether the encoder's input is defined on the support only.
     lower, upper : float
         Bounds of the support.
     """
 
     standardizes = False
+    encodes_support_only = False
     lower = -math.inf
     upper = math.inf
 
@@ -134,6 +137,7 @@ class _Counts(Likelihood):
     Draws and decoded means, which have no row sum of their own, use the median of the data.
     """
 
+    encodes_support_only = True
     lower = 0.0
     typical_total: Tensor
 

@@ -80,7 +80,7 @@ class GaussianMixturePrior(nn.Module):
         Each covariance is shrunk towards the pooled one as if by L further rows, so that a
         cluster of few or no rows has an ordinary shape; `floor` is added to its diagonal.
         """
-        codes = codes.double()
+        codes, labels = codes.cpu().double(), labels.cpu()  # not every device has float64
         members = torch.nn.functional.one_hot(labels, self.n_clusters).to(codes)
         counts = members.sum(0)
         used = (counts > 0).unsqueeze(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -102,9 +103,9 @@ class MixtureVAE(nn.Module):
         self.encoder.rescale_(factor)
         self.decoder.rescale_(factor)
 
-    def _autocast(self, x: Tensor) -> torch.autocast:
+    def _autocast(self, x: Tensor) -> AbstractContextManager:
         dtype = self.compute_dtype
-        return torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None)
+        return nullcontext() if dtype is None else torch.autocast(x.device.type, dtype=dtype)
 
 
 def draw(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:

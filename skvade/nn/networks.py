@@ -26,7 +26,7 @@ def dense(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
 
     Weights are Kaiming-uniform, U(-sqrt(6 / n_in), sqrt(6 / n_in)); biases are zero.
     """
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=torch.float32)
     nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
     nn.init.zeros_(layer.bias)
     return layer
@@ -130,7 +130,7 @@ def make_encoder(
         sizes = (n_features, *hidden_layer_sizes)
         body = multilayer_perceptron(sizes, activation, generator)
         return GaussianEncoder(body, sizes[-1], latent_dim, generator)
-    body = copy.deepcopy(template)
+    body = copy.deepcopy(template).cpu().float()
     output = _probe("encoder", body, example)
     if output.ndim != 2 or len(output) != n_rows:
         raise ValueError(
@@ -159,8 +159,8 @@ def make_decoder(
         sizes = (latent_dim, *reversed(hidden_layer_sizes))
         hidden = multilayer_perceptron(sizes, activation, generator)
         return Decoder(nn.Sequential(*hidden, dense(sizes[-1], n_features, generator)))
-    body = copy.deepcopy(template)
-    codes = torch.zeros(2, latent_dim)
+    body = copy.deepcopy(template).cpu().float()
+    codes = torch.zeros(2, latent_dim, dtype=torch.float32)
     output = _probe("decoder", body, codes)
     if output.shape != (2, n_features):
         raise ValueError(
@@ -177,9 +177,11 @@ def _probe(name: str, body: nn.Module, example: Tensor) -> Tensor:
     try:
         output = body(example)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        columns = "n_features" if name == "encoder" else "latent_dim"
         raise ValueError(
-            f"{name} fails on an input of shape {tuple(example.shape)} "
-            f"(n_samples, {'n_features' if name == 'encoder' else 'latent_dim'}): {error}"
+            f"{name} fails on an input of shape {tuple(example.shape)}, (n_samples, {columns}): "
+            f"{error}. Build it for rows of {example.shape[1]} columns; where it needs images, let "
+            "it begin with torch.nn.Unflatten."
         ) from error
     finally:
         body.train(was_training)

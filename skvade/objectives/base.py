@@ -19,12 +19,13 @@ class Batch:
     Attributes
     ----------
     x : Tensor of shape (n_rows, n_features)
-    index : Tensor of shape (n_rows,)
-        Row numbers in the training data, so that an objective can look up what it knows of them.
+    index : Tensor of shape (n_rows,) or None
+        Row numbers in the training data, so that an objective can look up what it knows of them;
+        None for rows that are not in it.
     """
 
     x: Tensor
-    index: Tensor
+    index: Tensor | None
 
 
 class Objective(ABC):

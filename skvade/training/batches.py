@@ -61,7 +61,7 @@ class Rows:
     dtype : numpy dtype
         The float type of the tensors.
     units : Units
-        Applied in the data's own float type, before any rounding to `dtype`.
+        Applied before any rounding to `dtype`.
     index : ndarray or None
         The rows of X that count, in their order; None for all.
     """
@@ -85,8 +85,7 @@ class Rows:
         block = self.X[index if self.index is None else self.index[index]]
         block = block.toarray() if sp.issparse(block) else np.asarray(block)
         if not self.units.identical:
-            wide = np.float64 if block.dtype.itemsize > 4 else np.float32
-            block = self.units.to_model(block.astype(wide, copy=False))
+            block = self.units.to_model(block)  # in float64, before any rounding
         block = block.astype(self.dtype, copy=isinstance(index, slice))
         return torch.from_numpy(block).to(self.device)
 
@@ -132,8 +131,8 @@ class Batches:
 
     @property
     def per_epoch(self) -> int:
-        """Batches in one pass over the data."""
-        return max(1, len(self.rows) // self.batch_size)
+        """Batches in one pass over this process's part of the data."""
+        return max(1, len(self.shard(np.arange(len(self.rows)))) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         while True:
@@ -161,6 +160,13 @@ def summarize(X: Any) -> DataSummary:
         binary=binary,
         median_total=float(np.median(totals)),
     )
+
+
+def extent(X: Any) -> tuple[float, float]:
+    """The smallest and the largest entry of X; X is not touched, as `min` of sparse formats may."""
+    blocks = (_float64(X[part]) for part in row_slices(*X.shape))
+    lows, highs = zip(*((block.min(), block.max()) for block in blocks), strict=True)
+    return float(min(lows)), float(max(highs))
 
 
 def measure_units(X: Any) -> Units:

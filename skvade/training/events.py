@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from skvade.training.batches import Batches, Rows
+from skvade.objectives.base import Batch
+from skvade.training.batches import Rows
 
 if TYPE_CHECKING:
     from skvade.training.phases import Optimise
@@ -69,7 +70,7 @@ class Settled(Listener):
     Attributes
     ----------
     converged : bool
-        Whether the last check found no change beyond `tol`.
+        Whether `patience` checks in a row found no change beyond `tol`.
     """
 
     n_checks = 25
@@ -92,9 +93,9 @@ class Settled(Listener):
             return False
         previous, self.labels = self.labels, self._labels(run)
         record["changed"] = float((previous != self.labels).float().mean())
-        self.converged = record["changed"] <= self.tol
-        self.unchanged = self.unchanged + 1 if self.converged else 0
-        return self.unchanged >= self.patience
+        self.unchanged = self.unchanged + 1 if record["changed"] <= self.tol else 0
+        self.converged = self.unchanged >= self.patience
+        return self.converged
 
     @torch.no_grad()
     def _labels(self, run: Run) -> torch.Tensor:
@@ -148,12 +149,11 @@ class HeldOut(Listener):
     @torch.no_grad()
     def _loss(self, run: Run, phase: Optimise) -> float:
         run.model.eval()
-        batches = Batches(self.rows, phase.batch_size, self.seed)
         generator = run.runtime.generator(self.seed)
         objective = phase.objective(run)
-        losses = [
-            sum(objective(run.model, batch, generator).values())
-            for batch, _ in zip(batches, range(batches.per_epoch), strict=False)
-        ]
+        total = 0.0
+        for x in self.rows.blocks(row_bytes=1 << 14):
+            terms = objective(run.model, Batch(x, index=None), generator)
+            total += float(sum(terms.values())) * len(x)
         run.model.train()
-        return float(torch.stack(losses).mean())
+        return total / len(self.rows)

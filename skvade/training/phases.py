@@ -101,7 +101,7 @@ class InitialiseMixture(Phase):
     def run(self, run: Run, seed: int) -> None:
         model = run.model.eval()
         codes = torch.cat([model.code(x) for x in run.rows.blocks(row_bytes=1 << 14)])
-        partition = self.initialiser(codes.double().cpu().numpy(), seed)
+        partition = self.initialiser(codes.cpu().double().numpy(), seed)
         labels = torch.from_numpy(partition.labels).to(codes.device)
 
         scale = _pooled_std(codes, labels, model.mixture.n_clusters)
@@ -124,9 +124,9 @@ def _pooled_std(codes: torch.Tensor, labels: torch.Tensor, n_clusters: int) -> f
 
 
 def _calibrate(model: Any, rows: Rows) -> None:
-    moments = torch.zeros(3, rows.n_features, dtype=torch.float64, device=rows.device)
+    moments = torch.zeros(3, rows.n_features, dtype=torch.float64)
     for x in rows.blocks(row_bytes=1 << 14):
         mean = model.likelihood.expectation(x, model.decode(model.code(x)))
         parts = ((x - mean).square(), mean, mean.square())
-        moments += torch.stack([part.sum(0, dtype=torch.float64) for part in parts])
+        moments += torch.stack([part.sum(0) for part in parts]).cpu().double()
     model.likelihood.calibrate_(*(moments / len(rows)).float())

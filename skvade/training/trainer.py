@@ -6,7 +6,6 @@ It knows a model, batches and an objective's terms; nothing of mixtures, cluster
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from skvade.training.phases import Optimise, Phase
 
 MAX_RESCUES = 3
-SNAPSHOT_STEPS = 50
+CHECK_STEPS = 50
 
 
 class TrainingDivergedError(FloatingPointError):
@@ -61,7 +60,7 @@ class Run:
 
     def go(self, phases: Sequence[Phase]) -> Run:
         """Run the phases in order; the model is left in evaluation mode."""
-        self.model = self.runtime.prepare(self.model)
+        self.model = self.runtime.prepare(self.model.float())
         self.model.compute_dtype = self.runtime.compute_dtype
         for number, phase in enumerate(phases):
             phase.run(self, seed=self.seed + number)
@@ -70,6 +69,7 @@ class Run:
         return self
 
 
+@torch.enable_grad()
 def optimise(run: Run, phase: Optimise, seed: int) -> None:
     """Minimise the phase's objective for its number of steps, or until a listener ends it."""
     objective = phase.objective(run)
@@ -80,26 +80,27 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
     for listener in listeners:
         listener.on_phase_begin(run, phase, n_epochs=-(-phase.n_steps // batches.per_epoch))
     totals: dict[str, Tensor] = {}
+    n_summed, n_epochs_done = 0, 0
     try:
         for step, batch in zip(range(1, phase.n_steps + 1), batches, strict=False):
             terms = objective(run.model, batch, generator)
             guard.step(torch.stack(list(terms.values())).sum(), (step - 1) / phase.n_steps)
-            for name, value in terms.items():
-                totals[name] = totals.get(name, 0.0) + value.detach()
-            n_summed = (step - 1) % batches.per_epoch + 1
-            if n_summed < batches.per_epoch and step < phase.n_steps:
+            totals = {name: totals.get(name, 0.0) + terms[name].detach() for name in terms}
+            n_summed += 1
+            ends = step % batches.per_epoch == 0 or step == phase.n_steps
+            if (ends or step % CHECK_STEPS == 0) and not guard.good(step, sum(totals.values())):
+                totals, n_summed = {}, 0
+            if not (ends and n_summed):
                 continue
             means = {name: float(run.runtime.reduce(t)) / n_summed for name, t in totals.items()}
-            totals = {}
-            if not guard.good(step, sum(means.values())):
-                continue
-            epoch = -(-step // batches.per_epoch)
-            record = {"phase": phase.name, "epoch": epoch, "steps": step}
+            totals, n_summed = {}, 0
+            n_epochs_done = -(-step // batches.per_epoch)
+            record = {"phase": phase.name, "epoch": n_epochs_done, "steps": step}
             record |= {"loss": sum(means.values()), **means}
             wants_end = [listener.on_epoch_end(run, phase, record) for listener in listeners]
             if any(wants_end):
                 break
-        guard.finish()
+        guard.finish(n_epochs_done)
     finally:
         for listener in listeners:
             listener.on_phase_end(run, phase)
@@ -107,10 +108,7 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
 
 
 class _Guard:
-    """The optimiser, and a way back: the last good state and half the rate after a bad loss.
-
-    A copy of the state is taken every SNAPSHOT_STEPS steps at most, once it is known to be finite.
-    """
+    """The optimiser, and a way back: the last good state and half the rate after a bad loss."""
 
     def __init__(self, model: nn.Module, phase: Optimise):
         self.model = model
@@ -130,32 +128,40 @@ class _Guard:
         nn.utils.clip_grad_norm_(self.parameters, self.phase.max_grad_norm)
         self.optimizer.step()
 
-    def good(self, step: int, loss: float) -> bool:
-        """Whether training may go on from here; if not, it has been taken back."""
-        due = step - self.good_step >= SNAPSHOT_STEPS
-        if not math.isfinite(loss) or (due and not self._finite()):
+    def good(self, step: int, loss: Tensor) -> bool:
+        """Whether training may go on from here; if not, it has been taken back.
+
+        The state is kept, once it is known to be finite, every CHECK_STEPS steps at most.
+        """
+        due = step - self.good_step >= CHECK_STEPS
+        if not loss.isfinite() or (due and not self._finite()):
             self._rescue()
             return False
         if due:
             self.good_state, self.good_step = copy.deepcopy(self.model.state_dict()), step
         return True
 
-    def finish(self) -> None:
-        """Never leave a phase with parameters that are not finite."""
+    def finish(self, n_epochs_done: int) -> None:
+        """Never leave a phase with parameters that are not finite, or with nothing done."""
         if not self._finite():
             self._rescue()
+        if not n_epochs_done:
+            self._give_up()
 
     def _rescue(self) -> None:
         self.n_rescues += 1
         if self.n_rescues > MAX_RESCUES:
-            raise TrainingDivergedError(
-                f"The loss of phase {self.phase.name!r} became non-finite {self.n_rescues} times, "
-                f"at last with learning rate {self.rate:.1e}. Standardise the data, or lower "
-                f"learning_rate (now {self.phase.learning_rate})."
-            )
+            self._give_up()
         self.rate /= 2
         self.model.load_state_dict(self.good_state)
         self.optimizer = self._adam()
+
+    def _give_up(self) -> None:
+        raise TrainingDivergedError(
+            f"The loss of phase {self.phase.name!r} became non-finite {self.n_rescues} times, at "
+            f"last with learning rate {self.rate:.1e}. Standardise the data, or lower "
+            f"learning_rate (now {self.phase.learning_rate})."
+        )
 
     def _adam(self) -> torch.optim.Adam:
         fused = self.parameters[0].device.type in ("cpu", "cuda")

@@ -170,6 +170,26 @@ def test_empty_and_single_member_clusters_get_the_pooled_shape():
 
 
 @pytest.mark.parametrize("kind", TYPES)
+def test_the_floor_lets_a_component_widen_again(kind):
+    covariance = COVARIANCES[kind](2, 3, floor=0.04)
+    covariance.log_diagonal.data.fill_(3.0)
+    covariance.half_log_det().sum().backward()
+    assert (covariance.log_diagonal.grad.abs() > 0).all()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_covariances_above_the_floor_come_back(kind):
+    matrices = torch.diag_embed(torch.tensor([[0.05, 0.5, 2.0]]).expand(2, 3).double())
+    if kind == "spherical":
+        matrices = torch.eye(3, dtype=torch.float64).expand(2, 3, 3) * 0.05
+    covariance = COVARIANCES[kind](2, 3, floor=0.04).double()
+    with torch.no_grad():
+        covariance.assign_(matrices, torch.tensor([0.5, 0.5], dtype=torch.float64))
+        variances = covariance.conditional_variances()
+    np.testing.assert_allclose(variances, matrices.diagonal(dim1=1, dim2=2), rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", TYPES)
 def test_the_floor_bounds_conditional_variances(kind):
     covariance = COVARIANCES[kind](2, 3, floor=0.04)
     covariance.log_diagonal.data.fill_(20.0)

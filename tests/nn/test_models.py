@@ -154,6 +154,12 @@ def test_decoders_of_the_wrong_shape_are_named(template, message, generator):
         make_decoder(template, 5, *shared(generator))
 
 
+def test_templates_may_be_of_any_precision(generator):
+    encoder = make_encoder(nn.Linear(5, 4).double(), torch.zeros(2, 5), *shared(generator))
+    decoder = make_decoder(nn.Linear(3, 5).double(), 5, *shared(generator))
+    assert {p.dtype for m in (encoder, decoder) for p in m.parameters()} == {torch.float32}
+
+
 def test_templates_are_copied_and_keep_their_mode(generator):
     template = nn.Sequential(nn.Linear(5, 4), nn.Dropout(0.5))
     encoder = make_encoder(template, torch.zeros(2, 5), *shared(generator))

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from skvade.training.batches import Batches, Rows, Units, measure_units, summarize
+from skvade.training.batches import Batches, Rows, Units, extent, measure_units, summarize
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.integers(0, 5, size=(40, 6)).astype(np.float64)
@@ -90,6 +90,26 @@ def test_an_epoch_visits_every_row_once():
 def test_batches_carry_the_rows_that_their_index_names():
     for batch, _ in zip(Batches(Rows(DENSE), 7, seed=1), range(10), strict=False):
         np.testing.assert_array_equal(batch.x.numpy(), DENSE[batch.index.numpy()])
+
+
+def test_two_processes_share_an_epoch():
+    halves = [Batches(Rows(DENSE), 10, 0, shard=lambda o, k=k: o[k::2]) for k in (0, 1)]
+    assert [half.per_epoch for half in halves] == [2, 2]
+    streams = [iter(half) for half in halves]
+    index = torch.cat([next(stream).index for stream in streams for _ in range(2)])
+    assert sorted(index.tolist()) == list(range(40))
+
+
+def test_subsets_are_views_of_the_same_rows():
+    rows = Rows(DENSE).subset(np.array([5, 1, 30])).subset(np.array([2, 0]))
+    np.testing.assert_array_equal(torch.cat(list(rows.blocks())).numpy(), DENSE[[30, 5]])
+    assert len(rows) == 2
+    assert rows.X is DENSE
+
+
+def test_extent_is_that_of_the_entries():
+    for X in (DENSE, sp.csr_array(DENSE)):
+        assert extent(X) == (DENSE.min(), DENSE.max())
 
 
 def test_batches_are_at_most_the_data():

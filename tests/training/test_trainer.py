@@ -13,7 +13,7 @@ from skvade.training.events import HeldOut, History, Listener, Settled
 from skvade.training.phases import Optimise
 from skvade.training.runtime import Runtime
 from skvade.training.schedules import SCHEDULES, WarmUp, constant
-from skvade.training.trainer import MAX_RESCUES, Run, TrainingDivergedError
+from skvade.training.trainer import CHECK_STEPS, MAX_RESCUES, Run, TrainingDivergedError
 
 CPU = Runtime(torch.device("cpu"))
 RNG = np.random.default_rng(0)
@@ -105,6 +105,18 @@ def test_rescues_are_few():
     assert objective.calls == (MAX_RESCUES + 1) * per_epoch
 
 
+def test_a_phase_that_was_wholly_undone_raises():
+    with pytest.raises(TrainingDivergedError, match="became non-finite 1 times"):
+        run_phase(Broken(first=1, times=1), n_steps=6)
+
+
+def test_long_epochs_are_checked_on_the_way():
+    objective = Broken(first=10, times=10**9)
+    with pytest.raises(TrainingDivergedError):
+        run_phase(objective, batch_size=1, n_steps=1000)
+    assert objective.calls <= (MAX_RESCUES + 1) * CHECK_STEPS
+
+
 def test_listeners_hear_every_event_and_can_end_a_phase():
     class Recorder(Listener):
         heard = ()
@@ -182,6 +194,14 @@ def test_settled_reports_when_labels_still_change():
     settled = Settled(tol=0.0, patience=3)
     run_phase(listeners=[settled], model=Classifier(), n_steps=12, learning_rate=0.5)
     assert not settled.converged
+
+
+def test_every_held_out_row_counts():
+    held_out = HeldOut(Rows(X), tol=0.0, patience=5, seed=0)
+    run = run_phase(listeners=[held_out], n_steps=6)
+    rows = torch.from_numpy(X)
+    error = (run.model(rows).squeeze(-1) - rows @ TARGET).square()
+    assert run.history[-1]["validation_loss"] == pytest.approx(error.mean().item(), rel=1e-5)
 
 
 def test_held_out_rows_end_a_phase_and_bring_the_best_state_back():
