@@ -24,7 +24,7 @@ from skvade.training.phases import (
 from skvade.training.schedules import SCHEDULES, WarmUp, constant
 
 PRETRAIN_STEPS = 4_000
-TRAIN_STEPS = 3_000
+TRAIN_STEPS = 2_000
 
 
 class VaDEClustering(ClusterMixin, BaseDeepMixture):
@@ -84,8 +84,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         Passes over the data of the autoencoder phase. "auto" is a number of gradient steps that
         grows with the square root of n_samples: 4,000 at 70,000 rows.
     max_iter : "auto" or int, default="auto"
-        Passes over the data of the last phase, at most. "auto" is 3,000 gradient steps at 70,000
-        rows and grows likewise. A seventh of this is spent with held clusters before.
+        Passes over the data of the last phase, at most. "auto" is 2,000 gradient steps at 70,000
+        rows and grows likewise. A fifth of this is spent with held clusters before.
     batch_size : "auto" or int, default="auto"
         Rows per gradient step; "auto" is 256, and 512 from 20,000 rows on.
     learning_rate : float, default=1e-3
@@ -270,7 +270,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
             Optimise(
                 "hold",
                 lambda run: HeldNegativeELBO(run.memory["partition"]),
-                train // 7,
+                train // 5,
                 schedule=WarmUp(constant),
                 **shared,
             ),
