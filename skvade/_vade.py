@@ -25,6 +25,7 @@ from skvade.training.schedules import SCHEDULES, WarmUp, constant
 
 PRETRAIN_STEPS = 4_000
 TRAIN_STEPS = 2_000
+FINE_TUNING = 0.1
 
 
 class VaDEClustering(ClusterMixin, BaseDeepMixture):
@@ -89,7 +90,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
     batch_size : "auto" or int, default="auto"
         Rows per gradient step; "auto" is 256, and 512 from 20,000 rows on.
     learning_rate : float, default=1e-3
-        Of Adam, at its highest. Lower it when the loss had to be rescued.
+        Of Adam in the autoencoder phase, at its highest; the phases after it use a tenth. Lower it
+        when the loss had to be rescued.
     learning_rate_schedule : {"cosine", "step", "constant"}, default="cosine"
         Course of the learning rate over a phase, after a short linear rise: down to zero along
         half a cosine, or to a tenth after each third, or constant.
@@ -253,7 +255,10 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
 
     def _make_phases(self, plan: Plan) -> list[Phase]:
         schedule = SCHEDULES[self.learning_rate_schedule]
-        shared = {"batch_size": plan.batch_size, "learning_rate": self.learning_rate}
+        rate = self.learning_rate
+        # The bound's gradients are steep where the noise is small: at the autoencoder's rate the
+        # codes leave their clusters within a few steps.
+        fine = {"batch_size": plan.batch_size, "learning_rate": FINE_TUNING * rate}
         n_rows = plan.n_rows
         pretrain = n_steps(self.pretrain_iter, n_rows, plan.batch_size, PRETRAIN_STEPS)
         train = n_steps(self.max_iter, n_rows, plan.batch_size, TRAIN_STEPS)
@@ -263,8 +268,9 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
                 lambda run: Reconstruction(),
                 pretrain,
                 schedule=WarmUp(schedule),
+                batch_size=plan.batch_size,
+                learning_rate=rate,
                 parameters=autoencoder_parameters,
-                **shared,
             ),
             InitialiseMixture(plan.initialiser, self.reg_covar),
             Optimise(
@@ -272,7 +278,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
                 lambda run: HeldNegativeELBO(run.memory["partition"]),
                 train // 5,
                 schedule=WarmUp(constant),
-                **shared,
+                **fine,
             ),
             Optimise(
                 "train",
@@ -280,6 +286,6 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
                 train,
                 schedule=WarmUp(schedule),
                 listeners=[plan.monitor],
-                **shared,
+                **fine,
             ),
         ]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score, make_scorer
 from sklearn.mixture import GaussianMixture
@@ -31,6 +32,14 @@ def test_default_fit_of_digits(digits):
     assert clustering_accuracy(y, model.labels_) > 0.75
     assert model.likelihood_ == "bernoulli"
     assert model.lower_bound_ <= model.score(X) + 1
+
+
+def test_few_rows_keep_their_clusters():
+    """Clusters died on 50 rows when the bound was trained at the autoencoder's learning rate."""
+    X, y = make_blobs(n_samples=50, random_state=1)
+    for seed in range(3):
+        labels = VaDEClustering(3, random_state=seed).fit_predict(StandardScaler().fit_transform(X))
+        assert adjusted_rand_score(y, labels) > 0.85
 
 
 def test_fitted_attributes_agree_with_each_other(fitted, digits):
