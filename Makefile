@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint quick oldest clean
+.PHONY: demo test lint quick oldest benchmark tables clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,19 @@ oldest:
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e ".[test]"
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -q -n 2 --dist worksteal tests
+
+# The whole table takes about twelve hours on two cores; records that are there already are replaced.
+SETS = digits usps pendigits har sc_worm_neuron reuters21578 mnist
+METHODS = kmeans,gmm,ae+kmeans,ae+gmm,vae+gmm,vade-published,vade
+ABLATION = vade,without-neighbours,without-information,without-full,without-closed-form,without-hold,without-rescaling
+benchmark: $(VENV)/.installed  ## Every method on every data set (set SKVADE_DATA to a folder of files)
+	for data in $(SETS); do $(BIN)/python -m benchmarks.accuracy --data $$data --method $(METHODS) || exit 1; done
+	for data in $(SETS); do $(BIN)/python -m benchmarks.accuracy --data $$data --method vade,ae+gmm --split train --seeds 0:5 || exit 1; done
+	for data in mnist-10k usps; do $(BIN)/python -m benchmarks.accuracy --data $$data --method $(ABLATION) --seeds 0:5 || exit 1; done
+	$(MAKE) tables
+
+tables: $(VENV)/.installed  ## docs/benchmarks.md from the records
+	$(BIN)/python -m benchmarks.tables
 
 clean:
 	rm -rf $(VENV) .venv-oldest build dist *.egg-info

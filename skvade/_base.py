@@ -19,11 +19,13 @@ from sklearn.utils import ClassifierTags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvade import _validation as validation
+from skvade._report import Report, describe
 from skvade.metrics import mutual_information
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.nn.models import MixtureVAE
 from skvade.nn.networks import make_decoder, make_encoder
 from skvade.nn.summary import DataSummary
+from skvade.objectives.vade import TERMS
 from skvade.training.batches import Rows, Units, extent, measure_units, summarize
 from skvade.training.budgets import auto_batch_size
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
@@ -91,6 +93,10 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _make_phases(self, plan: Plan) -> list[Phase]:
         """The phases of a fit from scratch; the last is what `max_iter` and `tol` speak of."""
 
+    def _make_warm_phases(self, plan: Plan) -> list[Phase]:
+        """The phases of a fit that goes on from the previous one."""
+        return self._make_phases(plan)[-1:]
+
     # ------------------------------------------------------------------ fit
 
     def fit(self, X: Any, y: Any = None) -> Any:
@@ -153,7 +159,9 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._shaped_by = self._shape_parameters()
         self.likelihood_ = plan.likelihood
         self._publish(X, candidates)
-        self._warn(candidates[0])
+        self._findings = self._find_faults(candidates[0])
+        for finding in self._findings:
+            validation.warn_convergence(finding)
 
     def _prepare(
         self, X: Any, runtime: Runtime, warm: bool, rng: np.random.RandomState
@@ -194,16 +202,18 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.verbose and runtime.is_main:
             listeners.append(Progress())
         monitor = copy.copy(plan.monitor)
-        phases = self._make_phases(replace(plan, monitor=monitor))
+        plan = replace(plan, monitor=monitor)
         own_networks = self.encoder is None and self.decoder is None
         state = nullcontext() if own_networks else isolated_random_state(seed, runtime.device)
         with state:
             if warm is None:
                 model = self._make_model(self._make_networks(plan, rows, seed), plan)
+                run = Run(model, rows, runtime, seed, listeners)
+                run.go(self._make_phases(plan))
             else:
-                model, phases = copy.deepcopy(warm), phases[-1:]
-            run = Run(model, rows, runtime, seed, listeners)
-            run.go(phases)
+                memory = {"scale": self._scale}
+                run = Run(copy.deepcopy(warm), rows, runtime, seed, listeners, memory=memory)
+                run.go(self._make_warm_phases(plan))
         with torch.inference_mode():
             proba = torch.cat([run.model.assign(x) for x in rows.blocks(_row_bytes(rows))])
         proba = proba.cpu().double().numpy()
@@ -256,10 +266,11 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if len(candidates) > 1:
             pair = (candidate.labels for candidate in candidates[:2])
             self.restart_agreement_ = float(adjusted_rand_score(*pair))
+        self._scale = best.run.memory.get("scale", 1.0)
         self.history_ = best.run.history
         self.n_iter_ = self.history_[-1]["epoch"]
         self.converged_ = bool(best.monitor.converged)
-        self.lower_bound_ = self._in_data_units(-self.history_[-1]["loss"])
+        self.lower_bound_ = self._in_data_units(-sum(self.history_[-1][name] for name in TERMS))
         model = _in_precision(self.module_, torch.float64, torch.device("cpu"))
         with torch.no_grad():
             self.weights_ = model.mixture.log_weights().exp().numpy()
@@ -267,33 +278,38 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self.covariances_ = model.mixture.covariance.covariances().numpy()
         self.cluster_centers_ = self._decode(self.means_, self._dtype)
 
-    def _warn(self, best: Candidate) -> None:
+    def _find_faults(self, best: Candidate) -> tuple[str, ...]:
         name = type(self).__name__
         n_used = int((self.cluster_sizes_ > 0).sum())
-        if n_used < self.n_clusters:
-            validation.warn_convergence(
-                f"{name} uses {n_used} of n_clusters={self.n_clusters} clusters; the others are "
-                "empty. Lower n_clusters, or raise n_init or pretrain_iter."
-            )
-        if self.restart_agreement_ < LOW_AGREEMENT:
-            validation.warn_convergence(
-                f"The two best restarts of {name} agree little (adjusted Rand index "
-                f"{self.restart_agreement_:.2f}): other clusterings fit the data about as well. "
-                "Check n_clusters, or raise n_init or pretrain_iter."
-            )
-        if best.run.n_rescues:
-            validation.warn_convergence(
-                f"The loss of {name} became non-finite {best.run.n_rescues} time(s); training was "
-                f"taken back and slowed. Standardise the data, or lower learning_rate "
-                f"(now {self.learning_rate})."
-            )
-        if not self.converged_ and self.max_iter != "auto":
-            validation.warn_convergence(
-                f"{name} stopped at max_iter={self.max_iter} before it had converged; raise "
-                "max_iter, or set max_iter='auto'."
-            )
+        faults = {
+            f"{name} uses {n_used} of n_clusters={self.n_clusters} clusters; the others are "
+            "empty. Lower n_clusters, or raise n_init or pretrain_iter.": n_used < self.n_clusters,
+            f"The two best restarts of {name} agree little (adjusted Rand index "
+            f"{self.restart_agreement_:.2f}): other clusterings fit the data about as well. "
+            "Check n_clusters, or raise n_init or pretrain_iter.": (
+                self.restart_agreement_ < LOW_AGREEMENT
+            ),
+            f"The loss of {name} became non-finite {best.run.n_rescues} time(s); training was "
+            "taken back and slowed. Standardise the data, or lower learning_rate "
+            f"(now {self.learning_rate}).": best.run.n_rescues > 0,
+            f"{name} stopped at max_iter={self.max_iter} before it had converged; raise "
+            "max_iter, or set max_iter='auto'.": not self.converged_ and self.max_iter != "auto",
+        }
+        return tuple(message for message, present in faults.items() if present)
 
     # ------------------------------------------------------- after fitting
+
+    def report(self) -> Report:
+        """What happened in the fit, and whether to trust it.
+
+        Returns
+        -------
+        Report
+            `print` it; its `findings` name what speaks against the run, as the warnings of `fit`
+            did, and `trustworthy` is True if there is nothing.
+        """
+        check_is_fitted(self)
+        return describe(self, self._findings)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable cluster of each row.

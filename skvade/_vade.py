@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from sklearn.base import ClusterMixin
@@ -12,20 +13,24 @@ from skvade._validation import COMMON_CONSTRAINTS
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.mixtures import GaussianMixturePrior
 from skvade.nn.models import MixtureVAE
+from skvade.objectives.base import EncodedObjective, Objective
+from skvade.objectives.neighbours import WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.objectives.vade import HeldNegativeELBO, NegativeELBO
-from skvade.training.budgets import n_steps
+from skvade.training.budgets import fine_tuning, n_steps
 from skvade.training.phases import (
+    FindNeighbours,
     InitialiseMixture,
     Optimise,
     Phase,
     autoencoder_parameters,
 )
 from skvade.training.schedules import SCHEDULES, WarmUp, constant
+from skvade.training.trainer import Run
 
-PRETRAIN_STEPS = 4_000
-TRAIN_STEPS = 2_000
-FINE_TUNING = 0.1
+PRETRAIN_STEPS = 3_500
+TRAIN_STEPS = 2_500
+NEIGHBOUR_SHARE = 0.5
 
 
 class VaDEClustering(ClusterMixin, BaseDeepMixture):
@@ -37,8 +42,9 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
 
     with a neural decoder f, and inference is by q(z|x) = N(m(x), diag s2(x)) and the closed form
     q(c|x) = softmax_c e_c(x), e_c(x) = log pi_c + E_q(z|x)[log N(z; mu_c, Sigma_c)], which is the
-    optimum of the evidence lower bound. Training has four phases: an autoencoder, a mixture on
-    its codes, the bound with clusters held at that mixture's, the bound.
+    optimum of the evidence lower bound. Training has five phases: an autoencoder; the same with its
+    codes' neighbours drawn together and strangers kept apart; a mixture on the codes; the bound
+    with clusters held at that mixture's; the bound.
 
     Parameters
     ----------
@@ -71,9 +77,15 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         are put on it; a decoder takes (n_samples, latent_dim) to (n_samples, n_features), the
         logits, means or log rates of the likelihood. `hidden_layer_sizes` and `activation` then
         do not apply to it. For images begin with :class:`torch.nn.Unflatten`.
+    n_neighbors : int, default=15
+        Nearest neighbours of each code that count as its neighbours. Exact up to 200,000 rows;
+        beyond, pynndescent is used if it is installed (``pip install skvade[large]``).
+    neighbor_weight : float, default=200.0
+        Weight of the neighbour embedding, in nats a pair, beside the reconstruction and later the
+        bound. 0 turns it off, with its phase: VaDE without neighbours.
     init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
-        The first partition of the codes. "gmm" is the best of 8 Gaussian mixtures on at most
-        25,000 codes by the mutual information of the assignment, without labels. An array of
+        The first partition of the codes. "gmm" is the best of 16 Gaussian mixtures on at most
+        12,500 codes by the mutual information of the assignment, without labels. An array of
         shape (n_samples,) holds labels from 0; one of shape (n_clusters, latent_dim) holds means
         among the codes of the autoencoder, before they are rescaled, and so goes with a trained
         `encoder` and ``pretrain_iter=0``; any object with scikit-learn's `fit_predict` is run on
@@ -82,16 +94,17 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         Whole fits; the one with most used clusters and, among these, the highest mutual
         information of the assignment is kept.
     pretrain_iter : "auto" or int, default="auto"
-        Passes over the data of the autoencoder phase. "auto" is a number of gradient steps that
-        grows with the square root of n_samples: 4,000 at 70,000 rows.
+        Passes over the data of the autoencoder phase; the neighbour phase has half as many. "auto"
+        is a number of gradient steps that grows with the square root of n_samples: 3,500 at 70,000
+        rows.
     max_iter : "auto" or int, default="auto"
-        Passes over the data of the last phase, at most. "auto" is 2,000 gradient steps at 70,000
+        Passes over the data of the last phase, at most. "auto" is 2,500 gradient steps at 70,000
         rows and grows likewise. A fifth of this is spent with held clusters before.
     batch_size : "auto" or int, default="auto"
         Rows per gradient step; "auto" is 256, and 512 from 20,000 rows on.
     learning_rate : float, default=1e-3
-        Of Adam in the autoencoder phase, at its highest; the phases after it use a tenth. Lower it
-        when the loss had to be rescued.
+        Of Adam, at its highest; below 5,000 rows the bound is trained at a lower one, down to a
+        tenth from 500 rows on. Lower it when the loss had to be rescued.
     learning_rate_schedule : {"cosine", "step", "constant"}, default="cosine"
         Course of the learning rate over a phase, after a short linear rise: down to zero along
         half a cosine, or to a tenth after each third, or constant.
@@ -142,7 +155,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         Adjusted Rand index between the two best restarts: of the whole fit if `n_init` > 1, of
         the initial mixture otherwise, NaN where there was one only.
     lower_bound_ : float
-        Evidence lower bound per row in the last pass, in nats, in the units of X.
+        Evidence lower bound per row in the last pass, in nats, in the units of X; the neighbour
+        terms are not part of it.
     history_ : list of dict
         One record per pass over the data: phase, epoch, steps, loss and its terms. Model units:
         Gaussian data are shifted and scaled to a mean feature variance of one.
@@ -204,6 +218,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         reg_covar: float = 1e-2,
         encoder: Any = None,
         decoder: Any = None,
+        n_neighbors: int = 15,
+        neighbor_weight: float = 200.0,
         init: Any = "gmm",
         n_init: int = 1,
         pretrain_iter: int | str = "auto",
@@ -230,6 +246,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         self.reg_covar = reg_covar
         self.encoder = encoder
         self.decoder = decoder
+        self.n_neighbors = n_neighbors
+        self.neighbor_weight = neighbor_weight
         self.init = init
         self.n_init = n_init
         self.pretrain_iter = pretrain_iter
@@ -255,37 +273,58 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
 
     def _make_phases(self, plan: Plan) -> list[Phase]:
         schedule = SCHEDULES[self.learning_rate_schedule]
-        rate = self.learning_rate
-        # The bound's gradients are steep where the noise is small: at the autoencoder's rate the
-        # codes leave their clusters within a few steps.
-        fine = {"batch_size": plan.batch_size, "learning_rate": FINE_TUNING * rate}
-        n_rows = plan.n_rows
-        pretrain = n_steps(self.pretrain_iter, n_rows, plan.batch_size, PRETRAIN_STEPS)
-        train = n_steps(self.max_iter, n_rows, plan.batch_size, TRAIN_STEPS)
+        n_rows, batch_size = plan.n_rows, plan.batch_size
+        pretrain = n_steps(self.pretrain_iter, n_rows, batch_size, PRETRAIN_STEPS)
+        train = n_steps(self.max_iter, n_rows, batch_size, TRAIN_STEPS)
+        steps = partial(
+            Optimise,
+            batch_size=batch_size,
+            learning_rate=self.learning_rate,
+            schedule=WarmUp(schedule),
+        )
+        rate = self.learning_rate * fine_tuning(n_rows)
+        embed = [
+            FindNeighbours(self.n_neighbors),
+            steps(
+                "neighbours",
+                self._near(lambda run: Reconstruction()),
+                round(NEIGHBOUR_SHARE * pretrain),
+                parameters=autoencoder_parameters,
+            ),
+        ]
         return [
-            Optimise(
+            steps(
                 "pretrain",
                 lambda run: Reconstruction(),
                 pretrain,
-                schedule=WarmUp(schedule),
-                batch_size=plan.batch_size,
-                learning_rate=rate,
                 parameters=autoencoder_parameters,
             ),
+            *(embed if self.neighbor_weight else []),
             InitialiseMixture(plan.initialiser, self.reg_covar),
-            Optimise(
+            steps(
                 "hold",
-                lambda run: HeldNegativeELBO(run.memory["partition"]),
+                self._near(lambda run: HeldNegativeELBO(run.memory["partition"])),
                 train // 5,
                 schedule=WarmUp(constant),
-                **fine,
+                learning_rate=rate,
             ),
-            Optimise(
+            steps(
                 "train",
-                lambda run: NegativeELBO(),
+                self._near(lambda run: NegativeELBO()),
                 train,
-                schedule=WarmUp(schedule),
+                learning_rate=rate,
                 listeners=[plan.monitor],
-                **fine,
             ),
         ]
+
+    def _make_warm_phases(self, plan: Plan) -> list[Phase]:
+        graph = [FindNeighbours(self.n_neighbors, rescale=False)] if self.neighbor_weight else []
+        return [*graph, *super()._make_warm_phases(plan)]
+
+    def _near(self, objective: Callable[[Run], EncodedObjective]) -> Callable[[Run], Objective]:
+        """The objective beside the neighbour embedding, unless that is off."""
+        if not self.neighbor_weight:
+            return objective
+        return lambda run: WithNeighbours(
+            objective(run), run.memory["graph"], self.neighbor_weight, run.memory["scale"]
+        )

@@ -39,6 +39,8 @@ COMMON_CONSTRAINTS: dict[str, list[Any]] = {
     "reg_covar": [Interval(Real, 0.0, 1.0, closed="right")],
     "encoder": [HasMethods(["forward", "parameters", "state_dict"]), None],
     "decoder": [HasMethods(["forward", "parameters", "state_dict"]), None],
+    "n_neighbors": [_POSITIVE],
+    "neighbor_weight": [Interval(Real, 0.0, None, closed="left")],
     "init": [
         StrOptions({"gmm", "k-means", "random"}),
         HasMethods(["fit_predict", "get_params"]),

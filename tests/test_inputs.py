@@ -89,7 +89,11 @@ def test_inputs_are_not_modified():
 def test_sparse_input_is_never_dense_as_a_whole():
     X = sp.csr_array(sp.random(300_000, 200, density=1e-3, format="csr", random_state=0))
     tracemalloc.start()
-    model = clone(QUICK).set_params(max_iter=1, pretrain_iter=0, init="random").fit(X)
+    model = (
+        clone(QUICK)
+        .set_params(max_iter=1, pretrain_iter=0, init="random", neighbor_weight=0)
+        .fit(X)
+    )
     model.predict(X)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -114,7 +118,9 @@ def test_a_fit_reads_a_memory_map_without_loading_it(tmp_path):
     )
     X[::7] = 1
     del X
-    model = clone(QUICK).set_params(max_iter=1, pretrain_iter=0, init="random", batch_size=4096)
+    model = clone(QUICK).set_params(
+        max_iter=1, pretrain_iter=0, init="random", batch_size=4096, neighbor_weight=0
+    )
     for early_stopping in (False, True):
         X = np.load(tmp_path / "big.npy", mmap_mode="r")
         tracemalloc.start()
@@ -216,6 +222,8 @@ BAD_PARAMETERS = {
     "reg_covar": [0, -1e-3, 2, "small"],
     "encoder": ["conv", 3, KMeans(), torch.nn.ReLU],
     "decoder": ["conv", 3, torch.nn.ReLU],
+    "n_neighbors": [0, 1.5, None],
+    "neighbor_weight": [-1, "strong", np.nan],
     "init": ["kmeans", None, 3, object(), KMeans],
     "n_init": [0, 1.5, "auto"],
     "pretrain_iter": [-1, 1.5, "all"],

@@ -60,7 +60,7 @@ def test_fitted_attributes_agree_with_each_other(fitted, digits):
     assert fitted.n_features_in_ == 64
     assert fitted.likelihood_ == "bernoulli"
     phases = {record["phase"] for record in fitted.history_}
-    assert phases == {"pretrain", "hold", "train"}
+    assert phases == {"pretrain", "neighbours", "hold", "train"}
     assert fitted.n_iter_ == fitted.history_[-1]["epoch"]
     assert -1 <= fitted.restart_agreement_ <= 1
 
@@ -69,7 +69,10 @@ def test_history_makes_a_table(fitted):
     table = pd.DataFrame(fitted.history_)
     assert {"phase", "epoch", "steps", "loss", "reconstruction", "kl"} <= set(table.columns)
     train = table[table.phase == "train"]
-    np.testing.assert_allclose(train.loss, train.reconstruction + train.kl)
+    terms = train[["reconstruction", "kl", "attraction", "repulsion"]]
+    np.testing.assert_allclose(train.loss, terms.sum(axis=1))
+    bound = train.reconstruction + train.kl
+    assert fitted.lower_bound_ == pytest.approx(-bound.iloc[-1])
 
 
 def test_the_mixture_is_scikit_learns(fitted, digits):

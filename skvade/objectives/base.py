@@ -34,3 +34,21 @@ class Objective(ABC):
     @abstractmethod
     def __call__(self, model: Any, batch: Batch, generator: torch.Generator) -> Terms:
         """Return the terms, scalars with gradients; all randomness comes from `generator`."""
+
+
+class EncodedObjective(Objective):
+    """An objective whose terms follow from q(z|x), so that others can share the encoder's pass."""
+
+    def __call__(self, model: Any, batch: Batch, generator: torch.Generator) -> Terms:
+        return self.terms(model, batch, *model.encode(batch.x), generator)
+
+    @abstractmethod
+    def terms(
+        self,
+        model: Any,
+        batch: Batch,
+        mean: Tensor,
+        log_variance: Tensor,
+        generator: torch.Generator,
+    ) -> Terms:
+        """The terms, given m(x) and log s2(x) of the batch, each (n_rows, latent_dim)."""

@@ -15,14 +15,22 @@ import torch
 from torch import Tensor
 
 from skvade.nn.models import MixtureVAE, draw
-from skvade.objectives.base import Batch, Objective, Terms
+from skvade.objectives.base import Batch, EncodedObjective, Terms
+
+TERMS = ("reconstruction", "kl")  # what -ELBO is made of
 
 
-class NegativeELBO(Objective):
+class NegativeELBO(EncodedObjective):
     """The bound above, one draw of z for each row."""
 
-    def __call__(self, model: MixtureVAE, batch: Batch, generator: torch.Generator) -> Terms:
-        mean, log_variance = model.encode(batch.x)
+    def terms(
+        self,
+        model: MixtureVAE,
+        batch: Batch,
+        mean: Tensor,
+        log_variance: Tensor,
+        generator: torch.Generator,
+    ) -> Terms:
         outputs = model.decode(draw(mean, log_variance, generator))
         joint = model.mixture.expected_log_joint(mean, log_variance.exp())
         return {

@@ -79,6 +79,7 @@ class Settled(Listener):
         self.tol = tol
         self.patience = patience
         self.max_rows = max_rows
+        self.converged = False
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
         stride = -(-len(run.rows) // self.max_rows)
@@ -125,6 +126,7 @@ class HeldOut(Listener):
         self.tol = tol
         self.patience = patience
         self.seed = seed
+        self.converged = False
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
         self.best = float("inf")

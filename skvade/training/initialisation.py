@@ -57,8 +57,8 @@ class GaussianMixtureStart(Initialiser):
 
     n_clusters: int
     covariance_type: str
-    n_restarts: int = 8
-    max_samples: int = 25_000
+    n_restarts: int = 16
+    max_samples: int = 12_500
     reg_covar: float = 1e-3
 
     def __call__(self, codes: np.ndarray, seed: int) -> Partition:

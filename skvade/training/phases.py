@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,6 +15,7 @@ from skvade.objectives.base import Objective
 from skvade.training.batches import Rows
 from skvade.training.events import Listener
 from skvade.training.initialisation import Initialiser
+from skvade.training.neighbours import NeighbourGraph, membership_weights, nearest_neighbours
 from skvade.training.schedules import WarmUp, cosine
 from skvade.training.trainer import Run, optimise
 
@@ -76,6 +78,38 @@ class Optimise(Phase):
 
 
 @dataclass(frozen=True)
+class FindNeighbours(Phase):
+    """Find every code's nearest neighbours, and give the latent space their scale.
+
+    Afterwards the median distance to the last of the neighbours is one. Leaves `graph` and `scale`,
+    the units of the embedding in those of the codes, in `run.memory`.
+
+    Attributes
+    ----------
+    n_neighbors : int
+        At most the number of other rows is used.
+    rescale : bool
+        False leaves the latent space, and the scale that is known already, as they are.
+    """
+
+    n_neighbors: int
+    rescale: bool = True
+
+    @torch.no_grad()
+    def run(self, run: Run, seed: int) -> None:
+        codes = _codes(run).cpu().numpy()
+        n_neighbors = min(self.n_neighbors, len(codes) - 1)
+        neighbours, distances = nearest_neighbours(codes, n_neighbors, seed)
+        cumulative = membership_weights(distances).cumsum(1)
+        cumulative = torch.from_numpy((cumulative / cumulative[:, -1:]).astype(np.float32))
+        run.memory["graph"] = NeighbourGraph(run.rows, neighbours, cumulative.to(run.rows.device))
+        if self.rescale:
+            reach = float(np.median(distances[:, -1]))
+            run.model.rescale_latent_(reach if reach > 1e-6 else 1.0)
+            run.memory["scale"] = 1.0
+
+
+@dataclass(frozen=True)
 class InitialiseMixture(Phase):
     """Cluster the codes, give the latent space unit scale, and start the mixture from the clusters.
 
@@ -84,7 +118,8 @@ class InitialiseMixture(Phase):
     variance of the clusters, 1 / (Sigma_c^-1)_ll: were it larger than the clusters are thin, the
     trace term would swamp the mixture and clusters would die.
 
-    Leaves `partition` (a tensor of labels) and `agreement` (between restarts) in `run.memory`.
+    Leaves `partition` (a tensor of labels) and `agreement` (between restarts) in `run.memory`, and
+    keeps `scale` true.
 
     Attributes
     ----------
@@ -99,28 +134,31 @@ class InitialiseMixture(Phase):
 
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
-        model = run.model.eval()
-        codes = torch.cat([model.code(x) for x in run.rows.blocks(row_bytes=1 << 14)])
+        model, codes = run.model, _codes(run)
         partition = self.initialiser(codes.cpu().double().numpy(), seed)
         labels = torch.from_numpy(partition.labels).to(codes.device)
 
-        scale = _pooled_std(codes, labels, model.mixture.n_clusters)
+        scale = self._scale(codes, labels)
         model.rescale_latent_(scale)
         model.mixture.assign_partition_(codes / scale, labels, self.floor)
         thin = model.mixture.covariance.conditional_variances().median(0).values
         model.encoder.set_log_variance_((self.variance_share * thin).log())
         _calibrate(model, run.rows)
         run.memory.update(partition=labels, agreement=partition.agreement)
+        run.memory["scale"] = scale * run.memory.get("scale", 1.0)
+
+    def _scale(self, codes: torch.Tensor, labels: torch.Tensor) -> float:
+        within = sum(
+            float((codes[labels == c] - codes[labels == c].mean(0)).square().sum())
+            for c in labels.unique()
+        )
+        std = (within / codes.numel()) ** 0.5
+        return std if std > 1e-6 else 1.0
 
 
-def _pooled_std(codes: torch.Tensor, labels: torch.Tensor, n_clusters: int) -> float:
-    within = sum(
-        float((codes[labels == c] - codes[labels == c].mean(0)).square().sum())
-        for c in range(n_clusters)
-        if (labels == c).any()
-    )
-    std = (within / codes.numel()) ** 0.5
-    return std if std > 1e-6 else 1.0
+def _codes(run: Run) -> torch.Tensor:
+    run.model.eval()
+    return torch.cat([run.model.code(x) for x in run.rows.blocks(row_bytes=1 << 14)])
 
 
 def _calibrate(model: Any, rows: Rows) -> None:

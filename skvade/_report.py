@@ -1,0 +1,79 @@
+"""What happened in a fit, in a dozen lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Report:
+    """A summary of a fit that says whether to trust it; `print` it.
+
+    Attributes
+    ----------
+    lines : dict of str to str
+        What there is to know, by name.
+    findings : tuple of str
+        What speaks against the run, each with its cure; empty for a good one.
+    """
+
+    title: str
+    lines: dict[str, str]
+    findings: tuple[str, ...]
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether nothing was found that speaks against the run."""
+        return not self.findings
+
+    def __str__(self) -> str:
+        width = max(map(len, self.lines))
+        body = [f"  {name:<{width}}  {value}" for name, value in self.lines.items()]
+        verdict = (
+            ["Nothing speaks against this run."]
+            if self.trustworthy
+            else ["Before you trust this run:", *(f"  - {finding}" for finding in self.findings)]
+        )
+        return "\n".join([self.title, *body, *verdict])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
+    """The report of a fitted deep mixture."""
+    sizes = estimator.cluster_sizes_
+    n_rows = int(sizes.sum())
+    most = np.log(len(sizes))
+    agreement = estimator.restart_agreement_
+    return Report(
+        title=f"{type(estimator).__name__}, fitted",
+        lines={
+            "data": f"{n_rows} rows, {estimator.n_features_in_} features",
+            "likelihood": estimator.likelihood_,
+            **{f"phase {name}": text for name, text in _phases(estimator.history_).items()},
+            "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
+            "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
+            "mutual information": (
+                f"{estimator.mutual_information_:.3f} of at most log {len(sizes)} = {most:.3f} nats"
+            ),
+            "restart agreement": (
+                "unknown, one start only"
+                if np.isnan(agreement)
+                else f"{agreement:.2f} (adjusted Rand index of the two best)"
+            ),
+            "lower bound": f"{estimator.lower_bound_:.2f} nats per row",
+            "labels settled": "yes" if estimator.converged_ else "not before the budget ended",
+        },
+        findings=findings,
+    )
+
+
+def _phases(history: list[dict[str, Any]]) -> dict[str, str]:
+    last = {record["phase"]: record for record in history}
+    return {
+        name: f"{record['steps']} steps, loss {record['loss']:.4g}" for name, record in last.items()
+    }

@@ -1,0 +1,87 @@
+"""The graph of nearest neighbours among codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from skvade.training.batches import Rows
+
+MAX_EXACT_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class NeighbourGraph:
+    """Weighted nearest neighbours of every row, from which one is drawn at a time.
+
+    Attributes
+    ----------
+    rows : Rows
+    neighbours : ndarray of shape (n_samples, n_neighbors)
+        Row numbers, the nearest first.
+    cumulative : Tensor of shape (n_samples, n_neighbors)
+        Running sums of the weights, the last of each row 1.
+    """
+
+    rows: Rows
+    neighbours: np.ndarray
+    cumulative: Tensor
+
+    def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """One neighbour of each row of `index` by weight: (n_rows,) to (n_rows, n_features)."""
+        weights = self.cumulative[index]
+        uniform = torch.rand(
+            (len(index), 1), generator=generator, dtype=weights.dtype, device=weights.device
+        )
+        last = self.neighbours.shape[1] - 1
+        column = (weights < uniform).sum(1).clamp(max=last)
+        return self.rows.take(self.neighbours[index.cpu().numpy(), column.cpu().numpy()])
+
+
+def nearest_neighbours(
+    codes: np.ndarray, n_neighbors: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of, and distances to, the nearest others, both (n_samples, n_neighbors).
+
+    Exact up to 200,000 rows; beyond, by pynndescent where it is installed.
+    """
+    if len(codes) > MAX_EXACT_ROWS:
+        try:
+            from pynndescent import NNDescent
+        except ImportError:
+            pass
+        else:
+            with threadpool_limits(torch.get_num_threads()):  # numba sets OpenMP's for good
+                index = NNDescent(codes, n_neighbors=n_neighbors + 1, random_state=seed)
+                neighbours, distances = index.neighbor_graph
+            return neighbours[:, 1:], distances[:, 1:]
+    search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=torch.get_num_threads()).fit(codes)
+    distances, neighbours = search.kneighbors()
+    return neighbours, distances
+
+
+def membership_weights(distances: np.ndarray) -> np.ndarray:
+    """UMAP's weights exp(-(d - rho) / sigma), of the same shape (n_samples, n_neighbors).
+
+    rho is a row's distance to its first neighbour, and sigma makes the weights of a row sum to
+    log2(n_neighbors).
+
+    References
+    ----------
+    McInnes, Healy, Melville, "UMAP: uniform manifold approximation and projection for dimension
+    reduction", 2018, arXiv:1802.03426.
+    """
+    excess = distances - distances[:, :1]
+    target = np.log2(distances.shape[1])
+    mean = np.maximum(excess.mean(1, keepdims=True), 1e-12)
+    low, high = mean * 1e-3, mean * 1e3
+    for _ in range(40):
+        sigma = np.sqrt(low * high)
+        too_wide = np.exp(-excess / sigma).sum(1, keepdims=True) > target
+        low, high = np.where(too_wide, low, sigma), np.where(too_wide, sigma, high)
+    return np.exp(-excess / sigma)

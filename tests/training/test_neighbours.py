@@ -1,0 +1,60 @@
+"""The graph of neighbours, against brute force and the defining equations of its weights."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from scipy.stats import chisquare
+
+from skvade.training import neighbours
+from skvade.training.batches import Rows
+from skvade.training.neighbours import NeighbourGraph, membership_weights, nearest_neighbours
+
+CODES = np.random.default_rng(0).normal(size=(200, 4))
+
+
+def test_exact_neighbours_equal_brute_force():
+    found, distances = nearest_neighbours(CODES, 5, seed=0)
+    apart = cdist(CODES, CODES) + np.diag(np.full(len(CODES), np.inf))
+    np.testing.assert_array_equal(found, apart.argsort(1)[:, :5])
+    np.testing.assert_allclose(distances, np.sort(apart, 1)[:, :5])
+
+
+def test_approximate_neighbours_are_mostly_the_exact_ones(monkeypatch):
+    pytest.importorskip("pynndescent")
+    exact, _ = nearest_neighbours(CODES, 10, seed=0)
+    monkeypatch.setattr(neighbours, "MAX_EXACT_ROWS", 100)
+    n_threads = torch.get_num_threads()
+    found, distances = nearest_neighbours(CODES, 10, seed=0)
+    assert torch.get_num_threads() == n_threads
+    assert found.shape == distances.shape == (200, 10)
+    assert (found != np.arange(200)[:, None]).all()
+    shared = [len(set(a) & set(b)) for a, b in zip(exact, found, strict=True)]
+    assert np.mean(shared) > 9
+
+
+@pytest.mark.parametrize("k", [2, 5, 15])
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_weights_sum_to_log2_of_their_number(k, unit):
+    _, distances = nearest_neighbours(unit * CODES, k, seed=0)
+    weights = membership_weights(distances)
+    np.testing.assert_allclose(weights.sum(1), np.log2(k), rtol=1e-3)
+    np.testing.assert_allclose(weights[:, 0], 1)
+    assert (np.diff(weights, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_weights_of_equal_rows_are_finite_and_equal(k):
+    np.testing.assert_allclose(membership_weights(np.zeros((4, k))), 1)
+
+
+def test_neighbours_are_drawn_by_weight(generator):
+    weights = np.array([0.5, 0.3, 0.2])
+    table = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+    cumulative = torch.from_numpy(np.tile(weights.cumsum(), (4, 1)).astype(np.float32))
+    X = np.arange(4.0)[:, None]
+    graph = NeighbourGraph(Rows(X), table, cumulative)
+    drawn = graph(torch.zeros(30_000, dtype=torch.int64), generator)[:, 0].numpy()
+    counts = np.bincount(drawn.astype(int), minlength=4)
+    assert counts[0] == 0
+    assert chisquare(counts[1:], weights * len(drawn)).pvalue > 1e-3

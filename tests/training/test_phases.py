@@ -1,0 +1,67 @@
+"""What the phases between the gradient steps leave behind."""
+
+import numpy as np
+import pytest
+import torch
+
+from skvade.training.batches import Rows
+from skvade.training.initialisation import LabelsStart
+from skvade.training.phases import FindNeighbours, InitialiseMixture
+from skvade.training.runtime import Runtime
+from skvade.training.trainer import Run
+from tests.conftest import random_model
+
+X = np.random.default_rng(0).normal(size=(80, 4))
+
+
+@pytest.fixture
+def run():
+    rows = Rows(X, dtype=np.float64)
+    return Run(random_model(), rows, Runtime(torch.device("cpu"), None), seed=0)
+
+
+def decoded(run):
+    with torch.no_grad():
+        return run.model.decode(run.model.code(torch.from_numpy(X)))
+
+
+def codes(run):
+    with torch.no_grad():
+        return run.model.code(torch.from_numpy(X)).numpy()
+
+
+def fifth_distance(z):
+    apart = np.linalg.norm(z[:, None] - z, axis=-1)
+    return np.median(np.sort(apart, 1)[:, 5])
+
+
+def test_neighbours_come_to_unit_distance_and_nothing_else_changes(run):
+    before = decoded(run)
+    FindNeighbours(5).run(run, seed=0)
+    assert fifth_distance(codes(run)) == pytest.approx(1)
+    torch.testing.assert_close(decoded(run), before)
+    assert run.memory["scale"] == 1.0
+
+
+def test_scale_leads_back_to_the_units_of_the_embedding(run):
+    FindNeighbours(5).run(run, seed=0)
+    embedding = codes(run)
+    InitialiseMixture(LabelsStart(np.arange(80) % 3), floor=1e-2).run(run, seed=0)
+    np.testing.assert_allclose(run.memory["scale"] * codes(run), embedding)
+
+
+def test_neighbours_of_a_warm_start_leave_the_latent_space_alone(run):
+    before, run.memory["scale"] = codes(run), 7.0
+    FindNeighbours(5, rescale=False).run(run, seed=0)
+    np.testing.assert_array_equal(codes(run), before)
+    assert run.memory["scale"] == 7.0
+
+
+@pytest.mark.parametrize("rows", [X[:2], np.ones((6, 4))], ids=["two rows", "equal rows"])
+def test_few_or_equal_rows_have_neighbours_too(rows, generator):
+    run = Run(random_model(), Rows(rows), Runtime(torch.device("cpu"), None), seed=0)
+    run.model.float()
+    FindNeighbours(15).run(run, seed=0)
+    near = run.memory["graph"](torch.arange(len(rows)), generator)
+    assert near.shape == rows.shape
+    assert all(p.isfinite().all() for p in run.model.parameters())
