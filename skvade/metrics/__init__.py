@@ -2,5 +2,6 @@
 
 from skvade.metrics._accuracy import clustering_accuracy
 from skvade.metrics._assignment import mutual_information
+from skvade.metrics._naming import most_confident_labels
 
-__all__ = ["clustering_accuracy", "mutual_information"]
+__all__ = ["clustering_accuracy", "most_confident_labels", "mutual_information"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from skvade.metrics import clustering_accuracy, mutual_information
+from skvade.metrics import clustering_accuracy, most_confident_labels, mutual_information
 
 RNG = np.random.default_rng(0)
 
@@ -40,3 +40,18 @@ def test_mutual_information_bounds():
     assert mutual_information(np.full((10, 4), 0.25)) == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match="shape"):
         mutual_information(np.ones(3))
+
+
+def test_confident_examples_name_clusters():
+    """With proba that favour the true cluster, one example each names all clusters rightly."""
+    classes = RNG.permutation(["x", "y", "z"])
+    clusters = RNG.integers(0, 3, 60)
+    proba = np.eye(3)[clusters] * 0.5 + RNG.dirichlet(np.ones(3), 60) * 0.5
+    names = most_confident_labels(classes[clusters], proba)
+    np.testing.assert_array_equal(names, classes)
+
+
+@pytest.mark.parametrize("proba", [np.ones(3), np.ones((2, 2)), np.ones((0, 2))])
+def test_naming_refuses_shapes_that_do_not_fit(proba):
+    with pytest.raises(ValueError):
+        most_confident_labels([0, 1, 1], proba)

@@ -1,0 +1,239 @@
+"""The methods that the accuracy benchmark compares, all on the same rows and the same trainer.
+
+A method takes (X, n_clusters, seed, likelihood) to something fitted, with `labels_`, `predict` and,
+where it has codes, `transform`. None sees a label.
+
+- `kmeans`, `gmm`: scikit-learn's on X; 10 restarts each, GaussianMixture "diag".
+- `ae+kmeans`, `ae+gmm`: on the codes of our autoencoder, trained as in skvade's first phase.
+- `vae+gmm`: on the codes of a variational autoencoder with a standard normal prior, of the same
+  network, trained for as many steps as skvade's phases have together.
+- `vade-published`: diagonal prior, mixture start by likelihood, q(c|x) = p(c|z) at a drawn z, Adam
+  at 2e-3 falling by a tenth every ten epochs, 25 epochs (the paper has 300); its pretraining was
+  never released, ours stands in.
+- `vade`: VaDEClustering by default.
+- `without-...`: the default with one factor removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.cluster import KMeans
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from skvade import VaDEClustering
+from skvade._base import Plan
+from skvade.nn.models import draw
+from skvade.objectives.base import Batch, EncodedObjective, Terms
+from skvade.objectives.vade import NegativeELBO, entropy
+from skvade.training.phases import InitialiseMixture, Optimise, Phase
+
+PUBLISHED_EPOCHS = 25
+
+
+class SampledNegativeELBO(EncodedObjective):
+    """The bound with the paper's q(c|x) = p(c|z), z drawn from q(z|x) (its Eq. 16)."""
+
+    def terms(
+        self,
+        model: Any,
+        batch: Batch,
+        mean: Tensor,
+        log_variance: Tensor,
+        generator: torch.Generator,
+    ) -> Terms:
+        z = draw(mean, log_variance, generator)
+        q = model.mixture.log_joint(z).log_softmax(-1)
+        joint = model.mixture.expected_log_joint(mean, log_variance.exp())
+        expected = (q.exp() * (joint - q)).sum(-1)
+        return {
+            "reconstruction": -model.likelihood.log_prob(batch.x, model.decode(z)).mean(),
+            "kl": -(expected + entropy(log_variance)).mean(),
+        }
+
+
+class LikelihoodMixture(ClusterMixin, BaseEstimator):
+    """The best of 16 Gaussian mixtures by likelihood, the usual choice."""
+
+    def __init__(self, n_clusters: int, covariance_type: str = "full", random_state: Any = None):
+        self.n_clusters = n_clusters
+        self.covariance_type = covariance_type
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray, y: None = None) -> LikelihoodMixture:
+        """Fit on at most 12,500 rows, as our own start does."""
+        rng = np.random.RandomState(self.random_state)
+        sample = X if len(X) <= 12_500 else X[rng.choice(len(X), 12_500, replace=False)]
+        self.mixture_ = GaussianMixture(
+            self.n_clusters,
+            covariance_type=self.covariance_type,
+            n_init=16,
+            reg_covar=1e-3 * sample.var(),
+            random_state=rng,
+        ).fit(sample)
+        self.labels_ = self.mixture_.predict(X)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Cluster of each row."""
+        return self.mixture_.predict(X)
+
+
+class Autoencoder(VaDEClustering):
+    """skvade's first phase alone: `transform` gives the codes of a plain autoencoder."""
+
+    def _make_phases(self, plan: Plan) -> list[Phase]:
+        return super()._make_phases(plan)[:1]
+
+
+class VariationalAutoencoder(VaDEClustering):
+    """A variational autoencoder with a standard normal prior, for the steps of all our phases."""
+
+    def _make_phases(self, plan: Plan) -> list[Phase]:
+        phases = super()._make_phases(plan)
+        n_steps = sum(phase.n_steps for phase in phases if isinstance(phase, Optimise))
+        networks = lambda model: [  # noqa: E731
+            p
+            for part in (model.encoder, model.decoder, model.likelihood)
+            for p in part.parameters()
+        ]
+        objective = lambda run: NegativeELBO()  # noqa: E731
+        return [replace(phases[0], n_steps=n_steps, objective=objective, parameters=networks)]
+
+
+class PublishedVaDE(VaDEClustering):
+    """VaDE as its authors describe it, from our autoencoder."""
+
+    def _make_phases(self, plan: Plan) -> list[Phase]:
+        phases = super()._make_phases(plan)
+        per_epoch = max(1, plan.n_rows // plan.batch_size)
+        train = replace(
+            phases[-1],
+            objective=lambda run: SampledNegativeELBO(),
+            n_steps=PUBLISHED_EPOCHS * per_epoch,
+            learning_rate=2e-3,
+            schedule=lambda progress: 0.9 ** int(progress * PUBLISHED_EPOCHS / 10),
+        )
+        start = next(phase for phase in phases if isinstance(phase, InitialiseMixture))
+        return [phases[0], start, train]
+
+
+class OnCodes:
+    """A clusterer on the codes of a network."""
+
+    def __init__(self, network: Any, clusterer: Any):
+        self.network = network
+        self.clusterer = clusterer
+
+    def fit(self, X: np.ndarray) -> OnCodes:
+        """Train the network, then the clusterer."""
+        self.labels_ = self.clusterer.fit_predict(self.network.fit(X).transform(X))
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Cluster of each row."""
+        return self.clusterer.predict(self.transform(X))
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Codes."""
+        return self.network.transform(X)
+
+
+class WithoutHold(VaDEClustering):
+    """No steps with held clusters."""
+
+    def _make_phases(self, plan: Plan) -> list[Phase]:
+        phases = super()._make_phases(plan)
+        return [phase for phase in phases if getattr(phase, "name", "") != "hold"]
+
+
+@dataclass(frozen=True)
+class _KeepScale(InitialiseMixture):
+    def _scale(self, codes: Tensor, labels: Tensor) -> float:
+        return 1.0
+
+
+class WithoutRescaling(VaDEClustering):
+    """The latent space keeps the scale that it has before the mixture."""
+
+    def _make_phases(self, plan: Plan) -> list[Phase]:
+        return [
+            _KeepScale(phase.initialiser, phase.floor)
+            if isinstance(phase, InitialiseMixture)
+            else phase
+            for phase in super()._make_phases(plan)
+        ]
+
+
+class WithoutClosedForm(VaDEClustering):
+    """The last phase draws q(c|x) as the paper does."""
+
+    def _make_phases(self, plan: Plan) -> list[Phase]:
+        phases = super()._make_phases(plan)
+        sampled = self._near(lambda run: SampledNegativeELBO())
+        return [*phases[:-1], replace(phases[-1], objective=sampled)]
+
+
+def _kmeans(X: np.ndarray, k: int, seed: int, likelihood: str) -> Any:
+    return KMeans(k, n_init=10, random_state=seed).fit(X)
+
+
+def _gmm(X: np.ndarray, k: int, seed: int, likelihood: str) -> Any:
+    mixture = GaussianMixture(
+        k, covariance_type="diag", n_init=10, reg_covar=1e-3 * float(X.var()), random_state=seed
+    ).fit(X)
+    mixture.labels_ = mixture.predict(X)
+    return mixture
+
+
+def _on_codes(network: type, clusterer: Callable[[int, int], Any]) -> Callable[..., Any]:
+    def method(X: np.ndarray, k: int, seed: int, likelihood: str) -> Any:
+        # One component: the mixture of these networks is not used.
+        body = network(1, likelihood=likelihood, random_state=seed)
+        return OnCodes(body, clusterer(k, seed)).fit(X)
+
+    return method
+
+
+def _estimator(cls: type, **parameters: Any) -> Callable[..., Any]:
+    def method(X: np.ndarray, k: int, seed: int, likelihood: str) -> Any:
+        given = {n: v(k) if callable(v) else v for n, v in parameters.items()}
+        return cls(k, likelihood=likelihood, random_state=seed, **given).fit(X)
+
+    return method
+
+
+def _kmeans_on_codes(k: int, seed: int) -> Any:
+    return KMeans(k, n_init=10, random_state=seed)
+
+
+def _mixture_on_codes(k: int, seed: int) -> Any:
+    return LikelihoodMixture(k, random_state=seed)
+
+
+METHODS: dict[str, Callable[[np.ndarray, int, int, str], Any]] = {
+    "kmeans": _kmeans,
+    "gmm": _gmm,
+    "ae+kmeans": _on_codes(Autoencoder, _kmeans_on_codes),
+    "ae+gmm": _on_codes(Autoencoder, _mixture_on_codes),
+    "vae+gmm": _on_codes(VariationalAutoencoder, _mixture_on_codes),
+    "vade-published": _estimator(
+        PublishedVaDE,
+        covariance_type="diag",
+        neighbor_weight=0.0,
+        init=lambda k: LikelihoodMixture(k, "diag"),
+    ),
+    "vade": _estimator(VaDEClustering),
+    "without-neighbours": _estimator(VaDEClustering, neighbor_weight=0.0),
+    "without-information": _estimator(VaDEClustering, init=LikelihoodMixture),
+    "without-full": _estimator(VaDEClustering, covariance_type="diag"),
+    "without-closed-form": _estimator(WithoutClosedForm),
+    "without-hold": _estimator(WithoutHold),
+    "without-rescaling": _estimator(WithoutRescaling),
+}

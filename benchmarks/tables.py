@@ -1,0 +1,179 @@
+"""Tables from the benchmark's records: `python -m benchmarks.tables` writes docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from benchmarks.accuracy import LIKELIHOODS, RESULTS
+from benchmarks.methods import METHODS
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+
+LITERATURE = [
+    # data, method, ACC, NMI, protocol, source
+    ("mnist", "VaDE", ".945", "", "best run, shipped pretrained weights", "Jiang et al. 2017"),
+    ("mnist", "VaDE", ".716 +- .044", ".748", "20 seeds", "OpenDeepClustering, issues 21 and 23"),
+    ("mnist", "DEC", ".843", "", "all rows", "Xie et al. 2016"),
+    ("mnist", "DCN", ".83", ".81", "all rows", "Yang et al. 2017"),
+    ("mnist", "IDEC", ".881", ".867", "all rows", "Guo et al. 2017"),
+    ("mnist", "N2D", ".979", ".942", "all rows, no generator", "McConville et al. 2020"),
+    ("mnist", "IMSAT", ".984", "", "all rows, no generator", "Hu et al. 2017"),
+    ("usps", "IDEC", ".761", ".785", "all rows", "Guo et al. 2017"),
+    ("usps", "N2D", ".958", ".901", "all rows, no generator", "McConville et al. 2020"),
+    ("pendigits", "N2D", ".885", ".863", "all rows, no generator", "McConville et al. 2020"),
+    ("har", "N2D", ".801", ".683", "all rows, no generator", "McConville et al. 2020"),
+]
+
+
+def read(folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """All records."""
+    files = sorted(folder.glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def statistics(values: list[float]) -> str:
+    """Median, mean, standard deviation, minimum and maximum, as cells."""
+    v = np.array(values)
+    spread = f"{v.std(ddof=1):.3f}" if len(v) > 1 else ""
+    cells = [np.median(v), v.mean(), spread, v.min(), v.max()]
+    return " | ".join(cell if isinstance(cell, str) else f"{cell:.3f}" for cell in cells)
+
+
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """A Markdown table and a blank line."""
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines] + [""]
+
+
+def comparison(records: list[dict[str, Any]], data: str) -> list[str]:
+    """All methods on all rows of one data set."""
+    groups = defaultdict(list)
+    for record in records:
+        plain = not record["method"].startswith("without")
+        if (record["data"], record["split"]) == (data, "all") and plain:
+            groups[record["method"]].append(record)
+    if not groups:
+        return []
+    rows = []
+    for method in METHODS:
+        if method in groups:
+            runs = groups[method]
+            column = lambda name: [run[name] for run in runs]  # noqa: B023, E731
+            rows.append(
+                [
+                    f"**{method}**" if method == "vade" else method,
+                    statistics(column("acc")),
+                    f"{np.median(column('nmi')):.3f}",
+                    f"{np.median(column('ari')):.3f}",
+                    f"{min(column('used_clusters'))}",
+                    f"{np.median(column('seconds')):.0f} ({max(column('seconds')):.0f})",
+                    str(len(runs)),
+                ]
+            )
+    for name, method, acc, nmi, protocol, source in LITERATURE:
+        if name == data:
+            blank = [acc, "", "", "", "", nmi, "", "", "", ""]
+            rows.append([f"*{method}, quoted: {source}; {protocol}*", *blank])
+    n_samples = next(iter(groups.values()))[0]["n_samples"]
+    header = ["method", "ACC median", "mean", "std", "min", "max", "NMI", "ARI"]
+    header += ["fewest clusters", "seconds (max)", "runs"]
+    return [f"### {data}: {n_samples} rows, {LIKELIHOODS[data]}", "", *table(header, rows)]
+
+
+def generalisation(records: list[dict[str, Any]]) -> list[str]:
+    """Fitted on train, judged on test."""
+    groups = defaultdict(list)
+    for record in records:
+        if record["split"] == "train":
+            groups[record["data"], record["method"]].append(record)
+    rows = [
+        [
+            data,
+            method,
+            *(f"{np.median([r[n] for r in runs]):.3f}" for n in ("acc", "test_acc", "test_nmi")),
+            " / ".join(f"{np.median([r[f'knn{k}_error'] for r in runs]):.2f}" for k in (3, 5, 10))
+            if "knn5_error" in runs[0]
+            else "",
+            str(len(runs)),
+        ]
+        for (data, method), runs in sorted(groups.items())
+    ]
+    header = ["data", "method", "ACC train", "ACC test", "NMI test", "kNN error %, k = 3 / 5 / 10"]
+    return table([*header, "runs"], rows)
+
+
+def ablation(records: list[dict[str, Any]]) -> list[str]:
+    """The default with one factor removed at a time, on the same seeds."""
+    rows = []
+    for data in ("mnist-10k", "usps"):
+        mine = [r for r in records if (r["data"], r["split"]) == (data, "all")]
+        seeds = {r["seed"] for r in mine if r["method"].startswith("without")}
+        for method in METHODS:
+            runs = [r for r in mine if r["method"] == method and r["seed"] in seeds]
+            if runs and (method == "vade" or method.startswith("without")):
+                acc = [r["acc"] for r in runs]
+                clusters = str(min(r["used_clusters"] for r in runs))
+                nmi = f"{np.median([r['nmi'] for r in runs]):.3f}"
+                rows.append([data, method, statistics(acc), nmi, clusters, str(len(runs))])
+    header = ["data", "method", "ACC median", "mean", "std", "min", "max", "NMI"]
+    return table([*header, "fewest clusters", "runs"], rows)
+
+
+def diagnostics(records: list[dict[str, Any]]) -> list[str]:
+    """Do the label-free diagnostics know a good run? Rank correlations with ACC."""
+    runs = [r for r in records if r["method"] == "vade" and r["split"] == "all"]
+    rows = []
+    for data in LIKELIHOODS:
+        mine = [r for r in runs if r["data"] == data]
+        if len(mine) >= 5:
+            acc = [r["acc"] for r in mine]
+            names = ("mutual_information", "restart_agreement", "lower_bound")
+            rhos = [spearmanr([r[name] for r in mine], acc).statistic for name in names]
+            rows.append([data, *(f"{rho:.2f}" for rho in rhos), str(len(mine))])
+    whole = [r for r in runs if r["data"] in {row[0] for row in rows}]
+    if whole:
+        acc = [r["acc"] for r in whole]
+        share = [r["mutual_information"] / np.log(r["n_clusters"]) for r in whole]
+        agreement = [r["restart_agreement"] for r in whole]
+        rhos = [spearmanr(values, acc).statistic for values in (share, agreement)]
+        rows.append(["all runs (MI / log K)", *(f"{r:.2f}" for r in rhos), "", str(len(whole))])
+    header = ["data", "mutual information", "restart agreement", "lower bound", "runs"]
+    return table(header, rows)
+
+
+def page(records: list[dict[str, Any]]) -> str:
+    """The whole page."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Generated by `python -m benchmarks.tables` from `benchmarks/results/*.jsonl`, which hold",
+        "a record per seed. Made by `make benchmark`, or one part of it by",
+        "",
+        "    SKVADE_DATA=<folder> python -m benchmarks.accuracy --data mnist --seeds 0:10",
+        "",
+        "Protocol and methods: the docstrings of `benchmarks/accuracy.py` and `methods.py`.",
+        "One set of defaults for all data; labels are read after the fit, for the scores only. Two",
+        "shared CPU cores. Lines in italics are quoted, with their own protocols.",
+        "",
+        "## All rows, without labels",
+        "",
+    ]
+    for data in LIKELIHOODS:
+        if data != "mnist-10k":
+            lines += comparison(records, data)
+    lines += ["## Fitted on the training rows, judged on the test rows", ""]
+    lines += generalisation(records)
+    lines += ["## One factor removed at a time", "", *ablation(records)]
+    lines += ["## Do the diagnostics know?", "", "Spearman rank correlations with ACC.", ""]
+    lines += diagnostics(records)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(read()))
