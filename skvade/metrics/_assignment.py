@@ -42,3 +42,48 @@ def mutual_information(proba: Any) -> float:
     if proba.ndim != 2 or len(proba) == 0:
         raise ValueError(f"proba must have shape (n_samples, n_clusters), got {proba.shape}.")
     return max(0.0, float(entr(proba.mean(0)).sum() - entr(proba).sum(1).mean()))
+
+
+def neighbour_information(proba: Any, neighbour_proba: Any) -> float:
+    """Mutual information between the cluster of a row and that of its neighbour, in nats.
+
+    `I = sum_cd P_cd log(P_cd / (P_c P_d))` with `P = mean_(i,j) (q_i q_j' + q_j q_i') / 2` over
+    pairs of neighbours (i, j): high when neighbours share a cluster and clusters have even sizes,
+    low when a boundary runs where rows are dense.
+
+    Parameters
+    ----------
+    proba : array-like of shape (n_samples, n_clusters)
+        Probabilities of the clusters for each row.
+    neighbour_proba : array-like of shape (n_samples, n_neighbors, n_clusters)
+        The same for the neighbours of each row.
+
+    Returns
+    -------
+    float
+        Between 0 and log(n_clusters).
+
+    References
+    ----------
+    Ji, Henriques, Vedaldi, "Invariant information clustering for unsupervised image classification
+    and segmentation", ICCV 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvade.metrics import neighbour_information
+    >>> q = np.eye(2)
+    >>> round(neighbour_information(q, q[:, None]), 3)  # neighbours share clusters
+    0.693
+    >>> neighbour_information(q, np.full((2, 1, 2), 0.5))  # or have nothing to do with each other
+    0.0
+    """
+    proba, near = np.asarray(proba, dtype=float), np.asarray(neighbour_proba, dtype=float)
+    if proba.ndim != 2 or near.ndim != 3 or proba.shape != near[:, 0].shape:
+        raise ValueError(
+            "proba and neighbour_proba must have shapes (n_samples, n_clusters) and (n_samples, "
+            f"n_neighbors, n_clusters), got {proba.shape} and {near.shape}."
+        )
+    joint = proba.T @ near.mean(1) / len(proba)
+    joint = (joint + joint.T) / 2
+    return max(0.0, float(2 * entr(joint.sum(0)).sum() - entr(joint).sum()))

@@ -25,13 +25,15 @@ MAX_SIMILARITY = 1 - 1e-4
 class WithNeighbours(Objective):
     """Another objective's terms plus attraction to neighbours and repulsion of strangers.
 
-    Rows outside the training data, which have no neighbours, get the other terms alone.
+    Every row of a batch brings one neighbour with it, and the other objective counts both, so that
+    a batch of B costs as much as 2 B rows without this. Rows outside the training data, which have
+    no neighbours, get the other terms alone.
 
     Parameters
     ----------
     objective : EncodedObjective
     neighbours : callable
-        Takes row numbers (n_rows,) and a generator to one neighbour of each, (n_rows, n_features).
+        Takes row numbers (n_rows,) and a generator to a batch of one neighbour of each.
     weight : float
         In nats: what a pair counts beside the likelihood of a row.
     scale : float
@@ -43,7 +45,7 @@ class WithNeighbours(Objective):
     def __init__(
         self,
         objective: EncodedObjective,
-        neighbours: Callable[[Tensor, torch.Generator], Tensor],
+        neighbours: Callable[[Tensor, torch.Generator], Batch],
         weight: float,
         scale: float = 1.0,
         repulsion: float = 5.0,
@@ -57,11 +59,11 @@ class WithNeighbours(Objective):
     def __call__(self, model: MixtureVAE, batch: Batch, generator: torch.Generator) -> Terms:
         if batch.index is None:
             return self.objective(model, batch, generator)
-        x = torch.cat([batch.x, self.neighbours(batch.index, generator)])  # (2 B, D)
-        mean, log_variance = model.encode(x)
-        own, near = mean.chunk(2)
-        terms = self.objective.terms(model, batch, own, log_variance[: len(own)], generator)
-        attraction, repulsion = embedding_losses(own * self.scale, near * self.scale)
+        near = self.neighbours(batch.index, generator)
+        both = Batch(torch.cat([batch.x, near.x]), torch.cat([batch.index, near.index]))  # (2 B, D)
+        mean, log_variance = model.encode(both.x)
+        terms = self.objective.terms(model, both, mean, log_variance, generator)
+        attraction, repulsion = embedding_losses(*(mean * self.scale).chunk(2))
         return {
             **terms,
             "attraction": self.weight * attraction,

@@ -10,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
 
 MAX_EXACT_ROWS = 200_000
@@ -32,15 +33,16 @@ class NeighbourGraph:
     neighbours: np.ndarray
     cumulative: Tensor
 
-    def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
-        """One neighbour of each row of `index` by weight: (n_rows,) to (n_rows, n_features)."""
+    def __call__(self, index: Tensor, generator: torch.Generator) -> Batch:
+        """One neighbour of each row of `index`, drawn by weight."""
         weights = self.cumulative[index]
         uniform = torch.rand(
             (len(index), 1), generator=generator, dtype=weights.dtype, device=weights.device
         )
         last = self.neighbours.shape[1] - 1
         column = (weights < uniform).sum(1).clamp(max=last)
-        return self.rows.take(self.neighbours[index.cpu().numpy(), column.cpu().numpy()])
+        chosen = self.neighbours[index.cpu().numpy(), column.cpu().numpy()]
+        return Batch(self.rows.take(chosen), torch.from_numpy(chosen).to(index.device))
 
 
 def nearest_neighbours(

@@ -135,7 +135,9 @@ class InitialiseMixture(Phase):
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
         model, codes = run.model, _codes(run)
-        partition = self.initialiser(codes.cpu().double().numpy(), seed)
+        graph = run.memory.get("graph")
+        neighbours = None if graph is None else graph.neighbours
+        partition = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
         labels = torch.from_numpy(partition.labels).to(codes.device)
 
         scale = self._scale(codes, labels)

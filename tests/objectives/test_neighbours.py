@@ -17,7 +17,7 @@ def codes(n_rows, generator, latent_dim=3):
 
 
 def partners_of(x):
-    return lambda index, generator: x.roll(1, 0)[index]
+    return lambda index, generator: Batch(x.roll(1, 0)[index], index.roll(1)[index])
 
 
 def test_losses_equal_the_formula_written_naively(generator):
@@ -54,13 +54,14 @@ def test_coinciding_codes_and_single_rows_have_finite_gradients():
 @pytest.mark.parametrize(
     "objective", [Reconstruction(), NegativeELBO(), HeldNegativeELBO(torch.zeros(6, dtype=int))]
 )
-def test_other_terms_are_left_as_they_are(objective):
+def test_other_terms_count_rows_and_neighbours(objective):
     model, x = random_model(), rows_for("gaussian")
     batch = Batch(x, torch.arange(len(x)))
-    both = WithNeighbours(objective, partners_of(x), weight=2.0)
+    near = partners_of(x)(batch.index, None)
     seeded = lambda: torch.Generator().manual_seed(0)  # noqa: E731
-    terms = both(model, batch, seeded())
-    alone = objective(model, batch, seeded())
+    terms = WithNeighbours(objective, partners_of(x), weight=2.0)(model, batch, seeded())
+    both = Batch(torch.cat([x, near.x]), torch.cat([batch.index, near.index]))
+    alone = objective(model, both, seeded())
     assert set(terms) == {*alone, "attraction", "repulsion"}
     for name in alone:
         assert terms[name].item() == pytest.approx(alone[name].item())

@@ -1,16 +1,24 @@
 """Initial partitions, on codes whose truth is known."""
 
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 
-from skvade.metrics import mutual_information
-from skvade.training.initialisation import GaussianMixtureStart, make_initialiser
+from skvade.metrics import mutual_information, neighbour_information
+from skvade.training.initialisation import (
+    GaussianMixtureStart,
+    _Sample,
+    make_initialiser,
+    merge_groups,
+)
 
 CODES, TRUTH = make_blobs(300, n_features=4, centers=3, random_state=0)
 MEANS = np.stack([CODES[TRUTH == c].mean(0) for c in range(3)])
@@ -51,7 +59,8 @@ def test_restarts_are_chosen_by_mutual_information_not_likelihood():
     codes, _ = make_blobs(400, n_features=2, centers=9, cluster_std=1.7, random_state=8)
     start = GaussianMixtureStart(6, "full", n_restarts=8)
     rng = np.random.RandomState(3)
-    fits = [start._fit(codes, number, rng)[1] for number in range(8)]
+    alone = _Sample(codes, codes[:0], np.empty((400, 0), dtype=np.int64))
+    fits = [start._fit(alone, number, rng)[1] for number in range(8)]
     decided = max(fits, key=lambda fit: mutual_information(fit.predict_proba(codes)))
     likeliest = max(fits, key=lambda fit: fit.score(codes))
     assert decided is not likeliest
@@ -84,6 +93,62 @@ def test_mixtures_are_fitted_to_a_subsample_and_label_everything(monkeypatch):
     start = GaussianMixtureStart(3, "full", n_restarts=2, max_samples=100)
     assert len(start(CODES, seed=0).labels) == 300
     assert sizes == [100, 100]
+
+
+def nearest(codes, n_neighbors=10):
+    return NearestNeighbors(n_neighbors=n_neighbors).fit(codes).kneighbors()[1]
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_merged_groups_find_every_island(covariance_type):
+    """Nine islands on a grid: one start of k-means misses some, groups merged by neighbours none."""
+    centers = np.array(list(itertools.product(range(3), range(3)))) * 6.0
+    codes, truth = make_blobs(900, centers=centers, random_state=0)
+    sample = _Sample(codes, codes, nearest(codes))
+    start = GaussianMixtureStart(9, covariance_type)
+    missed = 0
+    for seed in range(5):
+        means = start._merged_start(sample, seed, 1e-4)["means_init"]
+        labels = pairwise_distances_argmin(codes, means)
+        assert adjusted_rand_score(truth, labels) > 0.95
+        once = KMeans(9, init="random", n_init=1, random_state=seed).fit_predict(codes)
+        missed += adjusted_rand_score(truth, once) < 0.95
+    assert missed > 0
+    begun = start._merged_start(sample, 0, 1e-4)
+    mixture = GaussianMixture(9, covariance_type=covariance_type, **begun).fit(codes)
+    assert adjusted_rand_score(truth, mixture.predict(codes)) > 0.95
+
+
+def test_each_merger_gains_most_modularity():
+    """Against all pairs of mergers of a small table, one step at a time."""
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(1, 20, (6, 6)).astype(float)
+    pairs += pairs.T
+
+    def modularity(labels):
+        members = np.equal.outer(np.unique(labels), labels).astype(float)
+        p = members @ pairs @ members.T / pairs.sum()
+        return np.trace(p) - np.square(p.sum(1)).sum()
+
+    labels = np.arange(6)
+    for n_left in range(5, 1, -1):
+        mergers = [
+            np.where(labels == b, a, labels)
+            for a, b in itertools.combinations(np.unique(labels), 2)
+        ]
+        labels = max(mergers, key=modularity)
+        assert adjusted_rand_score(labels, merge_groups(pairs, n_left)) == 1.0
+
+
+def test_neighbours_have_a_say_in_the_choice():
+    """Equally decided and even partitions: the one that keeps neighbours together wins."""
+    codes, truth = make_blobs(600, n_features=2, centers=[[-9, 0], [0, 0], [9, 0]], random_state=0)
+    near = nearest(codes)
+    partition = GaussianMixtureStart(3, "full")(codes, 0, near)
+    assert adjusted_rand_score(truth, partition.labels) == 1.0
+    q, p = np.eye(3)[truth], np.eye(3)[np.arange(600) % 3]
+    assert mutual_information(q) == pytest.approx(mutual_information(p))
+    assert neighbour_information(q, q[near]) > neighbour_information(p, p[near]) + 1
 
 
 def test_noise_goes_to_the_nearest_cluster():

@@ -54,7 +54,8 @@ def test_neighbours_are_drawn_by_weight(generator):
     cumulative = torch.from_numpy(np.tile(weights.cumsum(), (4, 1)).astype(np.float32))
     X = np.arange(4.0)[:, None]
     graph = NeighbourGraph(Rows(X), table, cumulative)
-    drawn = graph(torch.zeros(30_000, dtype=torch.int64), generator)[:, 0].numpy()
-    counts = np.bincount(drawn.astype(int), minlength=4)
+    drawn = graph(torch.zeros(30_000, dtype=torch.int64), generator)
+    torch.testing.assert_close(drawn.x[:, 0], drawn.index.float())
+    counts = np.bincount(drawn.index.numpy(), minlength=4)
     assert counts[0] == 0
-    assert chisquare(counts[1:], weights * len(drawn)).pvalue > 1e-3
+    assert chisquare(counts[1:], weights * len(drawn.index)).pvalue > 1e-3

@@ -1,0 +1,56 @@
+"""The benchmark keeps its records straight, and its page says what they say."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.accuracy import keep, load, scores
+from benchmarks.methods import LikelihoodMixture
+from benchmarks.tables import page, read
+from skvade.metrics import clustering_accuracy
+
+
+def record(seed, acc, method="vade", data="usps", split="all"):
+    return {
+        **{"data": data, "split": split, "method": method, "seed": seed},
+        **{"acc": acc, "nmi": acc, "ari": acc, "n_samples": 9298, "n_clusters": 10},
+        **{"used_clusters": 10, "mutual_information": acc, "restart_agreement": -acc},
+        **{"lower_bound": 0.0, "seconds": 60.0, "test_acc": acc, "test_nmi": acc},
+    }
+
+
+def test_a_new_record_replaces_the_old_one_only(tmp_path):
+    for acc in (0.5, 0.9):
+        keep(record(0, acc), tmp_path)
+        keep(record(0, 0.3, method="kmeans"), tmp_path)
+    assert {(r["method"], r["acc"]) for r in read(tmp_path)} == {("vade", 0.9), ("kmeans", 0.3)}
+    lines = (tmp_path / "usps.jsonl").read_text().splitlines()
+    assert [json.loads(line)["method"] for line in lines] == ["kmeans", "vade"]
+
+
+def test_page_has_median_spread_and_rank_correlations():
+    values = [0.91, 0.95, 0.92, 0.97, 0.93]
+    runs = [record(seed, acc) for seed, acc in enumerate(values)]
+    runs += [record(seed, 0.5, method="without-hold") for seed in range(5)]
+    text = page([*runs, record(0, 0.94, split="train")])
+    spread = np.std(values, ddof=1)
+    assert f"| **vade** | 0.930 | 0.936 | {spread:.3f} | 0.910 | 0.970 |" in text
+    assert "| usps | without-hold | 0.500" in text
+    assert "| usps | 1.00 | -1.00 |" in text
+    assert "quoted: McConville" in text
+    assert "| usps | vade | 0.940 | 0.940 | 0.940 |" in text
+
+
+def test_rows_and_scores():
+    X, y = load("digits", "all", "kmeans")
+    assert X.shape == (1797, 64)
+    assert scores(y, y) == {"acc": 1.0, "nmi": 1.0, "ari": 1.0}
+
+
+def test_likelihood_mixture_predicts_its_own_labels():
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(c, 0.1, (50, 2)) for c in (0, 1, 2)])
+    mixture = LikelihoodMixture(3, random_state=0).fit(X)
+    np.testing.assert_array_equal(mixture.predict(X), mixture.labels_)
+    assert clustering_accuracy(np.repeat([0, 1, 2], 50), mixture.labels_) == pytest.approx(1)
