@@ -101,7 +101,7 @@ def nearest(codes, n_neighbors=10):
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_merged_groups_find_every_island(covariance_type):
-    """Nine islands on a grid: one start of k-means misses some, groups merged by neighbours none."""
+    """Nine islands on a grid: one start of k-means misses some, merged groups miss none."""
     centers = np.array(list(itertools.product(range(3), range(3)))) * 6.0
     codes, truth = make_blobs(900, centers=centers, random_state=0)
     sample = _Sample(codes, codes, nearest(codes))
