@@ -67,7 +67,7 @@ class LikelihoodMixture(ClusterMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: None = None) -> LikelihoodMixture:
-        """Fit on at most 12,500 rows, as our own start does."""
+        """Fit on at most 12,500 rows."""
         rng = np.random.RandomState(self.random_state)
         sample = X if len(X) <= 12_500 else X[rng.choice(len(X), 12_500, replace=False)]
         self.mixture_ = GaussianMixture(

@@ -29,7 +29,8 @@ from skvade.objectives.vade import TERMS
 from skvade.training.batches import Rows, Units, extent, measure_units, summarize
 from skvade.training.budgets import auto_batch_size
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
-from skvade.training.initialisation import Initialiser, make_initialiser
+from skvade.training.initialisation import make_initialiser
+from skvade.training.initialiser import Initialiser
 from skvade.training.phases import Phase
 from skvade.training.runtime import Runtime, isolated_random_state, resolve_runtime
 from skvade.training.trainer import Run

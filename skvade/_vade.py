@@ -28,7 +28,7 @@ from skvade.training.phases import (
 from skvade.training.schedules import SCHEDULES, WarmUp, constant
 from skvade.training.trainer import Run
 
-PRETRAIN_STEPS = 3_500
+PRETRAIN_STEPS = 4_000
 TRAIN_STEPS = 2_500
 NEIGHBOUR_SHARE = 0.5
 
@@ -84,19 +84,18 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         Weight of the neighbour embedding, in nats a pair, beside the reconstruction and later the
         bound. 0 turns it off, with its phase: VaDE without neighbours.
     init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
-        The first partition of the codes. "gmm" is the best of 24 Gaussian mixtures on at most
-        12,500 codes by the mutual information of the assignment and, with neighbours, of theirs,
-        without labels. An array of
-        shape (n_samples,) holds labels from 0; one of shape (n_clusters, latent_dim) holds means
-        among the codes of the autoencoder, before they are rescaled, and so goes with a trained
-        `encoder` and ``pretrain_iter=0``; any object with scikit-learn's `fit_predict` is run on
-        the codes.
+        The first partition of the codes. "gmm" is the best of 24 Gaussian mixtures, each on at
+        most 6,000 codes of its own, by the mutual information of the assignment, without labels.
+        An array of shape (n_samples,) holds labels from 0; one of shape (n_clusters, latent_dim)
+        holds means among the codes of the autoencoder, before they are rescaled, and so goes with
+        a trained `encoder` and ``pretrain_iter=0``; any object with scikit-learn's `fit_predict`
+        is run on the codes.
     n_init : int, default=1
         Whole fits; the one with most used clusters and, among these, the highest mutual
         information of the assignment is kept.
     pretrain_iter : "auto" or int, default="auto"
         Passes over the data of the autoencoder phase; the neighbour phase has half as many. "auto"
-        is a number of gradient steps that grows with the square root of n_samples: 3,500 at 70,000
+        is a number of gradient steps that grows with the square root of n_samples: 4,000 at 70,000
         rows.
     max_iter : "auto" or int, default="auto"
         Passes over the data of the last phase, at most. "auto" is 2,500 gradient steps at 70,000

@@ -14,7 +14,7 @@ from torch import nn
 from skvade.objectives.base import Objective
 from skvade.training.batches import Rows
 from skvade.training.events import Listener
-from skvade.training.initialisation import Initialiser
+from skvade.training.initialiser import Initialiser
 from skvade.training.neighbours import NeighbourGraph, membership_weights, nearest_neighbours
 from skvade.training.schedules import WarmUp, cosine
 from skvade.training.trainer import Run, optimise

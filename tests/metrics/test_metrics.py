@@ -3,13 +3,11 @@ import itertools
 import numpy as np
 import pytest
 from scipy.stats import entropy
-from sklearn.metrics import mutual_info_score
 
 from skvade.metrics import (
     clustering_accuracy,
     most_confident_labels,
     mutual_information,
-    neighbour_information,
 )
 
 RNG = np.random.default_rng(0)
@@ -46,19 +44,6 @@ def test_mutual_information_bounds():
     assert mutual_information(np.full((10, 4), 0.25)) == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match="shape"):
         mutual_information(np.ones(3))
-
-
-def test_neighbour_information_equals_scikit_learns_on_hard_pairs():
-    c, d = RNG.integers(0, 4, 200), RNG.integers(0, 4, 200)
-    d[:150] = c[:150]
-    both = np.concatenate([c, d]), np.concatenate([d, c])
-    found = neighbour_information(np.eye(4)[c], np.eye(4)[d][:, None])
-    assert found == pytest.approx(mutual_info_score(*both))
-
-
-def test_neighbour_information_refuses_shapes_that_do_not_fit():
-    with pytest.raises(ValueError, match="n_neighbors"):
-        neighbour_information(np.eye(3), np.eye(3))
 
 
 def test_confident_examples_name_clusters():

@@ -1,0 +1,37 @@
+"""What every initial partition of the codes is, and what makes one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A hard clustering of the codes.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples,)
+    agreement : float
+        Adjusted Rand index between the two best restarts; NaN where there was only one.
+    """
+
+    labels: np.ndarray
+    agreement: float = float("nan")
+
+
+class Initialiser(ABC):
+    """Takes codes (n_samples, latent_dim) and a seed to a partition into 0 ... n_clusters - 1."""
+
+    @abstractmethod
+    def __call__(
+        self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
+    ) -> Partition:
+        """Cluster the codes; neighbours (n_samples, n_neighbors), if known, are row numbers."""
+
+    def restricted(self, rows: np.ndarray) -> Initialiser:
+        """The same for codes of the given rows only."""
+        return self
