@@ -12,6 +12,8 @@ from skvade.nn.likelihoods import Likelihood
 from skvade.nn.mixtures import GaussianMixturePrior
 from skvade.nn.networks import Decoder, GaussianEncoder
 
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 class MixtureVAE(nn.Module):
     """c ~ Cat(pi), z | c ~ N(mu_c, Sigma_c), x | z ~ p(x | f(z)); q(z|x) = N(m(x), diag s2(x)).
@@ -96,6 +98,12 @@ class MixtureVAE(nn.Module):
         log_likelihood = self.likelihood.log_prob(x.unsqueeze(1), self.decode(z))
         weights = log_likelihood + log_prior - log_posterior
         return weights.logsumexp(1) - math.log(len(noise))
+
+    def product_weights(self) -> list[nn.Parameter]:
+        """Weights of dense and convolutional layers, of which `compute_dtype` speaks."""
+        bodies = (self.encoder.body, self.decoder.body)
+        layers = [layer for body in bodies for layer in body.modules() if type(layer) in LAYERS]
+        return [parameter for layer in layers for parameter in layer.parameters(recurse=False)]
 
     @torch.no_grad()
     def rescale_latent_(self, factor: float) -> None:

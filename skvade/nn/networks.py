@@ -32,13 +32,21 @@ def dense(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     return layer
 
 
+def make_activation(name: str) -> nn.Module:
+    """A new layer; where the gradient follows from the output, the input is overwritten."""
+    module = ACTIVATIONS[name]()
+    if hasattr(module, "inplace"):
+        module.inplace = name in ("relu", "leaky_relu", "elu")
+    return module
+
+
 def multilayer_perceptron(
     sizes: Sequence[int], activation: str, generator: torch.Generator
 ) -> nn.Sequential:
     """Dense layers of the given sizes, each followed by the activation."""
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(sizes):
-        layers += [dense(n_in, n_out, generator), ACTIVATIONS[activation]()]
+        layers += [dense(n_in, n_out, generator), make_activation(activation)]
     return nn.Sequential(*layers)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,7 +137,7 @@ class HeldOut(Listener):
         record["validation_loss"] = loss = self._loss(run, phase)
         if loss < self.best - self.tol * abs(loss):
             self.best, self.waited = loss, 0
-            self.best_state = copy.deepcopy(run.model.state_dict())
+            self.best_state = run.weights.state()
         else:
             self.waited += 1
         self.converged = self.waited >= self.patience
@@ -146,7 +145,7 @@ class HeldOut(Listener):
 
     def on_phase_end(self, run: Run, phase: Optimise) -> None:
         if self.best_state:
-            run.model.load_state_dict(self.best_state)
+            run.weights.restore(self.best_state)
 
     @torch.no_grad()
     def _loss(self, run: Run, phase: Optimise) -> float:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from skvade.training.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class Runtime:
     def prepare(self, model: nn.Module) -> nn.Module:
         """Move the model to where it is trained."""
         return model.to(self.device)
+
+    def weights(self, model: Any, parameters: list[nn.Parameter]) -> Weights:
+        """What the optimiser moves, with copies in `compute_dtype` for the model's products."""
+        if self.compute_dtype is None:
+            return Weights(model, parameters)
+        return Weights(model, parameters, model.product_weights(), self.compute_dtype)
 
     def shard(self, order: np.ndarray) -> np.ndarray:
         """The part of an epoch's row order that is this process's own."""

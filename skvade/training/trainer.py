@@ -5,7 +5,6 @@ It knows a model, batches and an objective's terms; nothing of mixtures, cluster
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from skvade.training.batches import Batches, Rows
 from skvade.training.events import Listener
 from skvade.training.runtime import Runtime
+from skvade.training.weights import Weights
 
 if TYPE_CHECKING:
     from skvade.training.phases import Optimise, Phase
@@ -47,6 +47,8 @@ class Run:
         What one phase leaves for later ones: a partition, a graph.
     n_rescues : int
         How often a phase had to be taken back to its last good state.
+    weights : Weights
+        Of the gradient phase that is running.
     """
 
     model: Any
@@ -57,6 +59,7 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
     n_rescues: int = 0
+    weights: Weights | None = None
 
     def go(self, phases: Sequence[Phase]) -> Run:
         """Run the phases in order; the model is left in evaluation mode."""
@@ -75,7 +78,8 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
     objective = phase.objective(run)
     batches = Batches(run.rows, phase.batch_size, seed, run.runtime.shard)
     generator = run.runtime.generator(seed)
-    guard = _Guard(run.model.train(), phase)
+    weights = run.weights = run.runtime.weights(run.model.train(), phase.parameters(run.model))
+    guard = _Guard(weights, phase)
     listeners = [*phase.listeners, *run.listeners]
     for listener in listeners:
         listener.on_phase_begin(run, phase, n_epochs=-(-phase.n_steps // batches.per_epoch))
@@ -104,29 +108,30 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
     finally:
         for listener in listeners:
             listener.on_phase_end(run, phase)
+        weights.close()
         run.n_rescues += guard.n_rescues
 
 
 class _Guard:
     """The optimiser, and a way back: the last good state and half the rate after a bad loss."""
 
-    def __init__(self, model: nn.Module, phase: Optimise):
-        self.model = model
+    def __init__(self, weights: Weights, phase: Optimise):
+        self.weights = weights
         self.phase = phase
-        self.parameters = phase.parameters(model)
         self.rate = phase.learning_rate
         self.n_rescues = 0
         self.good_step = 0
-        self.good_state = copy.deepcopy(model.state_dict())
+        self.good_state = weights.state()
         self.optimizer = self._adam()
 
     def step(self, loss: Tensor, progress: float) -> None:
         """One step against the gradient of the loss."""
         self.optimizer.param_groups[0]["lr"] = self.rate * self.phase.schedule(progress)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.weights.clear_gradients()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, self.phase.max_grad_norm)
+        self.weights.collect_gradients(self.phase.max_grad_norm)
         self.optimizer.step()
+        self.weights.publish()
 
     def good(self, step: int, loss: Tensor) -> bool:
         """Whether training may go on from here; if not, it has been taken back.
@@ -138,7 +143,7 @@ class _Guard:
             self._rescue()
             return False
         if due:
-            self.good_state, self.good_step = copy.deepcopy(self.model.state_dict()), step
+            self.good_state, self.good_step = self.weights.state(), step
         return True
 
     def finish(self, n_epochs_done: int) -> None:
@@ -153,7 +158,7 @@ class _Guard:
         if self.n_rescues > MAX_RESCUES:
             self._give_up()
         self.rate /= 2
-        self.model.load_state_dict(self.good_state)
+        self.weights.restore(self.good_state)
         self.optimizer = self._adam()
 
     def _give_up(self) -> None:
@@ -164,9 +169,9 @@ class _Guard:
         )
 
     def _adam(self) -> torch.optim.Adam:
-        fused = self.parameters[0].device.type in ("cpu", "cuda")
-        return torch.optim.Adam(self.parameters, self.rate, fused=fused)
+        fused = self.weights.masters[0].device.type in ("cpu", "cuda")
+        return torch.optim.Adam(self.weights.masters, self.rate, fused=fused)
 
     @torch.no_grad()
     def _finite(self) -> bool:
-        return bool(torch.stack([p.isfinite().all() for p in self.parameters]).all())
+        return bool(torch.stack([p.isfinite().all() for p in self.weights.masters]).all())
