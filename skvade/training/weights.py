@@ -45,7 +45,6 @@ class Weights:
         for copy, master in self._masters.items():
             copy.data = master.to(dtype)
             copy.grad = None
-            master.grad = torch.zeros_like(master)
 
     def clear_gradients(self) -> None:
         """Forget the gradients of the step before."""
@@ -55,17 +54,18 @@ class Weights:
     @torch.no_grad()
     def collect_gradients(self, max_norm: float) -> None:
         """Give the masters the gradients of their copies, shortened to at most `max_norm`."""
-        pairs = [(p, m) for p, m in zip(self._parameters, self.masters, strict=True)]
-        pairs = [(parameter, master) for parameter, master in pairs if parameter.grad is not None]
-        norms = [torch.linalg.vector_norm(parameter.grad).float() for parameter, _ in pairs]
-        share = (max_norm / (torch.linalg.vector_norm(torch.stack(norms)) + 1e-6)).clamp(max=1.0)
+        for copy, master in self._masters.items():
+            if copy.grad is None or master.grad is None:
+                master.grad = None if copy.grad is None else copy.grad.to(master.dtype)
+            else:
+                master.grad.copy_(copy.grad)  # memory that is touched anew costs page faults
+        gradients = [master.grad for master in self.masters if master.grad is not None]
+        norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
+        share = (max_norm / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1.0)
         # Asking a GPU for the share would make it wait; a CPU can save the pass over memory.
-        short = share.device.type == "cpu" and bool(share == 1)
-        for parameter, master in pairs:
-            if master is not parameter:
-                master.grad.copy_(parameter.grad)
-            if not short:
-                master.grad.mul_(share)
+        if share.device.type != "cpu" or share != 1:
+            for gradient in gradients:
+                gradient.mul_(share)
 
     @torch.no_grad()
     def publish(self) -> None:
