@@ -101,7 +101,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         Passes over the data of the last phase, at most. "auto" is 2,500 gradient steps at 70,000
         rows and grows likewise. A fifth of this is spent with held clusters before.
     batch_size : "auto" or int, default="auto"
-        Rows per gradient step; "auto" is 256, and 512 from 20,000 rows on.
+        Rows per gradient step; "auto" is 128, 256 from 5,000 rows on and 512 from 20,000.
     learning_rate : float, default=1e-3
         Of Adam, at its highest; below 5,000 rows the bound is trained at a lower one, down to a
         tenth from 500 rows on. Lower it when the loss had to be rescued.

@@ -14,8 +14,8 @@ def auto_steps(n_rows: int, reference: int) -> int:
 
 
 def auto_batch_size(n_rows: int) -> int:
-    """256 rows, and 512 where there are enough of them."""
-    return 256 if n_rows < 20_000 else 512
+    """128 rows, and 256 or 512 where there are enough of them."""
+    return 128 if n_rows < 5_000 else 256 if n_rows < 20_000 else 512
 
 
 def fine_tuning(n_rows: int) -> float:
