@@ -26,7 +26,8 @@ class GaussianMixtureStart(Initialiser):
     are known, at small groups of rows merged along the graph. They are ranked by used clusters,
     then by the mutual information of the assignment. The likelihood is a poor judge: it prefers
     mixtures that spend two components on the shape of one cluster, and running EM to its end gains
-    nothing.
+    nothing. Mutual information and merging both like clusters of even sizes; so the best restart of
+    the other kind wins after all if it clearly leaves more neighbours together.
 
     Attributes
     ----------
@@ -41,6 +42,8 @@ class GaussianMixtureStart(Initialiser):
         Of EM.
     reg_covar : float
         Relative to the variance of the codes.
+    margin : float
+        Share of the pairs of neighbours that counts as clearly more.
     """
 
     n_clusters: int
@@ -50,6 +53,7 @@ class GaussianMixtureStart(Initialiser):
     max_judged: int = 20_000
     max_iter: int = 20
     reg_covar: float = 1e-3
+    margin: float = 0.0025
 
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
@@ -59,11 +63,27 @@ class GaussianMixtureStart(Initialiser):
         with warnings.catch_warnings(), config_context(array_api_dispatch=False):
             warnings.simplefilter("ignore", ConvergenceWarning)  # judged like any other
             mixtures = [self._fit(codes, neighbours, i, rng) for i in range(self.n_restarts)]
-            mixtures.sort(key=lambda mixture: worth(mixture.predict_proba(judged)), reverse=True)
-            best = [mixture.predict(judged) for mixture in mixtures[:2]]
-            labels = mixtures[0].predict(codes)
+            ranks = [worth(mixture.predict_proba(judged)) for mixture in mixtures]
+            order = sorted(range(self.n_restarts), key=ranks.__getitem__, reverse=True)
+            if neighbours is not None:
+                rival = self._rival(order, ranks)
+                kept = [
+                    neighbours_kept(mixtures[i].predict_proba(codes), neighbours)
+                    for i in (order[0], rival)
+                ]
+                if kept[1] > kept[0] + self.margin:
+                    order.remove(rival)
+                    order.insert(0, rival)
+            best = [mixtures[i].predict(judged) for i in order[:2]]
+            labels = mixtures[order[0]].predict(codes)
         agreement = adjusted_rand_score(*best) if len(best) == 2 else float("nan")
         return Partition(labels, agreement)
+
+    def _rival(self, order: list[int], ranks: list[tuple[int, float]]) -> int:
+        """The best restart of the other kind that uses as many clusters, or the best itself."""
+        first = order[0]
+        others = (i for i in order if _is_merged(i) != _is_merged(first))
+        return next((i for i in others if ranks[i][0] == ranks[first][0]), first)
 
     def _fit(
         self,
@@ -80,7 +100,7 @@ class GaussianMixtureStart(Initialiser):
             max_iter=self.max_iter,
             random_state=seed,
         )
-        if number % 3:
+        if _is_merged(number):
             if neighbours is None:
                 mixture.set_params(init_params="k-means++")
             else:
@@ -107,6 +127,15 @@ class GaussianMixtureStart(Initialiser):
         if np.bincount(labels, minlength=self.n_clusters).min() < 2:
             return {}
         return _moments(sample, labels, clone(mixture).set_params(n_components=1))
+
+
+def neighbours_kept(proba: np.ndarray, neighbours: np.ndarray) -> float:
+    """Probability that a row and a neighbour of it are in one cluster.
+
+    `proba` has shape (n_samples, n_clusters), and `neighbours`, row numbers, (n_samples,
+    n_neighbors).
+    """
+    return float(np.mean([(proba * proba[column]).sum(1).mean() for column in neighbours.T]))
 
 
 def worth(proba: np.ndarray) -> tuple[int, float]:
@@ -142,6 +171,10 @@ def merge_groups(pairs: np.ndarray, n_clusters: int) -> np.ndarray:
         labels[labels == names[b]] = names[a]
         joint, names = np.delete(np.delete(joint, b, 0), b, 1), np.delete(names, b)
     return np.searchsorted(names, labels)
+
+
+def _is_merged(number: int) -> bool:
+    return number % 3 > 0
 
 
 def _moments(codes: np.ndarray, labels: np.ndarray, one: GaussianMixture) -> dict[str, Any]:

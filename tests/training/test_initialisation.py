@@ -14,7 +14,12 @@ from sklearn.pipeline import make_pipeline
 
 from skvade.metrics import mutual_information
 from skvade.training.initialisation import make_initialiser
-from skvade.training.mixture_start import GaussianMixtureStart, merge_groups, worth
+from skvade.training.mixture_start import (
+    GaussianMixtureStart,
+    merge_groups,
+    neighbours_kept,
+    worth,
+)
 
 CODES, TRUTH = make_blobs(300, n_features=4, centers=3, random_state=0)
 MEANS = np.stack([CODES[TRUTH == c].mean(0) for c in range(3)])
@@ -69,6 +74,39 @@ def test_a_mixture_that_uses_every_cluster_is_worth_more():
     decided_on_two = np.eye(3)[np.arange(30) % 2]
     assert mutual_information(decided_on_two) > mutual_information(undecided)
     assert worth(undecided) > worth(decided_on_two)
+
+
+def test_even_clusters_lose_where_they_cut_neighbours_apart(monkeypatch):
+    class Cut:
+        """Two clusters on a line, cut at a row."""
+
+        def __init__(self, row):
+            self.row = row
+
+        def predict(self, codes):
+            return np.where(codes[:, 0] < codes[self.row, 0], 0, 1)
+
+        def predict_proba(self, codes):
+            return np.eye(2)[self.predict(codes)]
+
+    positions = np.r_[np.arange(240), 400 + np.arange(60)].astype(float)
+    codes = np.stack([positions, np.zeros(300)], 1)
+    at_the_gap, even = Cut(240), Cut(150)
+    monkeypatch.setattr(
+        GaussianMixtureStart, "_fit", lambda self, c, n, number, rng: (at_the_gap, even)[number]
+    )
+    start = GaussianMixtureStart(2, "full", n_restarts=2)
+    np.testing.assert_array_equal(start(codes, 0).labels, even.predict(codes))
+    chosen = start(codes, 0, nearest(codes))
+    np.testing.assert_array_equal(chosen.labels, at_the_gap.predict(codes))
+    assert chosen.agreement < 0.5
+
+
+def test_neighbours_kept_counts_pairs():
+    labels, near = np.arange(60) // 20, nearest(np.arange(60.0)[:, None])
+    kept = neighbours_kept(np.eye(3)[labels], near)
+    assert kept == pytest.approx((labels[near] == labels[:, None]).mean())
+    assert neighbours_kept(np.full((60, 3), 1 / 3), near) == pytest.approx(1 / 3)
 
 
 def test_mixtures_are_fitted_to_a_subsample_and_label_everything(monkeypatch):
