@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import keep, load, scores
-from benchmarks.methods import LikelihoodMixture
+from benchmarks.methods import METHODS, LikelihoodMixture
 from benchmarks.tables import page, read
 from skvade.metrics import clustering_accuracy
 
@@ -54,3 +54,14 @@ def test_likelihood_mixture_predicts_its_own_labels():
     mixture = LikelihoodMixture(3, random_state=0).fit(X)
     np.testing.assert_array_equal(mixture.predict(X), mixture.labels_)
     assert clustering_accuracy(np.repeat([0, 1, 2], 50), mixture.labels_) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_labels_rows_as_it_predicts_them(name):
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 30)
+    X = (np.eye(3)[y] + rng.normal(0, 0.05, (90, 3))).astype(np.float32)
+    model = METHODS[name](X, 3, 0, "gaussian")
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
+    if name != "vade-published":  # nothing keeps its clusters alive
+        assert clustering_accuracy(y, model.labels_) > 0.9
