@@ -16,7 +16,7 @@ def record(seed, acc, method="vade", data="usps", split="all"):
         **{"data": data, "split": split, "method": method, "seed": seed},
         **{"acc": acc, "nmi": acc, "ari": acc, "n_samples": 9298, "n_clusters": 10},
         **{"used_clusters": 10, "mutual_information": acc, "restart_agreement": -acc},
-        **{"lower_bound": 0.0, "seconds": 60.0, "test_acc": acc, "test_nmi": acc},
+        **{"lower_bound": 0.0, "seconds": 60.0, "threads": 2, "test_acc": acc, "test_nmi": acc},
     }
 
 
@@ -40,6 +40,14 @@ def test_page_has_median_spread_and_rank_correlations():
     assert "| usps | 1.00 | -1.00 |" in text
     assert "quoted: McConville" in text
     assert "| usps | vade | 0.940 | 0.940 | 0.940 |" in text
+
+
+def test_page_says_where_another_method_does_better():
+    runs = [record(0, 0.9), record(0, 0.8, method="kmeans")]
+    assert "Nowhere, by the median." in page(runs)
+    text = page([*runs, record(0, 0.95, method="ae+gmm")])
+    assert "| usps | ACC | 0.900 | ae+gmm | 0.950 |" in text
+    assert "| usps | ACC | 0.900 | kmeans" not in text
 
 
 def test_rows_and_scores():
