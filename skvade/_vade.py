@@ -78,8 +78,9 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         logits, means or log rates of the likelihood. `hidden_layer_sizes` and `activation` then
         do not apply to it. For images begin with :class:`torch.nn.Unflatten`.
     n_neighbors : int, default=15
-        Nearest neighbours of each code that count as its neighbours. Exact up to 200,000 rows;
-        beyond, pynndescent is used if it is installed (``pip install skvade[large]``).
+        Nearest neighbours of each row that count as its neighbours: near in the autoencoder's codes
+        and in 40 principal components, both together. Exact up to 100,000 rows; beyond, pynndescent
+        is used if it is installed (``pip install skvade[large]``).
     neighbor_weight : float, default=200.0
         Weight of the neighbour embedding, in nats a pair, beside the reconstruction and later the
         bound. 0 turns it off, with its phase: VaDE without neighbours.
@@ -103,9 +104,10 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         rows and grows likewise. A fifth of this is spent with held clusters before.
     batch_size : "auto" or int, default="auto"
         Rows per gradient step; "auto" is 128, 256 from 5,000 rows on and 512 from 20,000.
-    learning_rate : float, default=1e-3
-        Of Adam, at its highest; below 5,000 rows the bound is trained at a lower one, down to a
-        tenth from 500 rows on. Lower it when the loss had to be rescued.
+    learning_rate : float, default=2e-3
+        Of Adam, at its highest, in the phases of the autoencoder. The bound is trained at half of
+        it, and below 5,000 rows at less, down to a twentieth from 500 rows on. Lower it when the
+        loss had to be rescued.
     learning_rate_schedule : {"cosine", "step", "constant"}, default="cosine"
         Course of the learning rate over a phase, after a short linear rise: down to zero along
         half a cosine, or to a tenth after each third, or constant.
@@ -226,7 +228,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         pretrain_iter: int | str = "auto",
         max_iter: int | str = "auto",
         batch_size: int | str = "auto",
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         learning_rate_schedule: str = "cosine",
         tol: float = 1e-3,
         n_iter_no_change: int = 5,

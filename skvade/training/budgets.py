@@ -19,12 +19,12 @@ def auto_batch_size(n_rows: int) -> int:
 
 
 def fine_tuning(n_rows: int) -> float:
-    """Factor of the learning rate for training the bound: one from 5,000 rows on.
+    """Factor of the learning rate for training the bound: a half from 5,000 rows on.
 
     The bound's gradients are steep where the noise is small. With few rows and a full rate, codes
     leave their clusters within a few steps, and clusters die.
     """
-    return min(1.0, max(0.1, n_rows / 5_000))
+    return 0.5 * min(1.0, max(0.1, n_rows / 5_000))
 
 
 def n_steps(budget: int | str, n_rows: int, batch_size: int, reference: int) -> int:

@@ -1,11 +1,13 @@
-"""The graph of nearest neighbours among codes."""
+"""The graph of nearest neighbours, and the space in which they are sought."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -13,7 +15,8 @@ from torch import Tensor
 from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
 
-MAX_EXACT_ROWS = 200_000
+MAX_EXACT_ROWS = 100_000
+MAX_PCA_ROWS = 4_000
 
 
 @dataclass(frozen=True)
@@ -45,24 +48,66 @@ class NeighbourGraph:
         return Batch(self.rows.take(chosen), torch.from_numpy(chosen).to(index.device))
 
 
+def beside_components(
+    codes: np.ndarray,
+    rows: Rows,
+    view: Callable[[Tensor], Tensor],
+    n_components: int,
+    seed: int,
+) -> np.ndarray:
+    """Codes beside the data's leading principal components, both of the same total variance.
+
+    The two err on different rows: codes bend and cut what is one, components overlap where the
+    network tells apart. The components are those of at most 4,000 rows.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, latent_dim)
+    rows : Rows
+    view : callable
+        Takes a block of rows to what their components are taken of, of the same shape.
+    n_components : int
+        At most the number of features, or rows, is used; 0 leaves the codes alone.
+    seed : int
+
+    Returns
+    -------
+    ndarray of shape (n_samples, latent_dim + n_components)
+    """
+    n_rows = len(rows)
+    n_sampled = min(n_rows, MAX_PCA_ROWS)
+    n_components = min(n_components, rows.n_features, n_sampled)
+    if n_components == 0:
+        return codes
+    sampled = np.sort(np.random.RandomState(seed).permutation(n_rows)[:n_sampled])
+    pca = PCA(n_components, random_state=seed).fit(view(rows.take(sampled)).cpu().numpy())
+    axes = torch.from_numpy(pca.components_.astype(np.float32))
+    blocks = [view(x) @ axes.to(x.device, x.dtype).T for x in rows.blocks(row_bytes=1 << 14)]
+    components = torch.cat(blocks).cpu().numpy()
+    variance, wanted = components.var(0).sum(), codes.var(0).sum()
+    if not variance > 0:
+        return codes
+    return np.hstack([codes, components * np.sqrt(wanted / variance)])
+
+
 def nearest_neighbours(
-    codes: np.ndarray, n_neighbors: int, seed: int
+    places: np.ndarray, n_neighbors: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of, and distances to, the nearest others, both (n_samples, n_neighbors).
 
-    Exact up to 200,000 rows; beyond, by pynndescent where it is installed.
+    Exact up to 100,000 rows; beyond, by pynndescent where it is installed.
     """
-    if len(codes) > MAX_EXACT_ROWS:
+    if len(places) > MAX_EXACT_ROWS:
         try:
             from pynndescent import NNDescent
         except ImportError:
             pass
         else:
             with threadpool_limits(torch.get_num_threads()):  # numba sets OpenMP's for good
-                index = NNDescent(codes, n_neighbors=n_neighbors + 1, random_state=seed)
+                index = NNDescent(places, n_neighbors=n_neighbors + 1, random_state=seed)
                 neighbours, distances = index.neighbor_graph
             return neighbours[:, 1:], distances[:, 1:]
-    search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=torch.get_num_threads()).fit(codes)
+    search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=torch.get_num_threads()).fit(places)
     distances, neighbours = search.kneighbors()
     return neighbours, distances
 

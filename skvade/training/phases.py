@@ -15,7 +15,12 @@ from skvade.objectives.base import Objective
 from skvade.training.batches import Rows
 from skvade.training.events import Listener
 from skvade.training.initialiser import Initialiser
-from skvade.training.neighbours import NeighbourGraph, membership_weights, nearest_neighbours
+from skvade.training.neighbours import (
+    NeighbourGraph,
+    beside_components,
+    membership_weights,
+    nearest_neighbours,
+)
 from skvade.training.schedules import WarmUp, cosine
 from skvade.training.trainer import Run, optimise
 
@@ -79,32 +84,39 @@ class Optimise(Phase):
 
 @dataclass(frozen=True)
 class FindNeighbours(Phase):
-    """Find every code's nearest neighbours, and give the latent space their scale.
+    """Find every row's nearest neighbours, and give the latent space their scale.
 
-    Afterwards the median distance to the last of the neighbours is one. Leaves `graph` and `scale`,
-    the units of the embedding in those of the codes, in `run.memory`.
+    Neighbours are near in the codes and in the leading principal components of what the encoder
+    sees. Afterwards the median distance between the codes of a row and of the last of its
+    neighbours is one. Leaves `graph` and `scale`, the units of the embedding in those of the codes,
+    in `run.memory`.
 
     Attributes
     ----------
     n_neighbors : int
         At most the number of other rows is used.
+    n_components : int
+        Principal components beside the codes.
     rescale : bool
         False leaves the latent space, and the scale that is known already, as they are.
     """
 
     n_neighbors: int
+    n_components: int = 40
     rescale: bool = True
 
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
         codes = _codes(run).cpu().numpy()
         n_neighbors = min(self.n_neighbors, len(codes) - 1)
-        neighbours, distances = nearest_neighbours(codes, n_neighbors, seed)
+        view = run.model.likelihood.encoder_input
+        places = beside_components(codes, run.rows, view, self.n_components, seed)
+        neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
         cumulative = membership_weights(distances).cumsum(1)
         cumulative = torch.from_numpy((cumulative / cumulative[:, -1:]).astype(np.float32))
         run.memory["graph"] = NeighbourGraph(run.rows, neighbours, cumulative.to(run.rows.device))
         if self.rescale:
-            reach = float(np.median(distances[:, -1]))
+            reach = float(np.median(np.linalg.norm(codes - codes[neighbours[:, -1]], axis=1)))
             run.model.rescale_latent_(reach if reach > 1e-6 else 1.0)
             run.memory["scale"] = 1.0
 

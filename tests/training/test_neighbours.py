@@ -8,7 +8,12 @@ from scipy.stats import chisquare
 
 from skvade.training import neighbours
 from skvade.training.batches import Rows
-from skvade.training.neighbours import NeighbourGraph, membership_weights, nearest_neighbours
+from skvade.training.neighbours import (
+    NeighbourGraph,
+    beside_components,
+    membership_weights,
+    nearest_neighbours,
+)
 
 CODES = np.random.default_rng(0).normal(size=(200, 4))
 
@@ -31,6 +36,31 @@ def test_approximate_neighbours_are_mostly_the_exact_ones(monkeypatch):
     assert (found != np.arange(200)[:, None]).all()
     shared = [len(set(a) & set(b)) for a, b in zip(exact, found, strict=True)]
     assert np.mean(shared) > 9
+
+
+def test_all_components_keep_the_distances_of_what_is_viewed(generator):
+    X = np.random.default_rng(1).normal(size=(200, 3)) * [5.0, 1.0, 0.1]
+    places = beside_components(CODES, Rows(X), torch.sinh, 40, seed=0)
+    np.testing.assert_array_equal(places[:, :4], CODES)
+    components = places[:, 4:]
+    assert components.var(0).sum() == pytest.approx(CODES.var(0).sum(), rel=1e-5)
+    viewed = np.sinh(X)
+    scale = np.sqrt(CODES.var(0).sum() / viewed.var(0).sum())
+    np.testing.assert_allclose(cdist(components, components), scale * cdist(viewed, viewed), 1e-3)
+
+
+def test_leading_components_are_found_on_a_subsample(monkeypatch):
+    monkeypatch.setattr(neighbours, "MAX_PCA_ROWS", 100)
+    X = np.random.default_rng(1).normal(size=(200, 3)) * [0.1, 5.0, 0.1]
+    places = beside_components(CODES, Rows(X), lambda x: x, 1, seed=0)
+    assert abs(np.corrcoef(places[:, 4], X[:, 1])[0, 1]) > 0.999
+
+
+@pytest.mark.parametrize("n_components", [0, 2])
+def test_equal_rows_and_no_components_leave_the_codes_alone(n_components):
+    X = np.ones((200, 3)) if n_components else np.random.default_rng(1).normal(size=(200, 3))
+    places = beside_components(CODES, Rows(X), lambda x: x, n_components, seed=0)
+    np.testing.assert_array_equal(places, CODES)
 
 
 @pytest.mark.parametrize("k", [2, 5, 15])

@@ -35,10 +35,15 @@ def fifth_distance(z):
     return np.median(np.sort(apart, 1)[:, 5])
 
 
-def test_neighbours_come_to_unit_distance_and_nothing_else_changes(run):
+@pytest.mark.parametrize("n_components", [0, 2, 40])
+def test_neighbours_come_to_unit_distance_and_nothing_else_changes(run, n_components):
     before = decoded(run)
-    FindNeighbours(5).run(run, seed=0)
-    assert fifth_distance(codes(run)) == pytest.approx(1)
+    FindNeighbours(5, n_components).run(run, seed=0)
+    z = codes(run)
+    last = run.memory["graph"].neighbours[:, -1]
+    assert np.median(np.linalg.norm(z - z[last], axis=1)) == pytest.approx(1)
+    if n_components == 0:
+        assert fifth_distance(z) == pytest.approx(1)
     torch.testing.assert_close(decoded(run), before)
     assert run.memory["scale"] == 1.0
 
