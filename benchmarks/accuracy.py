@@ -71,6 +71,16 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def commit() -> str:
+    """The state of the code, as git names it; empty without git."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    folder = Path(__file__).parent
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
+
+
 def scores(y: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """ACC, NMI and ARI."""
     return {
@@ -124,6 +134,7 @@ def measure(data: str, split: str, method: str, seed: int) -> dict[str, Any]:
         "warnings": [str(w.message) for w in caught],
         "versions": {
             "skvade": skvade.__version__,
+            "commit": commit(),
             "scikit-learn": sklearn.__version__,
             "torch": torch.__version__,
             "python": platform.python_version(),

@@ -6,7 +6,7 @@ where it has codes, `transform`. None sees a label.
 - `kmeans`, `gmm`: scikit-learn's on X; 10 restarts each, GaussianMixture "diag".
 - `ae+kmeans`, `ae+gmm`: on the codes of our autoencoder, trained as in skvade's first phase.
 - `vae+gmm`: on the codes of a variational autoencoder with a standard normal prior, of the same
-  network, trained for as many steps as skvade's phases have together.
+  network, trained for as many steps as skvade's phases have together, at the bound's rate.
 - `vade-published`: diagonal prior, mixture start by likelihood, q(c|x) = p(c|z) at a drawn z, Adam
   at 2e-3 falling by a tenth every ten epochs, 25 epochs (the paper has 300); its pretraining was
   never released, ours stands in.
@@ -104,7 +104,9 @@ class VariationalAutoencoder(VaDEClustering):
             for p in part.parameters()
         ]
         objective = lambda run: NegativeELBO()  # noqa: E731
-        return [replace(phases[0], n_steps=n_steps, objective=objective, parameters=networks)]
+        rate = phases[-1].learning_rate
+        train = replace(phases[0], n_steps=n_steps, objective=objective, learning_rate=rate)
+        return [replace(train, parameters=networks)]
 
 
 class PublishedVaDE(VaDEClustering):

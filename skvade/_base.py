@@ -271,8 +271,8 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.history_ = best.run.history
         self.n_iter_ = self.history_[-1]["epoch"]
         self.converged_ = bool(best.monitor.converged)
-        last = self.history_[-1]
-        self.lower_bound_ = self._in_data_units(-sum(last.get(name, 0.0) for name in TERMS))
+        last = self.history_[-1]  # of a plain autoencoder there is no bound
+        self.lower_bound_ = self._in_data_units(-sum(last.get(name, np.nan) for name in TERMS))
         model = _in_precision(self.module_, torch.float64, torch.device("cpu"))
         with torch.no_grad():
             self.weights_ = model.mixture.log_weights().exp().numpy()

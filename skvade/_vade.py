@@ -78,9 +78,10 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         logits, means or log rates of the likelihood. `hidden_layer_sizes` and `activation` then
         do not apply to it. For images begin with :class:`torch.nn.Unflatten`.
     n_neighbors : int, default=15
-        Nearest neighbours of each row that count as its neighbours: near in the autoencoder's codes
-        and in 40 principal components, both together. Exact up to 100,000 rows; beyond, pynndescent
-        is used if it is installed (``pip install skvade[large]``).
+        Nearest neighbours of each row that count as its neighbours: near in the codes and in 40
+        principal components, both together. Exact up to 100,000 rows; beyond, pynndescent is used
+        if it is installed (``pip install skvade[large]``), and otherwise the time grows with the
+        square of the rows.
     neighbor_weight : float, default=200.0
         Weight of the neighbour embedding, in nats a pair, beside the reconstruction and later the
         bound. 0 turns it off, with its phase: VaDE without neighbours.

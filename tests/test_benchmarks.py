@@ -44,7 +44,9 @@ def test_page_has_median_spread_and_rank_correlations():
 
 def test_page_says_where_another_method_does_better():
     runs = [record(0, 0.9), record(0, 0.8, method="kmeans")]
-    assert "Nowhere, by the median." in page(runs)
+    assert "compared so far: usps." in page(runs)
+    assert "Nowhere." in page(runs)
+    assert "Nowhere." not in page(runs[:1])
     text = page([*runs, record(0, 0.95, method="ae+gmm")])
     assert "| usps | ACC | 0.900 | ae+gmm | 0.950 |" in text
     assert "| usps | ACC | 0.900 | kmeans" not in text

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -21,6 +22,7 @@ from skvade import VaDEClustering
 from skvade.metrics import clustering_accuracy, mutual_information
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
+from skvade.training.phases import Optimise
 
 METHODS = ["predict", "predict_proba", "transform", "score_samples"]
 
@@ -422,6 +424,14 @@ def test_held_out_rows_are_not_trained_on(quick, digits, monkeypatch):
     clone(quick).set_params(early_stopping=True, validation_fraction=0.2).fit(digits[0][:200])
     ((n_rows, held_out),) = seen
     assert (n_rows, len(held_out)) == (160, 40)
+
+
+@pytest.mark.parametrize(("n_rows", "share"), [(200, 0.05), (2_500, 0.25), (10_000, 0.5)])
+def test_the_bound_is_trained_at_a_share_of_the_rate(n_rows, share):
+    model = VaDEClustering(3, learning_rate=0.01)
+    plan = SimpleNamespace(n_rows=n_rows, batch_size=64, initialiser=None, monitor=None)
+    rates = [p.learning_rate for p in model._make_phases(plan) if isinstance(p, Optimise)]
+    assert rates == pytest.approx([0.01, 0.01, share * 0.01, share * 0.01])
 
 
 def test_early_stopping_needs_enough_rows(quick, digits):

@@ -16,7 +16,7 @@ from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
 
 MAX_EXACT_ROWS = 100_000
-MAX_PCA_ROWS = 4_000
+MAX_PCA_ROWS, MAX_PCA_VALUES = 4_000, 1 << 24
 
 
 @dataclass(frozen=True)
@@ -73,21 +73,28 @@ def beside_components(
     Returns
     -------
     ndarray of shape (n_samples, latent_dim + n_components)
+        The codes alone where the rows sampled are all equal.
     """
-    n_rows = len(rows)
-    n_sampled = min(n_rows, MAX_PCA_ROWS)
+    n_rows, latent_dim = codes.shape
+    n_sampled = max(10 * n_components, MAX_PCA_VALUES // rows.n_features)
+    n_sampled = min(n_rows, MAX_PCA_ROWS, n_sampled)
     n_components = min(n_components, rows.n_features, n_sampled)
-    if n_components == 0:
-        return codes
     sampled = np.sort(np.random.RandomState(seed).permutation(n_rows)[:n_sampled])
-    pca = PCA(n_components, random_state=seed).fit(view(rows.take(sampled)).cpu().numpy())
-    axes = torch.from_numpy(pca.components_.astype(np.float32))
-    blocks = [view(x) @ axes.to(x.device, x.dtype).T for x in rows.blocks(row_bytes=1 << 14)]
-    components = torch.cat(blocks).cpu().numpy()
-    variance, wanted = components.var(0).sum(), codes.var(0).sum()
-    if not variance > 0:
+    sample = view(rows.take(sampled)).cpu().numpy()
+    if n_components == 0 or not np.ptp(sample, axis=0).any():
         return codes
-    return np.hstack([codes, components * np.sqrt(wanted / variance)])
+    pca = PCA(n_components, random_state=seed).fit(sample)
+    places = np.empty((n_rows, latent_dim + n_components), codes.dtype)
+    places[:, :latent_dim] = codes
+    start = 0
+    for x in rows.blocks(row_bytes=1 << 14):
+        mean, axes = (torch.as_tensor(v).to(x) for v in (pca.mean_, pca.components_.T))
+        stop = start + len(x)
+        places[start:stop, latent_dim:] = ((view(x) - mean) @ axes).cpu().numpy()
+        start = stop
+    components = places[:, latent_dim:]
+    components *= np.sqrt(codes.var(0).sum() / components.var(0).sum())
+    return places
 
 
 def nearest_neighbours(
@@ -95,7 +102,8 @@ def nearest_neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of, and distances to, the nearest others, both (n_samples, n_neighbors).
 
-    Exact up to 100,000 rows; beyond, by pynndescent where it is installed.
+    Exact up to 100,000 rows; beyond, by pynndescent where it is installed, and else still exact, in
+    time that grows with the square of the rows.
     """
     if len(places) > MAX_EXACT_ROWS:
         try:

@@ -164,8 +164,8 @@ class _Guard:
     def _give_up(self) -> None:
         raise TrainingDivergedError(
             f"The loss of phase {self.phase.name!r} became non-finite {self.n_rescues} times, at "
-            f"last with learning rate {self.rate:.1e}. Standardise the data, or lower "
-            f"learning_rate (now {self.phase.learning_rate})."
+            f"last with learning rate {self.rate:.1e}, {self.phase.learning_rate:.1e} at first. "
+            "Standardise the data, or lower learning_rate."
         )
 
     def _adam(self) -> torch.optim.Adam:

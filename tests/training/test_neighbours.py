@@ -1,7 +1,10 @@
 """The graph of neighbours, against brute force and the defining equations of its weights."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import chisquare
@@ -38,29 +41,51 @@ def test_approximate_neighbours_are_mostly_the_exact_ones(monkeypatch):
     assert np.mean(shared) > 9
 
 
-def test_all_components_keep_the_distances_of_what_is_viewed(generator):
-    X = np.random.default_rng(1).normal(size=(200, 3)) * [5.0, 1.0, 0.1]
+def test_all_components_keep_the_distances_of_what_is_viewed():
+    X = np.random.default_rng(1).normal(size=(200, 3)) * [2.0, 1.0, 0.1]
     places = beside_components(CODES, Rows(X), torch.sinh, 40, seed=0)
     np.testing.assert_array_equal(places[:, :4], CODES)
     components = places[:, 4:]
     assert components.var(0).sum() == pytest.approx(CODES.var(0).sum(), rel=1e-5)
     viewed = np.sinh(X)
     scale = np.sqrt(CODES.var(0).sum() / viewed.var(0).sum())
-    np.testing.assert_allclose(cdist(components, components), scale * cdist(viewed, viewed), 1e-3)
+    np.testing.assert_allclose(
+        cdist(components, components), scale * cdist(viewed, viewed), atol=1e-5
+    )
 
 
 def test_leading_components_are_found_on_a_subsample(monkeypatch):
     monkeypatch.setattr(neighbours, "MAX_PCA_ROWS", 100)
     X = np.random.default_rng(1).normal(size=(200, 3)) * [0.1, 5.0, 0.1]
-    places = beside_components(CODES, Rows(X), lambda x: x, 1, seed=0)
+    seen = []
+
+    def view(x):
+        seen.append(len(x))
+        return x
+
+    places = beside_components(CODES, Rows(X), view, 1, seed=0)
+    assert seen == [100, 200]
     assert abs(np.corrcoef(places[:, 4], X[:, 1])[0, 1]) > 0.999
 
 
-@pytest.mark.parametrize("n_components", [0, 2])
-def test_equal_rows_and_no_components_leave_the_codes_alone(n_components):
-    X = np.ones((200, 3)) if n_components else np.random.default_rng(1).normal(size=(200, 3))
-    places = beside_components(CODES, Rows(X), lambda x: x, n_components, seed=0)
+@pytest.mark.parametrize(
+    ("X", "n_components"),
+    [(np.random.default_rng(1).normal(size=(200, 3)), 0), (np.full((200, 600), 0.3), 2)],
+    ids=["no components", "equal rows"],
+)
+def test_codes_alone_where_there_is_nothing_beside_them(X, n_components):
+    places = beside_components(CODES, Rows(X), torch.log1p, n_components, seed=0)
     np.testing.assert_array_equal(places, CODES)
+
+
+def test_wide_sparse_rows_are_never_dense_as_a_whole():
+    X = sp.random(4_000, 10_000, 0.002, "csr", dtype=np.float32, random_state=0)
+    codes = np.random.default_rng(0).normal(size=(4_000, 2)).astype(np.float32)
+    tracemalloc.start()
+    beside_components(codes, Rows(X), lambda x: x, 5, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < X.shape[0] * X.shape[1] * 4
 
 
 @pytest.mark.parametrize("k", [2, 5, 15])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 
 from skvade.training.batches import Rows
 from skvade.training.initialisation import LabelsStart
@@ -46,6 +47,19 @@ def test_neighbours_come_to_unit_distance_and_nothing_else_changes(run, n_compon
         assert fifth_distance(z) == pytest.approx(1)
     torch.testing.assert_close(decoded(run), before)
     assert run.memory["scale"] == 1.0
+
+
+def test_neighbours_are_near_in_codes_and_in_what_the_encoder_sees():
+    counts = np.random.default_rng(1).poisson([1.0, 5.0, 20.0, 100.0], (80, 4)).astype(float)
+    rows = Rows(counts, dtype=np.float64)
+    run = Run(random_model("poisson"), rows, Runtime(torch.device("cpu"), None), seed=0)
+    with torch.no_grad():
+        z = run.model.code(torch.from_numpy(counts)).numpy()
+    seen = np.log1p(counts)
+    share = z.var(0).sum() / seen.var(0).sum()
+    apart = cdist(z, z) ** 2 + share * cdist(seen, seen) ** 2 + np.diag(np.full(80, np.inf))
+    FindNeighbours(5).run(run, seed=0)
+    np.testing.assert_array_equal(run.memory["graph"].neighbours, apart.argsort(1)[:, :5])
 
 
 def test_scale_leads_back_to_the_units_of_the_embedding(run):
