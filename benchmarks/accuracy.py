@@ -72,9 +72,9 @@ def peak_memory_mb() -> float:
 
 
 def commit() -> str:
-    """The state of the code, as git names it; empty without git."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    folder = Path(__file__).parent
+    """The last commit that changed the library; empty without git."""
+    command = ["git", "log", "-1", "--format=%h", "--", "skvade"]
+    folder = Path(__file__).parent.parent
     try:
         return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip()
     except OSError:
