@@ -86,7 +86,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         Weight of the neighbour embedding, in nats a pair, beside the reconstruction and later the
         bound. 0 turns it off, with its phase: VaDE without neighbours.
     init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
-        The first partition of the codes. "gmm" is the best of 24 Gaussian mixtures, each on at
+        The first partition of the codes. "gmm" is the best of 48 Gaussian mixtures, each on at
         most 6,000 codes of its own, by the mutual information of the assignment and by the
         neighbours that it keeps together, without labels.
         An array of shape (n_samples,) holds labels from 0; one of shape (n_clusters, latent_dim)

@@ -48,7 +48,7 @@ class GaussianMixtureStart(Initialiser):
 
     n_clusters: int
     covariance_type: str
-    n_restarts: int = 24
+    n_restarts: int = 48
     max_samples: int = 6_000
     max_judged: int = 20_000
     max_iter: int = 20
