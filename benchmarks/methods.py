@@ -104,9 +104,15 @@ class VariationalAutoencoder(VaDEClustering):
             for p in part.parameters()
         ]
         objective = lambda run: NegativeELBO()  # noqa: E731
-        rate = phases[-1].learning_rate
-        train = replace(phases[0], n_steps=n_steps, objective=objective, learning_rate=rate)
-        return [replace(train, parameters=networks)]
+        return [
+            replace(
+                phases[0],
+                n_steps=n_steps,
+                objective=objective,
+                learning_rate=phases[-1].learning_rate,
+                parameters=networks,
+            )
+        ]
 
 
 class PublishedVaDE(VaDEClustering):

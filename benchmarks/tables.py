@@ -51,13 +51,18 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in lines] + [""]
 
 
-def comparison(records: list[dict[str, Any]], data: str) -> list[str]:
-    """All methods on all rows of one data set."""
+def on_all_rows(records: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Runs on all rows by (data, method), without the ablations."""
     groups = defaultdict(list)
     for record in records:
-        plain = not record["method"].startswith("without")
-        if (record["data"], record["split"]) == (data, "all") and plain:
-            groups[record["method"]].append(record)
+        if record["split"] == "all" and not record["method"].startswith("without"):
+            groups[record["data"], record["method"]].append(record)
+    return groups
+
+
+def comparison(records: list[dict[str, Any]], data: str) -> list[str]:
+    """All methods on all rows of one data set."""
+    groups = {method: runs for (d, method), runs in on_all_rows(records).items() if d == data}
     if not groups:
         return []
     rows = []
@@ -92,10 +97,7 @@ def shortfalls(records: list[dict[str, Any]]) -> list[str]:
 
     Quoted lines do not count: their protocols differ.
     """
-    groups = defaultdict(list)
-    for record in records:
-        if record["split"] == "all" and not record["method"].startswith("without"):
-            groups[record["data"], record["method"]].append(record)
+    groups = on_all_rows(records)
     rows = []
     for (data, method), runs in groups.items():
         for score in ("acc", "nmi"):

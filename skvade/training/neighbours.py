@@ -75,20 +75,25 @@ def beside_components(
     ndarray of shape (n_samples, latent_dim + n_components)
         The codes alone where the rows sampled are all equal.
     """
+    if n_components == 0:
+        return codes
     n_rows, latent_dim = codes.shape
     n_sampled = max(10 * n_components, MAX_PCA_VALUES // rows.n_features)
     n_sampled = min(n_rows, MAX_PCA_ROWS, n_sampled)
     n_components = min(n_components, rows.n_features, n_sampled)
     sampled = np.sort(np.random.RandomState(seed).permutation(n_rows)[:n_sampled])
     sample = view(rows.take(sampled)).cpu().numpy()
-    if n_components == 0 or not np.ptp(sample, axis=0).any():
+    if not np.ptp(sample, axis=0).any():
         return codes
     pca = PCA(n_components, random_state=seed).fit(sample)
+    mean, axes = (
+        torch.as_tensor(v.astype(rows.dtype), device=rows.device)
+        for v in (pca.mean_, pca.components_.T)
+    )
     places = np.empty((n_rows, latent_dim + n_components), codes.dtype)
     places[:, :latent_dim] = codes
     start = 0
     for x in rows.blocks(row_bytes=1 << 14):
-        mean, axes = (torch.as_tensor(v).to(x) for v in (pca.mean_, pca.components_.T))
         stop = start + len(x)
         places[start:stop, latent_dim:] = ((view(x) - mean) @ axes).cpu().numpy()
         start = stop
