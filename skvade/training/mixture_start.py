@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn import config_context
@@ -18,16 +18,80 @@ from skvade.metrics import mutual_information
 from skvade.training.initialiser import Initialiser, Partition
 
 
+class Verdict(NamedTuple):
+    """What is known of a soft assignment without labels.
+
+    Attributes
+    ----------
+    used_clusters : int
+    mutual_information : float
+        In nats.
+    neighbours_kept : float
+        Probability that a row and a neighbour of it are in one cluster; 0 without neighbours.
+    """
+
+    used_clusters: int
+    mutual_information: float
+    neighbours_kept: float
+
+
+@dataclass(frozen=True)
+class Jury:
+    """Rows, and their neighbours, on which mixtures are compared.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_judged, latent_dim)
+    around : ndarray of shape (n_others, latent_dim)
+        Codes of everything that is a neighbour of one of them.
+    neighbours : ndarray of shape (n_judged, n_neighbors)
+        Numbers of rows of `around`; none of them, where no neighbours are known.
+    """
+
+    codes: np.ndarray
+    around: np.ndarray
+    neighbours: np.ndarray
+
+    @classmethod
+    def draw(
+        cls,
+        codes: np.ndarray,
+        neighbours: np.ndarray | None,
+        max_rows: int,
+        rng: np.random.RandomState,
+    ) -> Jury:
+        """At most max_rows of the codes, with the neighbours (n_samples, n_neighbors) if known."""
+        rows = _subsample(len(codes), max_rows, rng)
+        if neighbours is None:
+            return cls(codes[rows], codes[:0], np.empty((len(rows), 0), np.intp))
+        others, where = np.unique(neighbours[rows], return_inverse=True)
+        return cls(codes[rows], codes[others], where.reshape(len(rows), -1))
+
+    def __call__(self, mixture: GaussianMixture) -> Verdict:
+        """Judge a fitted mixture."""
+        proba, kept = mixture.predict_proba(self.codes), 0.0
+        if self.neighbours.size:
+            near = mixture.predict_proba(self.around)
+            kept = np.mean([(proba * near[column]).sum(1).mean() for column in self.neighbours.T])
+        return Verdict(len(np.unique(proba.argmax(1))), mutual_information(proba), float(kept))
+
+
 @dataclass(frozen=True)
 class GaussianMixtureStart(Initialiser):
     """Gaussian mixtures on subsamples; the one that decides most gives the partition.
 
     Each restart draws rows of its own. Every third begins at k-means; the others, where neighbours
     are known, at small groups of rows merged along the graph. They are ranked by used clusters,
-    then by the mutual information of the assignment. The likelihood is a poor judge: it prefers
+    then by
+
+        I(x; c) + w P(c = c'),
+
+    the mutual information of the assignment and the share of neighbours x, x' in one cluster. The
+    first alone likes clusters of even sizes, and would rather cut one in two than have a small
+    one; the second alone likes a single large cluster. The likelihood is a poor judge: it prefers
     mixtures that spend two components on the shape of one cluster, and running EM to its end gains
-    nothing. Mutual information and merging both like clusters of even sizes; so the best restart of
-    the other kind wins after all if it clearly leaves more neighbours together.
+    nothing. Merging likes even sizes too; so the best restart of the other kind wins after all if
+    it clearly leaves more neighbours together.
 
     Attributes
     ----------
@@ -37,11 +101,13 @@ class GaussianMixtureStart(Initialiser):
     max_samples : int
         Rows that a restart is fitted to.
     max_judged : int
-        Rows, the same for all, that the restarts are compared on.
+        Rows, the same for all, that the restarts are compared on, beside the neighbours of these.
     max_iter : int
         Of EM.
     reg_covar : float
         Relative to the variance of the codes.
+    neighbor_value : float
+        w, in nats.
     margin : float
         Share of the pairs of neighbours that counts as clearly more.
     """
@@ -53,37 +119,39 @@ class GaussianMixtureStart(Initialiser):
     max_judged: int = 20_000
     max_iter: int = 20
     reg_covar: float = 1e-3
-    margin: float = 0.0025
+    neighbor_value: float = 2.25
+    margin: float = 0.006
 
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
     ) -> Partition:
         rng = np.random.RandomState(seed)
-        judged = codes[_subsample(len(codes), self.max_judged, rng)]
+        jury = Jury.draw(codes, neighbours, self.max_judged, rng)
         with warnings.catch_warnings(), config_context(array_api_dispatch=False):
             warnings.simplefilter("ignore", ConvergenceWarning)  # judged like any other
             mixtures = [self._fit(codes, neighbours, i, rng) for i in range(self.n_restarts)]
-            ranks = [worth(mixture.predict_proba(judged)) for mixture in mixtures]
-            order = sorted(range(self.n_restarts), key=ranks.__getitem__, reverse=True)
-            if neighbours is not None:
-                rival = self._rival(order, ranks)
-                kept = [
-                    neighbours_kept(mixtures[i].predict_proba(codes), neighbours)
-                    for i in (order[0], rival)
-                ]
-                if kept[1] > kept[0] + self.margin:
-                    order.remove(rival)
-                    order.insert(0, rival)
-            best = [mixtures[i].predict(judged) for i in order[:2]]
+            verdicts = [jury(mixture) for mixture in mixtures]
+            order = sorted(range(self.n_restarts), key=lambda i: self._rank(verdicts[i]))
+            rival = self._rival(order, verdicts)
+            if verdicts[rival].neighbours_kept > verdicts[order[0]].neighbours_kept + self.margin:
+                order.remove(rival)
+                order.insert(0, rival)
+            best = [mixtures[i].predict(jury.codes) for i in order[:2]]
             labels = mixtures[order[0]].predict(codes)
         agreement = adjusted_rand_score(*best) if len(best) == 2 else float("nan")
         return Partition(labels, agreement)
 
-    def _rival(self, order: list[int], ranks: list[tuple[int, float]]) -> int:
+    def _rank(self, verdict: Verdict) -> tuple[int, float]:
+        """What sorts the best first."""
+        value = verdict.mutual_information + self.neighbor_value * verdict.neighbours_kept
+        return -verdict.used_clusters, -value
+
+    def _rival(self, order: list[int], verdicts: list[Verdict]) -> int:
         """The best restart of the other kind that uses as many clusters, or the best itself."""
         first = order[0]
         others = (i for i in order if _is_merged(i) != _is_merged(first))
-        return next((i for i in others if ranks[i][0] == ranks[first][0]), first)
+        used = verdicts[first].used_clusters
+        return next((i for i in others if verdicts[i].used_clusters == used), first)
 
     def _fit(
         self,
@@ -127,20 +195,6 @@ class GaussianMixtureStart(Initialiser):
         if np.bincount(labels, minlength=self.n_clusters).min() < 2:
             return {}
         return _moments(sample, labels, clone(mixture).set_params(n_components=1))
-
-
-def neighbours_kept(proba: np.ndarray, neighbours: np.ndarray) -> float:
-    """Probability that a row and a neighbour of it are in one cluster.
-
-    `proba` has shape (n_samples, n_clusters), and `neighbours`, row numbers, (n_samples,
-    n_neighbors).
-    """
-    return float(np.mean([(proba * proba[column]).sum(1).mean() for column in neighbours.T]))
-
-
-def worth(proba: np.ndarray) -> tuple[int, float]:
-    """Rank of a soft assignment (n_samples, n_clusters): used clusters, then mutual information."""
-    return len(np.unique(proba.argmax(1))), mutual_information(proba)
 
 
 def merge_groups(pairs: np.ndarray, n_clusters: int) -> np.ndarray:

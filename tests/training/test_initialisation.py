@@ -16,9 +16,9 @@ from skvade.metrics import mutual_information
 from skvade.training.initialisation import make_initialiser
 from skvade.training.mixture_start import (
     GaussianMixtureStart,
+    Jury,
+    Verdict,
     merge_groups,
-    neighbours_kept,
-    worth,
 )
 
 CODES, TRUTH = make_blobs(300, n_features=4, centers=3, random_state=0)
@@ -69,44 +69,90 @@ def test_restarts_are_chosen_by_mutual_information_not_likelihood():
     assert partition.agreement < 1.0
 
 
-def test_a_mixture_that_uses_every_cluster_is_worth_more():
-    undecided = np.full((30, 3), 0.3) + 0.1 * np.eye(3)[np.arange(30) % 3]
-    decided_on_two = np.eye(3)[np.arange(30) % 2]
-    assert mutual_information(decided_on_two) > mutual_information(undecided)
-    assert worth(undecided) > worth(decided_on_two)
+def test_a_mixture_that_uses_every_cluster_ranks_first():
+    start = GaussianMixtureStart(3, "full")
+    undecided_on_three, decided_on_two = Verdict(3, 0.1, 0.5), Verdict(2, 0.69, 1.0)
+    assert start._rank(undecided_on_three) < start._rank(decided_on_two)
+
+
+class Fixed:
+    """A mixture that has made up its mind: assignments (n_samples, n_clusters) by first code."""
+
+    def __init__(self, proba):
+        self.proba = np.asarray(proba, float)
+
+    def predict(self, codes):
+        return self.predict_proba(codes).argmax(1)
+
+    def predict_proba(self, codes):
+        return self.proba[codes[:, 0].astype(int)]
+
+
+def numbered(n_rows):
+    return np.stack([np.arange(n_rows), np.zeros(n_rows)], 1).astype(float)
+
+
+def one_hot(labels):
+    return np.eye(labels.max() + 1)[labels]
+
+
+def choose(monkeypatch, first, second, neighbours):
+    """The choice between a mixture from k-means and one from merged groups."""
+    both = [Fixed(first), Fixed(second)]
+    monkeypatch.setattr(GaussianMixtureStart, "_fit", lambda self, c, n, number, rng: both[number])
+    start = GaussianMixtureStart(np.shape(first)[1], "full", n_restarts=2)
+    return start(numbered(len(first)), 0, neighbours)
 
 
 def test_even_clusters_lose_where_they_cut_neighbours_apart(monkeypatch):
-    class Cut:
-        """Two clusters on a line, cut at a row."""
-
-        def __init__(self, row):
-            self.row = row
-
-        def predict(self, codes):
-            return np.where(codes[:, 0] < codes[self.row, 0], 0, 1)
-
-        def predict_proba(self, codes):
-            return np.eye(2)[self.predict(codes)]
-
-    positions = np.r_[np.arange(240), 400 + np.arange(60)].astype(float)
-    codes = np.stack([positions, np.zeros(300)], 1)
-    at_the_gap, even = Cut(240), Cut(150)
-    monkeypatch.setattr(
-        GaussianMixtureStart, "_fit", lambda self, c, n, number, rng: (at_the_gap, even)[number]
+    """The same kinds of start, so that nothing but the ranks decides."""
+    monkeypatch.setattr("skvade.training.mixture_start._is_merged", lambda number: False)
+    rows, rng = np.arange(300), np.random.default_rng(0)
+    at_the_gap, even = one_hot((rows >= 180).astype(int)), one_hot((rows >= 150).astype(int))
+    near = np.where(rows[:, None] < 180, rng.integers(0, 180, (300, 10)), 0)
+    near[180:] = rng.integers(180, 300, (120, 10))
+    assert mutual_information(even) > mutual_information(at_the_gap)
+    np.testing.assert_array_equal(
+        choose(monkeypatch, at_the_gap, even, None).labels, even.argmax(1)
     )
-    start = GaussianMixtureStart(2, "full", n_restarts=2)
-    np.testing.assert_array_equal(start(codes, 0).labels, even.predict(codes))
-    chosen = start(codes, 0, nearest(codes))
-    np.testing.assert_array_equal(chosen.labels, at_the_gap.predict(codes))
-    assert chosen.agreement < 0.5
+    chosen = choose(monkeypatch, at_the_gap, even, near)
+    np.testing.assert_array_equal(chosen.labels, at_the_gap.argmax(1))
+    assert chosen.agreement < 0.7
 
 
-def test_neighbours_kept_counts_pairs():
+def test_the_other_kind_of_start_wins_by_a_clear_margin_of_neighbours(monkeypatch):
+    """However much less it decides: both merging and information like even sizes."""
+    rows = np.arange(1000)
+    even, uneven = one_hot((rows >= 500).astype(int)), one_hot((rows >= 990).astype(int))
+    near = np.tile(rows[:, None], (1, 10))  # cut by neither but where said
+    for cut, winner in ((10, uneven), (2, even)):
+        near[:cut, :] = 700  # so many rows lose all their neighbours to the even cut
+        np.testing.assert_array_equal(
+            choose(monkeypatch, uneven, even, near).labels, winner.argmax(1)
+        )
+        near[:cut, :] = rows[:cut, None]
+
+
+def test_a_jury_counts_the_neighbours_kept():
     labels, near = np.arange(60) // 20, nearest(np.arange(60.0)[:, None])
-    kept = neighbours_kept(np.eye(3)[labels], near)
-    assert kept == pytest.approx((labels[near] == labels[:, None]).mean())
-    assert neighbours_kept(np.full((60, 3), 1 / 3), near) == pytest.approx(1 / 3)
+    jury = Jury.draw(numbered(60), near, 60, np.random.RandomState(0))
+    found = jury(Fixed(one_hot(labels)))
+    assert found.neighbours_kept == pytest.approx((labels[near] == labels[:, None]).mean())
+    assert found.mutual_information == pytest.approx(np.log(3))
+    undecided = jury(Fixed(np.full((60, 3), 1 / 3)))
+    assert undecided.neighbours_kept == pytest.approx(1 / 3)
+    assert undecided.mutual_information == pytest.approx(0.0, abs=1e-12)
+    assert jury(Fixed(one_hot(labels))).used_clusters == 3
+
+
+def test_a_jury_of_few_rows_asks_all_their_neighbours():
+    rng = np.random.RandomState(0)
+    proba, near = rng.dirichlet(np.ones(4), 500), rng.randint(500, size=(500, 7))
+    jury = Jury.draw(numbered(500), near, 50, rng)
+    rows = jury.codes[:, 0].astype(int)
+    assert len(np.unique(rows)) == 50
+    expected = np.mean([proba[i] @ proba[j] for i in rows for j in near[i]])
+    assert jury(Fixed(proba)).neighbours_kept == pytest.approx(expected)
 
 
 def test_mixtures_are_fitted_to_a_subsample_and_label_everything(monkeypatch):
