@@ -14,12 +14,8 @@ from sklearn.pipeline import make_pipeline
 
 from skvade.metrics import mutual_information
 from skvade.training.initialisation import make_initialiser
-from skvade.training.mixture_start import (
-    GaussianMixtureStart,
-    Jury,
-    Verdict,
-    merge_groups,
-)
+from skvade.training.jury import Jury, Verdict
+from skvade.training.mixture_start import GaussianMixtureStart, merge_groups
 
 CODES, TRUTH = make_blobs(300, n_features=4, centers=3, random_state=0)
 MEANS = np.stack([CODES[TRUTH == c].mean(0) for c in range(3)])
@@ -56,7 +52,7 @@ def test_random_starts_differ_by_seed_and_use_every_cluster():
 
 
 def test_restarts_are_chosen_by_mutual_information_not_likelihood():
-    """Crowded blobs, where restarts differ and the likeliest is not the one that decides most."""
+    """Without neighbours, on crowded blobs, whose likeliest restart does not decide most."""
     codes, _ = make_blobs(400, n_features=2, centers=9, cluster_std=1.7, random_state=8)
     start = GaussianMixtureStart(6, "full", n_restarts=8)
     rng = np.random.RandomState(3)
@@ -72,11 +68,11 @@ def test_restarts_are_chosen_by_mutual_information_not_likelihood():
 def test_a_mixture_that_uses_every_cluster_ranks_first():
     start = GaussianMixtureStart(3, "full")
     undecided_on_three, decided_on_two = Verdict(3, 0.1, 0.5), Verdict(2, 0.69, 1.0)
-    assert start._rank(undecided_on_three) < start._rank(decided_on_two)
+    assert start._rank(undecided_on_three) > start._rank(decided_on_two)
 
 
 class Fixed:
-    """A mixture that has made up its mind: assignments (n_samples, n_clusters) by first code."""
+    """A mixture of given assignments (n_samples, n_clusters), by the first code."""
 
     def __init__(self, proba):
         self.proba = np.asarray(proba, float)
@@ -109,8 +105,7 @@ def test_even_clusters_lose_where_they_cut_neighbours_apart(monkeypatch):
     monkeypatch.setattr("skvade.training.mixture_start._is_merged", lambda number: False)
     rows, rng = np.arange(300), np.random.default_rng(0)
     at_the_gap, even = one_hot((rows >= 180).astype(int)), one_hot((rows >= 150).astype(int))
-    near = np.where(rows[:, None] < 180, rng.integers(0, 180, (300, 10)), 0)
-    near[180:] = rng.integers(180, 300, (120, 10))
+    near = np.r_[rng.integers(0, 180, (180, 10)), rng.integers(180, 300, (120, 10))]
     assert mutual_information(even) > mutual_information(at_the_gap)
     np.testing.assert_array_equal(
         choose(monkeypatch, at_the_gap, even, None).labels, even.argmax(1)
@@ -121,16 +116,21 @@ def test_even_clusters_lose_where_they_cut_neighbours_apart(monkeypatch):
 
 
 def test_the_other_kind_of_start_wins_by_a_clear_margin_of_neighbours(monkeypatch):
-    """However much less it decides: both merging and information like even sizes."""
+    """However much less it decides, since merging and information both like even sizes."""
     rows = np.arange(1000)
     even, uneven = one_hot((rows >= 500).astype(int)), one_hot((rows >= 990).astype(int))
-    near = np.tile(rows[:, None], (1, 10))  # cut by neither but where said
-    for cut, winner in ((10, uneven), (2, even)):
-        near[:cut, :] = 700  # so many rows lose all their neighbours to the even cut
-        np.testing.assert_array_equal(
-            choose(monkeypatch, uneven, even, near).labels, winner.argmax(1)
-        )
-        near[:cut, :] = rows[:cut, None]
+    near = np.tile(rows[:, None], (1, 10))
+    near[:2] = 700  # rows that lose all their neighbours to the even cut
+    np.testing.assert_array_equal(choose(monkeypatch, uneven, even, near).labels, even.argmax(1))
+    near[:10] = 700
+    np.testing.assert_array_equal(choose(monkeypatch, uneven, even, near).labels, uneven.argmax(1))
+
+    one_cluster = np.eye(2)[np.zeros(1000, int)]
+    found = choose(monkeypatch, one_cluster, even, near).labels
+    np.testing.assert_array_equal(found, even.argmax(1), "a rival must use as many clusters")
+    monkeypatch.setattr("skvade.training.mixture_start._is_merged", lambda number: False)
+    found = choose(monkeypatch, uneven, even, near).labels
+    np.testing.assert_array_equal(found, even.argmax(1), "a rival must be of the other kind")
 
 
 def test_a_jury_counts_the_neighbours_kept():
@@ -149,7 +149,7 @@ def test_a_jury_of_few_rows_asks_all_their_neighbours():
     rng = np.random.RandomState(0)
     proba, near = rng.dirichlet(np.ones(4), 500), rng.randint(500, size=(500, 7))
     jury = Jury.draw(numbered(500), near, 50, rng)
-    rows = jury.codes[:, 0].astype(int)
+    rows = jury.rows
     assert len(np.unique(rows)) == 50
     expected = np.mean([proba[i] @ proba[j] for i in rows for j in near[i]])
     assert jury(Fixed(proba)).neighbours_kept == pytest.approx(expected)
