@@ -87,8 +87,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         bound. 0 turns it off, with its phase: VaDE without neighbours.
     init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
         The first partition of the codes. "gmm" is the best of 48 Gaussian mixtures, each on at
-        most 6,000 codes of its own, by the mutual information of the assignment and the share of
-        neighbours that it keeps together, without labels.
+        most 6,000 codes of its own, by used clusters, then by the mutual information of the
+        assignment and the share of neighbours that it keeps together, without labels.
         An array of shape (n_samples,) holds labels from 0; one of shape (n_clusters, latent_dim)
         holds means among the codes of the autoencoder, before they are rescaled, and so goes with
         a trained `encoder` and ``pretrain_iter=0``; any object with scikit-learn's `fit_predict`
