@@ -8,7 +8,11 @@ as they are (gaussian), counts (negative_binomial; methods without a likelihood 
 log-normalised values). Labels are read after the fit and for the scores only. Each seed runs in a
 process of its own, so that its peak memory is its own. A record per seed is printed as a JSON line
 and, unless `--dry`, added to `benchmarks/results/<data>.jsonl`, where it replaces one of the same
-data, split, method and seed.
+data, split, method and seed. With `--jobs 2` two seeds run side by side, on half of the cores each,
+which takes less time in all; `threads` says on how many threads a record was made.
+
+With `--shelf FOLDER` phases that methods have in common are trained once (see `shelf.py`), and
+records count what that took as if they had been trained again.
 
     SKVADE_DATA=<folder> python -m benchmarks.accuracy --data mnist --method vade --seeds 0:10
     python -m benchmarks.tables     # writes docs/benchmarks.md from the records
@@ -18,23 +22,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import resource
+import os
 import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
-import sklearn
 import torch
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 
-import skvade
+from benchmarks.machine import peak_memory_mb, versions
 from benchmarks.methods import METHODS
+from benchmarks.shelf import Shelf
 from skvade.datasets import fetch_benchmark
 from skvade.metrics import clustering_accuracy
 
@@ -66,21 +72,6 @@ def load(data: str, subset: str, method: str) -> tuple[np.ndarray, np.ndarray]:
     return X, y
 
 
-def peak_memory_mb() -> float:
-    """Largest resident size of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def commit() -> str:
-    """The last commit that changed the library; empty without git."""
-    command = ["git", "log", "-1", "--format=%h", "--", "skvade"]
-    folder = Path(__file__).parent.parent
-    try:
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip()
-    except OSError:
-        return ""
-
-
 def scores(y: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """ACC, NMI and ARI."""
     return {
@@ -102,15 +93,16 @@ def judge_on_test(model: Any, X: np.ndarray, y: np.ndarray, data: str, method: s
     return found
 
 
-def measure(data: str, split: str, method: str, seed: int) -> dict[str, Any]:
+def measure(data: str, split: str, method: str, seed: int, folder: Path | None) -> dict[str, Any]:
     """Fit once and return the record."""
     X, y = load(data, split, method)
     k = len(np.unique(y))
+    shelf = Shelf(folder, f"{data} {split}")
     before = peak_memory_mb()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         start = time.perf_counter()
-        model = METHODS[method](X, k, seed, LIKELIHOODS[data])
+        model = METHODS[method](X, k, seed, LIKELIHOODS[data], shelf)
         seconds = time.perf_counter() - start
     peak = peak_memory_mb()
     record = {
@@ -127,18 +119,13 @@ def measure(data: str, split: str, method: str, seed: int) -> dict[str, Any]:
     if split == "train":
         record |= judge_on_test(model, X, y, data, method)
     return record | {
-        "seconds": round(seconds, 1),
+        "seconds": round(seconds + shelf.spared_seconds, 1),
+        "seconds_of_shelf": round(shelf.spared_seconds, 1),
         "threads": torch.get_num_threads(),
         "memory_before_fit_mb": round(before),
-        "peak_memory_mb": round(peak),
+        "peak_memory_mb": round(max(peak, shelf.spared_memory_mb)),
         "warnings": [str(w.message) for w in caught],
-        "versions": {
-            "skvade": skvade.__version__,
-            "commit": commit(),
-            "scikit-learn": sklearn.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
     }
 
 
@@ -152,6 +139,18 @@ def keep(record: dict[str, Any], folder: Path = RESULTS) -> None:
     path.write_text("".join(json.dumps(r) + "\n" for r in records))
 
 
+def in_own_process(arguments: argparse.Namespace, method: str, seed: int) -> dict[str, Any]:
+    """The record of one seed, measured by a process of its own on its share of the cores."""
+    command = [sys.executable, "-m", "benchmarks.accuracy", "--one", "--method", method]
+    command += ["--data", arguments.data, "--split", arguments.split, "--seeds", str(seed)]
+    command += ["--shelf", str(arguments.shelf)] if arguments.shelf else []
+    environment = dict(os.environ)
+    if arguments.jobs > 1:
+        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // arguments.jobs))
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(output.stdout.splitlines()[-1])
+
+
 def main() -> None:
     """Measure every seed in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -159,26 +158,32 @@ def main() -> None:
     parser.add_argument("--method", default="vade", help="one or more, with commas between them")
     parser.add_argument("--split", default="all", choices=["all", "train"])
     parser.add_argument("--seeds", default="0:10", help="first:last, last excluded")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds side by side")
+    parser.add_argument("--shelf", type=Path, help="folder for what methods have in common")
     parser.add_argument("--dry", action="store_true", help="keep no records")
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one is not None:
-        print(json.dumps(measure(arguments.data, arguments.split, arguments.method, arguments.one)))
+    methods = arguments.method.split(",")
+    if arguments.one:
+        seed, folder = int(arguments.seeds), arguments.shelf
+        print(json.dumps(measure(arguments.data, arguments.split, methods[0], seed, folder)))
         return
-    for method in arguments.method.split(","):
-        records = []
-        for seed in range(*map(int, arguments.seeds.split(":"))):
-            options = ["--data", arguments.data, "--method", method, "--split", arguments.split]
-            output = subprocess.run(
-                [sys.executable, "-m", "benchmarks.accuracy", *options, "--one", str(seed)],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-            print(output, end="", flush=True)
-            records.append(json.loads(output.splitlines()[-1]))
-            if not arguments.dry:
-                keep(records[-1])
+
+    # The methods of one seed follow one another, so that each finds the shelf as the last left it.
+    def all_methods(seed: int) -> Iterator[dict[str, Any]]:
+        for method in methods:
+            record = in_own_process(arguments, method, seed)
+            with writing:
+                print(json.dumps(record), flush=True)
+                if not arguments.dry:
+                    keep(record)
+            yield record
+
+    writing = Lock()
+    seeds = range(*map(int, arguments.seeds.split(":")))
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        per_seed = list(pool.map(lambda seed: list(all_methods(seed)), seeds))
+    for method, *records in zip(methods, *per_seed, strict=True):
         for name in ("acc", "nmi", "ari", "seconds", "peak_memory_mb"):
             values = [record[name] for record in records]
             print(

@@ -1,7 +1,7 @@
 """The methods that the accuracy benchmark compares, all on the same rows and the same trainer.
 
-A method takes (X, n_clusters, seed, likelihood) to something fitted, with `labels_`, `predict` and,
-where it has codes, `transform`. None sees a label.
+A method takes (X, n_clusters, seed, likelihood, shelf) to something fitted, with `labels_`,
+`predict` and, where it has codes, `transform`. None sees a label.
 
 - `kmeans`, `gmm`: scikit-learn's on X; 10 restarts each, GaussianMixture "diag".
 - `ae+kmeans`, `ae+gmm`: on the codes of our autoencoder, trained as in skvade's first phase.
@@ -27,6 +27,7 @@ from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from benchmarks.shelf import Shelf
 from skvade import VaDEClustering
 from skvade._base import Plan
 from skvade.nn.models import draw
@@ -188,11 +189,20 @@ class WithoutClosedForm(VaDEClustering):
         return [*phases[:-1], replace(phases[-1], objective=sampled)]
 
 
-def _kmeans(X: np.ndarray, k: int, seed: int, likelihood: str) -> Any:
+Method = Callable[[np.ndarray, int, int, str, Shelf], Any]
+
+
+def _shelved(estimator: VaDEClustering, shelf: Shelf) -> VaDEClustering:
+    make_phases = estimator._make_phases
+    estimator._make_phases = lambda plan: shelf.share(make_phases(plan))
+    return estimator
+
+
+def _kmeans(X: np.ndarray, k: int, seed: int, likelihood: str, shelf: Shelf) -> Any:
     return KMeans(k, n_init=10, random_state=seed).fit(X)
 
 
-def _gmm(X: np.ndarray, k: int, seed: int, likelihood: str) -> Any:
+def _gmm(X: np.ndarray, k: int, seed: int, likelihood: str, shelf: Shelf) -> Any:
     mixture = GaussianMixture(
         k, covariance_type="diag", n_init=10, reg_covar=1e-3 * float(X.var()), random_state=seed
     ).fit(X)
@@ -200,19 +210,20 @@ def _gmm(X: np.ndarray, k: int, seed: int, likelihood: str) -> Any:
     return mixture
 
 
-def _on_codes(network: type, clusterer: Callable[[int, int], Any]) -> Callable[..., Any]:
-    def method(X: np.ndarray, k: int, seed: int, likelihood: str) -> Any:
+def _on_codes(network: type, clusterer: Callable[[int, int], Any]) -> Method:
+    def method(X: np.ndarray, k: int, seed: int, likelihood: str, shelf: Shelf) -> Any:
         # One component: the mixture of these networks is not used.
         body = network(1, likelihood=likelihood, random_state=seed)
-        return OnCodes(body, clusterer(k, seed)).fit(X)
+        return OnCodes(_shelved(body, shelf), clusterer(k, seed)).fit(X)
 
     return method
 
 
-def _estimator(cls: type, **parameters: Any) -> Callable[..., Any]:
-    def method(X: np.ndarray, k: int, seed: int, likelihood: str) -> Any:
+def _estimator(cls: type, **parameters: Any) -> Method:
+    def method(X: np.ndarray, k: int, seed: int, likelihood: str, shelf: Shelf) -> Any:
         given = {n: v(k) if callable(v) else v for n, v in parameters.items()}
-        return cls(k, likelihood=likelihood, random_state=seed, **given).fit(X)
+        estimator = cls(k, likelihood=likelihood, random_state=seed, **given)
+        return _shelved(estimator, shelf).fit(X)
 
     return method
 
@@ -225,7 +236,7 @@ def _mixture_on_codes(k: int, seed: int) -> Any:
     return LikelihoodMixture(k, random_state=seed)
 
 
-METHODS: dict[str, Callable[[np.ndarray, int, int, str], Any]] = {
+METHODS: dict[str, Method] = {
     "kmeans": _kmeans,
     "gmm": _gmm,
     "ae+kmeans": _on_codes(Autoencoder, _kmeans_on_codes),

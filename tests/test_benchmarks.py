@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.accuracy import keep, load, scores
 from benchmarks.methods import METHODS, LikelihoodMixture
+from benchmarks.shelf import Shelf
 from benchmarks.tables import page, read
 from skvade.metrics import clustering_accuracy
 
@@ -71,7 +72,34 @@ def test_every_method_labels_rows_as_it_predicts_them(name):
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1, 2], 30)
     X = (np.eye(3)[y] + rng.normal(0, 0.05, (90, 3))).astype(np.float32)
-    model = METHODS[name](X, 3, 0, "gaussian")
+    model = METHODS[name](X, 3, 0, "gaussian", Shelf())
     np.testing.assert_array_equal(model.predict(X), model.labels_)
     if name != "vade-published":  # nothing keeps its clusters alive
         assert clustering_accuracy(y, model.labels_) > 0.9
+
+
+def test_phases_from_the_shelf_are_those_that_were_trained(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.random((60, 5)).astype(np.float32)
+    fit = lambda name, shelf: METHODS[name](X, 2, 0, "bernoulli", shelf)  # noqa: E731
+    alone = fit("without-hold", Shelf())
+    first, second = Shelf(tmp_path, "noise"), Shelf(tmp_path, "noise")
+    fit("vade", first)
+    n_files = len(list(tmp_path.iterdir()))
+    other = fit("without-hold", second)
+    assert len(list(tmp_path.iterdir())) == n_files == 3  # autoencoder, graph, neighbours
+    assert first.spared_seconds == 0 < second.spared_seconds
+    np.testing.assert_array_equal(other.predict_proba(X), alone.predict_proba(X))
+    assert other.history_ == alone.history_
+
+
+def test_the_shelf_tells_rows_steps_and_seeds_apart(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.random((60, 5)).astype(np.float32)
+    shelf = Shelf(tmp_path, "noise")
+    for seed in (0, 1):
+        METHODS["ae+kmeans"](X, 2, seed, "bernoulli", shelf)
+    METHODS["ae+kmeans"](X[:30], 2, 0, "bernoulli", Shelf(tmp_path, "half of it"))
+    METHODS["vae+gmm"](X, 2, 0, "bernoulli", shelf)
+    assert shelf.spared_seconds == 0
+    assert len(list(tmp_path.iterdir())) == 4
