@@ -34,6 +34,7 @@ from skvade.nn.models import draw
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 from skvade.objectives.vade import NegativeELBO, entropy
 from skvade.training.phases import InitialiseMixture, Optimise, Phase
+from skvade.training.trainer import Run
 
 PUBLISHED_EPOCHS = 25
 
@@ -180,6 +181,20 @@ class WithoutRescaling(VaDEClustering):
         ]
 
 
+class WithoutPush(VaDEClustering):
+    """Neighbours stay where they are in data space."""
+
+    def _near(self, objective: Callable[[Run], Any]) -> Callable[[Run], Any]:
+        near = super()._near(objective)
+
+        def in_place(run: Run) -> Any:
+            found = near(run)
+            found.push = 0.0
+            return found
+
+        return in_place
+
+
 class WithoutClosedForm(VaDEClustering):
     """The last phase draws q(c|x) as the paper does."""
 
@@ -250,6 +265,7 @@ METHODS: dict[str, Method] = {
     ),
     "vade": _estimator(VaDEClustering),
     "without-neighbours": _estimator(VaDEClustering, neighbor_weight=0.0),
+    "without-push": _estimator(WithoutPush),
     "without-information": _estimator(VaDEClustering, init=LikelihoodMixture),
     "without-full": _estimator(VaDEClustering, covariance_type="diag"),
     "without-closed-form": _estimator(WithoutClosedForm),

@@ -56,13 +56,7 @@ class Shelf:
             return list(phases)
         starts = (i for i, phase in enumerate(phases) if isinstance(phase, InitialiseMixture))
         n_shared = next(starts, len(phases))
-        files = [self._file(phases[: i + 1]) for i in range(n_shared)]
-        shared = [Shelved(p, self, f) for p, f in zip(phases[:n_shared], files, strict=True)]
-        return [*shared, *phases[n_shared:]]
-
-    def _file(self, phases: Sequence[Phase]) -> Path:
-        story = json.dumps([self.name, library_digest(), *map(_describe, phases)])
-        return self.folder / hashlib.sha256(story.encode()).hexdigest()[:16]
+        return [*(Shelved(phase, self) for phase in phases[:n_shared]), *phases[n_shared:]]
 
 
 @dataclass(frozen=True)
@@ -71,10 +65,9 @@ class Shelved(Phase):
 
     phase: Phase
     shelf: Shelf
-    file: Path
 
     def run(self, run: Run, seed: int) -> None:
-        path = self.file.with_name(f"{self.file.name}-{run.seed}.pt")
+        path = self._path(run)
         if path.exists():
             self._take(run, torch.load(path, weights_only=False))
             return
@@ -94,6 +87,13 @@ class Shelved(Phase):
         torch.save(left, path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
 
+    def _path(self, run: Run) -> Path:
+        """Named after all that the outcome depends on, the phases before included."""
+        story = run.memory.setdefault("story", [self.shelf.name, library_digest(), run.seed])
+        story.append(_describe(self.phase, run))
+        digest = hashlib.sha256(json.dumps(story).encode()).hexdigest()
+        return self.shelf.folder / f"{digest[:16]}.pt"
+
     def _take(self, run: Run, left: dict[str, Any]) -> None:
         self.shelf.spared_seconds += left["seconds"]
         self.shelf.spared_memory_mb = max(self.shelf.spared_memory_mb, left["memory_mb"])
@@ -105,8 +105,13 @@ class Shelved(Phase):
             run.memory.update(graph=NeighbourGraph(run.rows, *left["graph"]), scale=left["scale"])
 
 
-def _describe(phase: Phase) -> str:
+def _describe(phase: Phase, run: Run) -> str:
     """What a phase does, as far as the methods of the benchmark differ in it."""
-    if isinstance(phase, Optimise):
-        return f"{phase.name} {phase.n_steps} {phase.batch_size} {phase.learning_rate}"
-    return repr(phase)
+    if not isinstance(phase, Optimise):
+        return repr(phase)
+    objective = phase.objective(run)
+    settings = {n: v for n, v in vars(objective).items() if isinstance(v, int | float)}
+    parts = [type(part).__name__ for part in (objective, *vars(objective).values())]
+    return (
+        f"{phase.name} {phase.n_steps} {phase.batch_size} {phase.learning_rate} {parts} {settings}"
+    )

@@ -17,7 +17,7 @@ from skvade.objectives.base import EncodedObjective, Objective
 from skvade.objectives.neighbours import WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.objectives.vade import HeldNegativeELBO, NegativeELBO
-from skvade.training.budgets import fine_tuning, n_steps
+from skvade.training.budgets import auto_steps, fine_tuning, n_steps
 from skvade.training.phases import (
     FindNeighbours,
     InitialiseMixture,
@@ -28,9 +28,9 @@ from skvade.training.phases import (
 from skvade.training.schedules import SCHEDULES, WarmUp, constant
 from skvade.training.trainer import Run
 
-PRETRAIN_STEPS = 4_000
+PRETRAIN_STEPS, PRETRAIN_GROWTH = 2_500, 0.375
+NEIGHBOUR_STEPS = 2_000
 TRAIN_STEPS = 2_500
-NEIGHBOUR_SHARE = 0.5
 
 
 class VaDEClustering(ClusterMixin, BaseDeepMixture):
@@ -74,7 +74,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
     encoder, decoder : torch.nn.Module or None, default=None
         Networks of your own, used as templates: each fit trains copies. An encoder takes
         (n_samples, n_features) to (n_samples, n_hidden), and linear heads for m(x) and log s2(x)
-        are put on it; a decoder takes (n_samples, latent_dim) to (n_samples, n_features), the
+        are put on it; with neighbours it is run three times a step, in training mode. A decoder
+        takes (n_samples, latent_dim) to (n_samples, n_features), the
         logits, means or log rates of the likelihood. `hidden_layer_sizes` and `activation` then
         do not apply to it. For images begin with :class:`torch.nn.Unflatten`.
     n_neighbors : int, default=15
@@ -84,7 +85,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         square of the rows.
     neighbor_weight : float, default=200.0
         Weight of the neighbour embedding, in nats a pair, beside the reconstruction and later the
-        bound. 0 turns it off, with its phase: VaDE without neighbours.
+        bound. Each neighbour is moved first, by .15 of its distance, to where the encoder keeps it
+        least, which makes the encoder smooth. 0 turns all of it off: VaDE without neighbours.
     init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
         The first partition of the codes. "gmm" is the best of 48 Gaussian mixtures, each on at
         most 6,000 codes of its own, by used clusters, then by the mutual information of the
@@ -97,14 +99,16 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         Whole fits; the one with most used clusters and, among these, the highest mutual
         information of the assignment is kept.
     pretrain_iter : "auto" or int, default="auto"
-        Passes over the data of the autoencoder phase; the neighbour phase has half as many. "auto"
-        is a number of gradient steps that grows with the square root of n_samples: 4,000 at 70,000
-        rows.
+        Passes over the data of the autoencoder phase; the neighbour phase has half as many steps.
+        "auto" is 2,500 gradient steps at 70,000 rows and grows with n_samples ** 0.375, and 2,000
+        for the neighbour phase, which grows with the square root.
     max_iter : "auto" or int, default="auto"
         Passes over the data of the last phase, at most. "auto" is 2,500 gradient steps at 70,000
-        rows and grows likewise. A fifth of this is spent with held clusters before.
+        rows and grows with the square root of n_samples. A fifth of this is spent with held
+        clusters before.
     batch_size : "auto" or int, default="auto"
-        Rows per gradient step; "auto" is 128, 256 from 5,000 rows on and 512 from 20,000.
+        Rows per gradient step; "auto" is 128, 256 from 5,000 rows on and 512 from 20,000. With
+        neighbours, half of them are neighbours, of which only the codes count.
     learning_rate : float, default=2e-3
         Of Adam, at its highest, in the phases of the autoencoder. The bound is trained at half of
         it, and below 5,000 rows at less, down to a twentieth from 500 rows on. Lower it when the
@@ -278,9 +282,11 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
     def _make_phases(self, plan: Plan) -> list[Phase]:
         schedule = SCHEDULES[self.learning_rate_schedule]
         n_rows, size = plan.n_rows, plan.batch_size
-        # With neighbours a batch is half rows, half the neighbours that they bring with them.
+        # Of a batch with neighbours half are rows; the neighbours that they bring are encoded only.
         pairs = max(1, size // 2) if self.neighbor_weight else size
-        pretrain = n_steps(self.pretrain_iter, n_rows, size, PRETRAIN_STEPS)
+        budget = self.pretrain_iter
+        pretrain = n_steps(budget, n_rows, size, PRETRAIN_STEPS, PRETRAIN_GROWTH)
+        embedding = auto_steps(n_rows, NEIGHBOUR_STEPS) if budget == "auto" else pretrain // 2
         train = n_steps(self.max_iter, n_rows, pairs, TRAIN_STEPS)
         steps = partial(
             Optimise,
@@ -294,7 +300,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
             steps(
                 "neighbours",
                 self._near(lambda run: Reconstruction()),
-                round(NEIGHBOUR_SHARE * pretrain),
+                embedding,
                 parameters=autoencoder_parameters,
             ),
         ]

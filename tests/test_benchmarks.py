@@ -103,3 +103,6 @@ def test_the_shelf_tells_rows_steps_and_seeds_apart(tmp_path):
     METHODS["vae+gmm"](X, 2, 0, "bernoulli", shelf)
     assert shelf.spared_seconds == 0
     assert len(list(tmp_path.iterdir())) == 4
+    for method in ("vade", "without-push"):  # they have the autoencoder and the graph in common
+        METHODS[method](X, 2, 0, "bernoulli", shelf)
+    assert len(list(tmp_path.iterdir())) == 7

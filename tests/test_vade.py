@@ -463,6 +463,7 @@ def test_budgets_grow_slower_than_the_data():
 
     assert auto_steps(70_000, 4000) == 4000
     assert auto_steps(280_000, 4000) == 8000
+    assert auto_steps(16 * 70_000, 4000, growth=0.25) == 8000
     assert auto_steps(50, 4000) > 50
 
 

@@ -46,17 +46,21 @@ class MixtureVAE(nn.Module):
         self.mixture = mixture
         self.compute_dtype: torch.dtype | None = None
 
+    def view(self, x: Tensor) -> Tensor:
+        """What the encoder sees of x; same shape."""
+        return self.likelihood.encoder_input(x)
+
     def code(self, x: Tensor) -> Tensor:
         """The mean code m(x): (n_samples, n_features) to (n_samples, latent_dim)."""
-        with self._autocast(x):
-            hidden = self.encoder.hidden(self.likelihood.encoder_input(x))
-        return self.encoder.mean(hidden)
+        return self.code_of(self.view(x))
+
+    def code_of(self, view: Tensor) -> Tensor:
+        """The mean code of what the encoder sees; shapes as in `code`."""
+        return self.encoder.mean(self._hidden(view))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """m(x) and log s2(x), each of shape (n_samples, latent_dim)."""
-        with self._autocast(x):
-            hidden = self.encoder.hidden(self.likelihood.encoder_input(x))
-        return self.encoder(hidden)
+        return self.encoder(self._hidden(self.view(x)))
 
     def decode(self, z: Tensor) -> Tensor:
         """The likelihood's parameters f(z): (..., latent_dim) to (..., n_features)."""
@@ -110,6 +114,10 @@ class MixtureVAE(nn.Module):
         """Divide the latent space by `factor` without changing what is reconstructed."""
         self.encoder.rescale_(factor)
         self.decoder.rescale_(factor)
+
+    def _hidden(self, view: Tensor) -> Tensor:
+        with self._autocast(view):
+            return self.encoder.hidden(view)
 
     def _autocast(self, x: Tensor) -> AbstractContextManager:
         dtype = self.compute_dtype

@@ -1,11 +1,20 @@
 """Neighbours stay neighbours: a neighbour embedding of the codes beside another objective.
 
-    weight * [ mean_i -log q(z_i, z_j(i))  +  repulsion * mean_{i != l} -log(1 - q(z_i, z_j(l))) ]
+    weight * [ mean_i -log q(z_i, z'_j(i))  +  repulsion * mean_{i != l} -log(1 - q(z_i, z'_j(l))) ]
     q(a, b) = 1 / (1 + A |a - b|^(2 B))
 
 j(i) is a neighbour of row i, drawn anew each step; the neighbours of the other rows of a batch
 serve as strangers. It is UMAP's loss (McInnes, Healy, Melville 2018) on a network's own codes, with
 UMAP's curve for a least distance of 0.1.
+
+z'_j is the code of the neighbour after it was moved, among what the encoder sees, in the direction
+in which its code leaves z_i fastest:
+
+    x'_j = x_j + push |x_i - x_j| g / |g|,    g = grad_{x_j} |m(x_i) - m(x_j)|^2
+
+A map that keeps even these together is smooth around its rows. It is virtual adversarial training
+(Miyato, Maeda, Koyama, Ishii 2018), which made IMSAT (Hu, Miyato, Tokui, Matsumoto, Sugiyama 2017),
+applied to pairs of neighbours, whose first derivative is enough.
 """
 
 from __future__ import annotations
@@ -25,9 +34,9 @@ MAX_SIMILARITY = 1 - 1e-4
 class WithNeighbours(Objective):
     """Another objective's terms plus attraction to neighbours and repulsion of strangers.
 
-    Every row of a batch brings one neighbour with it, and the other objective counts both, so that
-    a batch of B costs as much as 2 B rows without this. Rows outside the training data, which have
-    no neighbours, get the other terms alone.
+    Every row of a batch brings one neighbour with it, which is encoded only; the other objective
+    counts the rows. Rows outside the training data, which have no neighbours, get the other terms
+    alone.
 
     Parameters
     ----------
@@ -40,6 +49,8 @@ class WithNeighbours(Objective):
         Takes codes to the units of the embedding, in which neighbours are about 1 apart.
     repulsion : float
         Weight of the repulsion relative to the attraction.
+    push : float
+        How far a neighbour is moved, as a share of its distance to the row; 0 leaves it in place.
     """
 
     def __init__(
@@ -49,26 +60,61 @@ class WithNeighbours(Objective):
         weight: float,
         scale: float = 1.0,
         repulsion: float = 5.0,
+        push: float = 0.15,
     ):
         self.objective = objective
         self.neighbours = neighbours
         self.weight = weight
         self.scale = scale
         self.repulsion = repulsion
+        self.push = push
 
     def __call__(self, model: MixtureVAE, batch: Batch, generator: torch.Generator) -> Terms:
         if batch.index is None:
             return self.objective(model, batch, generator)
-        near = self.neighbours(batch.index, generator)
-        both = Batch(torch.cat([batch.x, near.x]), torch.cat([batch.index, near.index]))  # (2 B, D)
-        mean, log_variance = model.encode(both.x)
-        terms = self.objective.terms(model, both, mean, log_variance, generator)
-        attraction, repulsion = embedding_losses(*(mean * self.scale).chunk(2))
+        near = model.view(self.neighbours(batch.index, generator).x)
+        mean, log_variance = model.encode(batch.x)
+        if self.push:
+            near = pushed_away(model.code_of, near, model.view(batch.x), mean.detach(), self.push)
+        z, z_near = mean * self.scale, model.code_of(near) * self.scale
+        attraction, repulsion = embedding_losses(z, z_near)
         return {
-            **terms,
+            **self.objective.terms(model, batch, mean, log_variance, generator),
             "attraction": self.weight * attraction,
             "repulsion": self.weight * self.repulsion * repulsion,
         }
+
+
+def pushed_away(
+    encode: Callable[[Tensor], Tensor], near: Tensor, rows: Tensor, codes: Tensor, push: float
+) -> Tensor:
+    """x'_j of the module's formula: each neighbour moved to where its code leaves z_i fastest.
+
+    Parameters
+    ----------
+    encode : callable
+        Takes rows (n_rows, n_features) to codes (n_rows, latent_dim).
+    near, rows : Tensor of shape (n_rows, n_features)
+    codes : Tensor of shape (n_rows, latent_dim)
+        Of the rows.
+    push : float
+
+    Returns
+    -------
+    Tensor of shape (n_rows, n_features)
+        Without a gradient. A neighbour stays where it is if its code does not depend on it, as
+        behind an encoder that is frozen or has no derivative.
+    """
+    leaf = near.detach().requires_grad_()
+    distances = (codes - encode(leaf.clone())).square().sum()  # an encoder may work in place
+    if not distances.requires_grad:
+        return near
+    (gradient,) = torch.autograd.grad(distances, leaf, allow_unused=True)
+    if gradient is None:
+        return near
+    direction = torch.nn.functional.normalize(gradient, eps=1e-30)
+    reach = torch.linalg.vector_norm(rows - near, dim=1, keepdim=True)
+    return near + push * reach * direction
 
 
 def embedding_losses(z: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 REFERENCE_ROWS = 70_000
 
 
-def auto_steps(n_rows: int, reference: int) -> int:
-    """Gradient steps that grow with the square root of the number of rows.
+def auto_steps(n_rows: int, reference: int, growth: float = 0.5) -> int:
+    """Gradient steps that grow with a power of the number of rows.
 
-    `reference` is the number at 70,000 rows: four times the data, twice the steps.
+    `reference` is the number at 70,000 rows, and `growth` the power; with the square root four
+    times the data get twice the steps.
     """
-    return round(reference * (n_rows / REFERENCE_ROWS) ** 0.5)
+    return round(reference * (n_rows / REFERENCE_ROWS) ** growth)
 
 
 def auto_batch_size(n_rows: int) -> int:
@@ -27,8 +28,10 @@ def fine_tuning(n_rows: int) -> float:
     return 0.5 * min(1.0, max(0.1, n_rows / 5_000))
 
 
-def n_steps(budget: int | str, n_rows: int, batch_size: int, reference: int) -> int:
+def n_steps(
+    budget: int | str, n_rows: int, batch_size: int, reference: int, growth: float = 0.5
+) -> int:
     """Gradient steps of a budget: "auto", or a number of passes over the data."""
     if budget == "auto":
-        return auto_steps(n_rows, reference)
+        return auto_steps(n_rows, reference, growth)
     return int(budget) * max(1, n_rows // min(batch_size, n_rows))

@@ -13,6 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.jury import Jury, Verdict, subsample
@@ -70,7 +71,10 @@ class GaussianMixtureStart(Initialiser):
     ) -> Partition:
         rng = np.random.RandomState(seed)
         jury = Jury.draw(codes, neighbours, self.max_judged, rng)
-        with warnings.catch_warnings(), config_context(array_api_dispatch=False):
+        # Products this small lose more than half of their time to a second thread (12 restarts on
+        # 10,000 codes: 1.0 against 2.7 s); scikit-learn limits them within KMeans, too.
+        one_thread = threadpool_limits(1, user_api="blas")
+        with one_thread, warnings.catch_warnings(), config_context(array_api_dispatch=False):
             warnings.simplefilter("ignore", ConvergenceWarning)  # judged like any other
             mixtures = [self._fit(codes, neighbours, i, rng) for i in range(self.n_restarts)]
             verdicts = [jury(mixture) for mixture in mixtures]

@@ -109,7 +109,7 @@ class FindNeighbours(Phase):
     def run(self, run: Run, seed: int) -> None:
         codes = _codes(run).cpu().numpy()
         n_neighbors = min(self.n_neighbors, len(codes) - 1)
-        view = run.model.likelihood.encoder_input
+        view = run.model.view
         places = beside_components(codes, run.rows, view, self.n_components, seed)
         neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
         cumulative = membership_weights(distances).cumsum(1)

@@ -6,7 +6,14 @@ import torch
 from scipy.optimize import curve_fit
 
 from skvade.objectives.base import Batch
-from skvade.objectives.neighbours import MAX_SIMILARITY, A, B, WithNeighbours, embedding_losses
+from skvade.objectives.neighbours import (
+    MAX_SIMILARITY,
+    A,
+    B,
+    WithNeighbours,
+    embedding_losses,
+    pushed_away,
+)
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.objectives.vade import HeldNegativeELBO, NegativeELBO
 from tests.conftest import random_model, rows_for
@@ -54,17 +61,70 @@ def test_coinciding_codes_and_single_rows_have_finite_gradients():
 @pytest.mark.parametrize(
     "objective", [Reconstruction(), NegativeELBO(), HeldNegativeELBO(torch.zeros(6, dtype=int))]
 )
-def test_other_terms_count_rows_and_neighbours(objective):
+def test_other_terms_count_the_rows(objective):
     model, x = random_model(), rows_for("gaussian")
     batch = Batch(x, torch.arange(len(x)))
-    near = partners_of(x)(batch.index, None)
     seeded = lambda: torch.Generator().manual_seed(0)  # noqa: E731
     terms = WithNeighbours(objective, partners_of(x), weight=2.0)(model, batch, seeded())
-    both = Batch(torch.cat([x, near.x]), torch.cat([batch.index, near.index]))
-    alone = objective(model, both, seeded())
+    alone = objective(model, batch, seeded())
     assert set(terms) == {*alone, "attraction", "repulsion"}
     for name in alone:
         assert terms[name].item() == pytest.approx(alone[name].item())
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "poisson"])
+def test_embedding_terms_are_those_of_the_moved_neighbours(likelihood):
+    model, x = random_model(likelihood), rows_for(likelihood)
+    batch = Batch(x, torch.arange(len(x)))
+    terms = WithNeighbours(NegativeELBO(), partners_of(x), 2.0, scale=0.5, repulsion=3.0, push=0.2)(
+        model, batch, torch.Generator().manual_seed(0)
+    )
+    near = model.view(x.roll(1, 0))
+    moved = pushed_away(model.code_of, near, model.view(x), model.code(x).detach(), 0.2)
+    attraction, repulsion = embedding_losses(0.5 * model.code(x), 0.5 * model.code_of(moved))
+    assert terms["attraction"].item() == pytest.approx(2 * attraction.item())
+    assert terms["repulsion"].item() == pytest.approx(6 * repulsion.item())
+
+
+def test_a_pushed_neighbour_goes_where_its_code_is_farthest(generator):
+    weight = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    rows = torch.randn(50, 4, generator=generator, dtype=torch.float64)
+    near = rows + 1e-3 * torch.randn(50, 4, generator=generator, dtype=torch.float64)
+    encode = lambda x: x @ weight.T  # noqa: E731
+    distance = lambda x: (encode(x) - encode(rows)).norm(dim=1)  # noqa: E731
+    moved = pushed_away(encode, near, rows, encode(rows), push=1e-3)
+    step = (moved - near).norm(dim=1)
+    torch.testing.assert_close(step, 1e-3 * (near - rows).norm(dim=1))
+    for _ in range(20):
+        other = torch.randn(50, 4, generator=generator, dtype=torch.float64)
+        other = near + step.unsqueeze(1) * torch.nn.functional.normalize(other)
+        assert (distance(moved) >= distance(other) - 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        pytest.param(lambda x: 0.0 * x, id="constant"),
+        pytest.param(lambda x: x.detach(), id="frozen"),
+        pytest.param(lambda x: x.round() @ torch.ones(3, 3, requires_grad=True), id="rounded"),
+        pytest.param(lambda x: x.detach() @ torch.ones(3, 3, requires_grad=True), id="frozen body"),
+    ],
+)
+def test_a_neighbour_stays_where_its_code_does_not_depend_on_it(encode):
+    rows, near = torch.zeros(4, 3), torch.ones(4, 3)
+    assert torch.equal(pushed_away(encode, near, rows, torch.zeros(4, 3), push=0.5), near)
+
+
+def test_a_neighbour_that_is_the_row_stays():
+    near = torch.ones(4, 3)
+    assert torch.equal(pushed_away(lambda x: 2 * x, near, near, near, push=0.5), near)
+
+
+def test_encoders_may_work_in_place():
+    rows, near = torch.zeros(4, 3), torch.ones(4, 3)
+    moved = pushed_away(lambda x: x.mul_(2), near, rows, rows, push=0.5)
+    torch.testing.assert_close(moved, near + 0.5)
+    assert torch.equal(near, torch.ones(4, 3))
 
 
 def test_rows_outside_the_training_data_have_no_neighbours(generator):
