@@ -5,7 +5,7 @@ fitted on the official training rows and judged on the test rows (`--split train
 defaults for all data, apart from `n_clusters` (the number of classes), the likelihood that suits
 the data, and the preprocessing of `fetch_benchmark`: pixels in [0, 1] (bernoulli), other features
 as they are (gaussian), counts (negative_binomial; methods without a likelihood get their
-log-normalised values). Labels are read after the fit and for the scores only. Each seed runs in a
+log-normalised values). Labels are read after the fit and for the scores only. Each fit has a
 process of its own, so that its peak memory is its own. A record per seed is printed as a JSON line
 and, unless `--dry`, added to `benchmarks/results/<data>.jsonl`, where it replaces one of the same
 data, split, method and seed. With `--jobs 2` two seeds run side by side, on half of the cores each,
@@ -27,8 +27,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -97,7 +96,7 @@ def measure(data: str, split: str, method: str, seed: int, folder: Path | None) 
     """Fit once and return the record."""
     X, y = load(data, split, method)
     k = len(np.unique(y))
-    shelf = Shelf(folder, f"{data} {split}")
+    shelf = Shelf(folder)
     before = peak_memory_mb()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -140,7 +139,7 @@ def keep(record: dict[str, Any], folder: Path = RESULTS) -> None:
 
 
 def in_own_process(arguments: argparse.Namespace, method: str, seed: int) -> dict[str, Any]:
-    """The record of one seed, measured by a process of its own on its share of the cores."""
+    """The record of one fit, measured by a process of its own on its share of the cores."""
     command = [sys.executable, "-m", "benchmarks.accuracy", "--one", "--method", method]
     command += ["--data", arguments.data, "--split", arguments.split, "--seeds", str(seed)]
     command += ["--shelf", str(arguments.shelf)] if arguments.shelf else []
@@ -151,8 +150,37 @@ def in_own_process(arguments: argparse.Namespace, method: str, seed: int) -> dic
     return json.loads(output.stdout.splitlines()[-1])
 
 
-def main() -> None:
-    """Measure every seed in a process of its own."""
+def measure_all(arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """The records of every method, seed by seed, printed and kept as they come.
+
+    The methods of one seed follow one another, so that each finds the shelf as the last left it.
+    """
+    writing = Lock()
+    records: dict[str, list[dict[str, Any]]] = {m: [] for m in arguments.method.split(",")}
+
+    def measure_seed(seed: int) -> None:
+        for method, so_far in records.items():
+            record = in_own_process(arguments, method, seed)
+            with writing:
+                print(json.dumps(record), flush=True)
+                so_far.append(record)
+                if not arguments.dry:
+                    keep(record)
+
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        seeds = range(*map(int, arguments.seeds.split(":")))
+        fits = [pool.submit(measure_seed, seed) for seed in seeds]
+        try:
+            for fit in as_completed(fits):
+                fit.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return records
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure every method and seed in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="digits", choices=sorted(LIKELIHOODS))
     parser.add_argument("--method", default="vade", help="one or more, with commas between them")
@@ -162,28 +190,12 @@ def main() -> None:
     parser.add_argument("--shelf", type=Path, help="folder for what methods have in common")
     parser.add_argument("--dry", action="store_true", help="keep no records")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    methods = arguments.method.split(",")
-    if arguments.one:
-        seed, folder = int(arguments.seeds), arguments.shelf
-        print(json.dumps(measure(arguments.data, arguments.split, methods[0], seed, folder)))
+    given = parser.parse_args(arguments)
+    if given.one:
+        record = measure(given.data, given.split, given.method, int(given.seeds), given.shelf)
+        print(json.dumps(record))
         return
-
-    # The methods of one seed follow one another, so that each finds the shelf as the last left it.
-    def all_methods(seed: int) -> Iterator[dict[str, Any]]:
-        for method in methods:
-            record = in_own_process(arguments, method, seed)
-            with writing:
-                print(json.dumps(record), flush=True)
-                if not arguments.dry:
-                    keep(record)
-            yield record
-
-    writing = Lock()
-    seeds = range(*map(int, arguments.seeds.split(":")))
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        per_seed = list(pool.map(lambda seed: list(all_methods(seed)), seeds))
-    for method, *records in zip(methods, *per_seed, strict=True):
+    for method, records in measure_all(given).items():
         for name in ("acc", "nmi", "ari", "seconds", "peak_memory_mb"):
             values = [record[name] for record in records]
             print(

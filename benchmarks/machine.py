@@ -6,8 +6,11 @@ import hashlib
 import platform
 import resource
 import subprocess
+from functools import cache
 from pathlib import Path
 
+import numpy as np
+import scipy
 import sklearn
 import torch
 
@@ -30,10 +33,12 @@ def versions() -> dict[str, str]:
     }
 
 
-def library_digest() -> str:
-    """Of the library's source, committed or not, and of torch's version."""
-    digest = hashlib.sha256(torch.__version__.encode())
-    for path in sorted(Path(skvade.__file__).parent.rglob("*.py")):
+@cache
+def code_digest() -> str:
+    """Of the source of the library and of the methods, committed or not, and of the versions."""
+    digest = hashlib.sha256(repr((versions(), np.__version__, scipy.__version__)).encode())
+    methods = Path(__file__).with_name("methods.py")
+    for path in [*sorted(Path(skvade.__file__).parent.rglob("*.py")), methods]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

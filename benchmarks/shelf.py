@@ -3,22 +3,27 @@
 The autoencoder and the neighbour phase are the same for most methods and all ablations: the same
 rows, seed, networks and steps leave the same weights, bit for bit. So the first method to get there
 puts them on a shelf, with the seconds and the memory that they took, and the others take them from
-it; their records count those seconds and that memory as their own.
+it; their records count those seconds and that memory as their own. A file is named after all that
+its content depends on, so that nothing stale is taken; old files stay until the folder is removed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
+import numpy as np
 import torch
 
-from benchmarks.machine import library_digest, peak_memory_mb
+from benchmarks.machine import code_digest, peak_memory_mb
+from skvade.training.batches import Rows
 from skvade.training.neighbours import NeighbourGraph
 from skvade.training.phases import InitialiseMixture, Optimise, Phase
 from skvade.training.trainer import Run
@@ -27,14 +32,12 @@ PARTS = ("encoder", "decoder", "likelihood")
 
 
 class Shelf:
-    """A folder of what phases left, for one data set and split.
+    """A folder of what phases left.
 
     Parameters
     ----------
     folder : Path or None
         None keeps nothing.
-    name : str
-        Of the rows.
 
     Attributes
     ----------
@@ -44,9 +47,8 @@ class Shelf:
         The peak memory of the processes that ran them.
     """
 
-    def __init__(self, folder: Path | None = None, name: str = ""):
+    def __init__(self, folder: Path | None = None):
         self.folder = folder
-        self.name = name
         self.spared_seconds = 0.0
         self.spared_memory_mb = 0.0
 
@@ -72,6 +74,7 @@ class Shelved(Phase):
             self._take(run, torch.load(path, weights_only=False))
             return
         start, n_records, n_rescues = time.perf_counter(), len(run.history), run.n_rescues
+        graph_before = run.memory.get("graph")
         self.phase.run(run, seed)
         graph = run.memory.get("graph")
         left = {
@@ -80,16 +83,18 @@ class Shelved(Phase):
             "parts": {part: getattr(run.model, part).state_dict() for part in PARTS},
             "history": run.history[n_records:],
             "n_rescues": run.n_rescues - n_rescues,
-            "graph": graph and (graph.neighbours, graph.cumulative),
+            "graph": None if graph is graph_before else (graph.neighbours, graph.cumulative),
             "scale": run.memory.get("scale"),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(left, path.with_suffix(".part"))
-        path.with_suffix(".part").rename(path)
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        torch.save(left, unfinished)
+        unfinished.rename(path)
 
     def _path(self, run: Run) -> Path:
         """Named after all that the outcome depends on, the phases before included."""
-        story = run.memory.setdefault("story", [self.shelf.name, library_digest(), run.seed])
+        beginning = [joblib.hash(run.rows.X), code_digest(), torch.get_num_threads(), run.seed]
+        story = run.memory.setdefault("story", [*beginning, str(run.runtime)])
         story.append(_describe(self.phase, run))
         digest = hashlib.sha256(json.dumps(story).encode()).hexdigest()
         return self.shelf.folder / f"{digest[:16]}.pt"
@@ -105,13 +110,20 @@ class Shelved(Phase):
             run.memory.update(graph=NeighbourGraph(run.rows, *left["graph"]), scale=left["scale"])
 
 
-def _describe(phase: Phase, run: Run) -> str:
-    """What a phase does, as far as the methods of the benchmark differ in it."""
-    if not isinstance(phase, Optimise):
-        return repr(phase)
-    objective = phase.objective(run)
-    settings = {n: v for n, v in vars(objective).items() if isinstance(v, int | float)}
-    parts = [type(part).__name__ for part in (objective, *vars(objective).values())]
-    return (
-        f"{phase.name} {phase.n_steps} {phase.batch_size} {phase.learning_rate} {parts} {settings}"
-    )
+def _describe(phase: Phase, run: Run) -> Any:
+    """All that a phase does."""
+    objective = phase.objective(run) if isinstance(phase, Optimise) else None
+    return [_plain(phase), _plain(objective)]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it: numbers, names of functions and types, and what objects hold."""
+    if value is None or isinstance(value, int | float | str):
+        return value
+    if isinstance(value, np.ndarray | torch.Tensor | Rows):
+        return type(value).__name__
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "__qualname__"):
+        return value.__qualname__
+    return [type(value).__name__, {name: _plain(part) for name, part in vars(value).items()}]

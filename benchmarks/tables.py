@@ -77,18 +77,18 @@ def comparison(records: list[dict[str, Any]], data: str) -> list[str]:
                     f"{np.median(column('nmi')):.3f}",
                     f"{np.median(column('ari')):.3f}",
                     f"{min(column('used_clusters'))}",
-                    f"{np.median(column('seconds')):.0f} ({max(column('seconds')):.0f})"
-                    + ("" if min(column("threads")) > 1 else ", 1 thread"),
+                    f"{np.median(column('seconds')):.0f} ({max(column('seconds')):.0f})",
+                    "/".join(map(str, sorted(set(column("threads"))))),
                     str(len(runs)),
                 ]
             )
     for name, method, acc, nmi, protocol, source in LITERATURE:
         if name == data:
-            blank = [acc, "", "", "", "", nmi, "", "", "", ""]
+            blank = [acc, "", "", "", "", nmi, "", "", "", "", ""]
             rows.append([f"*{method}, quoted: {source}; {protocol}*", *blank])
     n_samples = next(iter(groups.values()))[0]["n_samples"]
     header = ["method", "ACC median", "mean", "std", "min", "max", "NMI", "ARI"]
-    header += ["fewest clusters", "seconds (max)", "runs"]
+    header += ["fewest clusters", "seconds (max)", "threads", "runs"]
     return [f"### {data}: {n_samples} rows, {LIKELIHOODS[data]}", "", *table(header, rows)]
 
 
@@ -186,8 +186,8 @@ def page(records: list[dict[str, Any]]) -> str:
         "",
         "Protocol and methods: the docstrings of `benchmarks/accuracy.py` and `methods.py`.",
         "One set of defaults for all data; labels are read after the fit, for the scores only. Two",
-        "shared CPU cores, two threads but where one is stated. Lines in italics are quoted, with",
-        "their own protocols.",
+        "shared CPU cores; one thread means that two fits ran side by side. Lines in italics are",
+        "quoted, with their own protocols.",
         "",
         "## All rows, without labels",
         "",

@@ -1,15 +1,19 @@
 """The benchmark keeps its records straight, and its page says what they say."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from benchmarks import accuracy
 from benchmarks.accuracy import keep, load, scores
 from benchmarks.methods import METHODS, LikelihoodMixture
 from benchmarks.shelf import Shelf
 from benchmarks.tables import page, read
+from skvade import VaDEClustering
 from skvade.metrics import clustering_accuracy
+from skvade.training.schedules import WarmUp, constant
 
 
 def record(seed, acc, method="vade", data="usps", split="all"):
@@ -83,7 +87,7 @@ def test_phases_from_the_shelf_are_those_that_were_trained(tmp_path):
     X = rng.random((60, 5)).astype(np.float32)
     fit = lambda name, shelf: METHODS[name](X, 2, 0, "bernoulli", shelf)  # noqa: E731
     alone = fit("without-hold", Shelf())
-    first, second = Shelf(tmp_path, "noise"), Shelf(tmp_path, "noise")
+    first, second = Shelf(tmp_path), Shelf(tmp_path)
     fit("vade", first)
     n_files = len(list(tmp_path.iterdir()))
     other = fit("without-hold", second)
@@ -96,13 +100,53 @@ def test_phases_from_the_shelf_are_those_that_were_trained(tmp_path):
 def test_the_shelf_tells_rows_steps_and_seeds_apart(tmp_path):
     rng = np.random.default_rng(0)
     X = rng.random((60, 5)).astype(np.float32)
-    shelf = Shelf(tmp_path, "noise")
+    shelf = Shelf(tmp_path)
     for seed in (0, 1):
         METHODS["ae+kmeans"](X, 2, seed, "bernoulli", shelf)
-    METHODS["ae+kmeans"](X[:30], 2, 0, "bernoulli", Shelf(tmp_path, "half of it"))
+    METHODS["ae+kmeans"](X[:30], 2, 0, "bernoulli", shelf)
     METHODS["vae+gmm"](X, 2, 0, "bernoulli", shelf)
     assert shelf.spared_seconds == 0
     assert len(list(tmp_path.iterdir())) == 4
     for method in ("vade", "without-push"):  # they have the autoencoder and the graph in common
         METHODS[method](X, 2, 0, "bernoulli", shelf)
     assert len(list(tmp_path.iterdir())) == 7
+
+
+def test_the_shelf_tells_schedules_apart(tmp_path):
+    class Constant(VaDEClustering):
+        def _make_phases(self, plan):
+            first = super()._make_phases(plan)[0]
+            schedules = (first.schedule, WarmUp(constant), WarmUp(constant, share=0.1))
+            return shelf.share([replace(first, schedule=schedule) for schedule in schedules])
+
+    shelf = Shelf(tmp_path)
+    X = np.random.default_rng(0).random((40, 5)).astype(np.float32)
+    for _ in range(2):
+        Constant(1, hidden_layer_sizes=(8,), pretrain_iter=1, random_state=0).fit(X)
+        assert len(list(tmp_path.iterdir())) == 3
+    assert shelf.spared_seconds > 0
+
+
+def test_seeds_side_by_side_give_a_record_of_every_method_and_seed(monkeypatch, capsys):
+    seen = []
+
+    def measured(arguments, method, seed):
+        seen.append((seed, method))
+        return {**record(seed, 0.1 * seed, method), "peak_memory_mb": 1.0}
+
+    monkeypatch.setattr(accuracy, "in_own_process", measured)
+    accuracy.main(["--method", "vade,kmeans", "--seeds", "1:4", "--jobs", "2", "--dry"])
+    assert sorted(seen) == [(s, m) for s in (1, 2, 3) for m in ("kmeans", "vade")]
+    for seed in (1, 2, 3):
+        assert seen.index((seed, "vade")) < seen.index((seed, "kmeans"))
+    printed = capsys.readouterr().out
+    assert "kmeans acc: median 0.200, min 0.100, max 0.300, 3 seeds" in printed
+
+
+def test_a_failed_seed_ends_the_measurement(monkeypatch):
+    def fails(arguments, method, seed):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(accuracy, "in_own_process", fails)
+    with pytest.raises(RuntimeError, match="no such luck"):
+        accuracy.main(["--jobs", "2", "--dry"])

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvade import VaDEClustering
+from skvade._base import Plan
 from skvade.metrics import clustering_accuracy, mutual_information
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
@@ -465,6 +466,22 @@ def test_budgets_grow_slower_than_the_data():
     assert auto_steps(280_000, 4000) == 8000
     assert auto_steps(16 * 70_000, 4000, growth=0.25) == 8000
     assert auto_steps(50, 4000) > 50
+
+
+@pytest.mark.parametrize(
+    "parameters, n_rows, steps",
+    [
+        ({}, 70_000, [2500, 2000, 500, 2500]),
+        ({}, 1_797, [633, 320, 80, 401]),
+        ({"neighbor_weight": 0.0}, 70_000, [2500, 500, 2500]),
+        ({"pretrain_iter": 10}, 1_280, [100, 50, 67, 338]),
+        ({"pretrain_iter": 0, "max_iter": 2}, 1_280, [0, 0, 8, 40]),
+    ],
+)
+def test_phases_have_the_documented_numbers_of_steps(parameters, n_rows, steps):
+    plan = Plan(None, "gaussian", n_rows, 512 if n_rows == 70_000 else 128, None, None)
+    phases = VaDEClustering(**parameters)._make_phases(plan)
+    assert [phase.n_steps for phase in phases if isinstance(phase, Optimise)] == steps
 
 
 def test_user_networks(digits):
