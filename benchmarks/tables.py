@@ -60,6 +60,12 @@ def on_all_rows(records: list[dict[str, Any]]) -> dict[tuple[str, str], list[dic
     return groups
 
 
+def code_of(runs: list[dict[str, Any]]) -> str:
+    """The commits that the runs were made with; a question mark where a record does not say."""
+    commits = {run.get("versions", {}).get("commit") or "?" for run in runs}
+    return ", ".join(sorted(commits))
+
+
 def comparison(records: list[dict[str, Any]], data: str) -> list[str]:
     """All methods on all rows of one data set."""
     groups = {method: runs for (d, method), runs in on_all_rows(records).items() if d == data}
@@ -80,15 +86,16 @@ def comparison(records: list[dict[str, Any]], data: str) -> list[str]:
                     f"{np.median(column('seconds')):.0f} ({max(column('seconds')):.0f})",
                     "/".join(map(str, sorted(set(column("threads"))))),
                     str(len(runs)),
+                    code_of(runs),
                 ]
             )
     for name, method, acc, nmi, protocol, source in LITERATURE:
         if name == data:
-            blank = [acc, "", "", "", "", nmi, "", "", "", "", ""]
+            blank = [acc, "", "", "", "", nmi, "", "", "", "", "", ""]
             rows.append([f"*{method}, quoted: {source}; {protocol}*", *blank])
     n_samples = next(iter(groups.values()))[0]["n_samples"]
     header = ["method", "ACC median", "mean", "std", "min", "max", "NMI", "ARI"]
-    header += ["fewest clusters", "seconds (max)", "threads", "runs"]
+    header += ["fewest clusters", "seconds (max)", "threads", "runs", "code"]
     return [f"### {data}: {n_samples} rows, {LIKELIHOODS[data]}", "", *table(header, rows)]
 
 
@@ -128,11 +135,12 @@ def generalisation(records: list[dict[str, Any]]) -> list[str]:
             if "knn5_error" in runs[0]
             else "",
             str(len(runs)),
+            code_of(runs),
         ]
         for (data, method), runs in sorted(groups.items())
     ]
     header = ["data", "method", "ACC train", "ACC test", "NMI test", "kNN error %, k = 3 / 5 / 10"]
-    return table([*header, "runs"], rows)
+    return table([*header, "runs", "code"], rows)
 
 
 def ablation(records: list[dict[str, Any]]) -> list[str]:
@@ -186,8 +194,9 @@ def page(records: list[dict[str, Any]]) -> str:
         "",
         "Protocol and methods: the docstrings of `benchmarks/accuracy.py` and `methods.py`.",
         "One set of defaults for all data; labels are read after the fit, for the scores only. Two",
-        "shared CPU cores; one thread means that two fits ran side by side. Lines in italics are",
-        "quoted, with their own protocols.",
+        "shared CPU cores; one thread means that two fits ran side by side. `code` is the commit",
+        "that last changed the library before a run. Lines in italics are quoted, with their own",
+        "protocols.",
         "",
         "## All rows, without labels",
         "",
