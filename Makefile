@@ -30,7 +30,8 @@ oldest:
 	.venv-oldest/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e ".[test]"
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -q -n 2 --dist worksteal tests
 
-# The whole table should take some seven hours on two cores (not run as a whole yet); records that are there already are replaced.
+# The whole table should take some seven hours on two cores (not run as a whole yet); records that
+# are there already are replaced.
 SETS = digits usps pendigits har sc_worm_neuron reuters21578 mnist
 OTHERS = kmeans,gmm,ae+kmeans,ae+gmm,vae+gmm,vade-published
 ABLATION = vade,without-neighbours,without-push,without-information,without-full,without-closed-form,without-hold,without-rescaling

@@ -93,8 +93,10 @@ class Shelved(Phase):
 
     def _path(self, run: Run) -> Path:
         """Named after all that the outcome depends on, the phases before included."""
-        beginning = [joblib.hash(run.rows.X), code_digest(), torch.get_num_threads(), run.seed]
-        story = run.memory.setdefault("story", [*beginning, str(run.runtime)])
+        if "story" not in run.memory:
+            beginning = [joblib.hash(run.rows.X), code_digest(), torch.get_num_threads(), run.seed]
+            run.memory["story"] = [*beginning, str(run.runtime)]
+        story = run.memory["story"]
         story.append(_describe(self.phase, run))
         digest = hashlib.sha256(json.dumps(story).encode()).hexdigest()
         return self.shelf.folder / f"{digest[:16]}.pt"
