@@ -77,13 +77,14 @@ class Shelved(Phase):
         graph_before = run.memory.get("graph")
         self.phase.run(run, seed)
         graph = run.memory.get("graph")
+        found = graph is not graph_before
         left = {
             "seconds": time.perf_counter() - start,
             "memory_mb": peak_memory_mb(),
             "parts": {part: getattr(run.model, part).state_dict() for part in PARTS},
             "history": run.history[n_records:],
             "n_rescues": run.n_rescues - n_rescues,
-            "graph": None if graph is graph_before else (graph.neighbours, graph.cumulative),
+            "graph": (graph.neighbours, graph.cumulative, graph.signal) if found else None,
             "scale": run.memory.get("scale"),
         }
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,9 +28,10 @@ from skvade.training.phases import (
 from skvade.training.schedules import SCHEDULES, WarmUp, constant
 from skvade.training.trainer import Run
 
-PRETRAIN_STEPS, PRETRAIN_GROWTH = 2_500, 0.375
-NEIGHBOUR_STEPS = 2_000
+PRETRAIN_STEPS, PRETRAIN_GROWTH = 2_500, 0.25
+NEIGHBOUR_STEPS = 1_400
 TRAIN_STEPS = 2_500
+PUSH = 0.3
 
 
 class VaDEClustering(ClusterMixin, BaseDeepMixture):
@@ -100,7 +101,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         information of the assignment is kept.
     pretrain_iter : "auto" or int, default="auto"
         Passes over the data of the autoencoder phase; the neighbour phase has half as many steps.
-        "auto" is 2,500 gradient steps at 70,000 rows and grows with n_samples ** 0.375, and 2,000
+        "auto" is 2,500 gradient steps at 70,000 rows and grows with n_samples ** 0.25, and 1,400
         for the neighbour phase, which grows with the square root.
     max_iter : "auto" or int, default="auto"
         Passes over the data of the last phase, at most. "auto" is 2,500 gradient steps at 70,000
@@ -338,6 +339,10 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         """The objective beside the neighbour embedding, unless that is off."""
         if not self.neighbor_weight:
             return objective
-        return lambda run: WithNeighbours(
-            objective(run), run.memory["graph"], self.neighbor_weight, run.memory["scale"]
-        )
+
+        def near(run: Run) -> Objective:
+            graph, scale = run.memory["graph"], run.memory["scale"]
+            push = PUSH * graph.signal
+            return WithNeighbours(objective(run), graph, self.neighbor_weight, scale, push=push)
+
+        return near

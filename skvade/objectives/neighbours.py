@@ -60,7 +60,7 @@ class WithNeighbours(Objective):
         weight: float,
         scale: float = 1.0,
         repulsion: float = 5.0,
-        push: float = 0.15,
+        push: float = 0.3,
     ):
         self.objective = objective
         self.neighbours = neighbours

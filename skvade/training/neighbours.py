@@ -30,11 +30,14 @@ class NeighbourGraph:
         Row numbers, the nearest first.
     cumulative : Tensor of shape (n_samples, n_neighbors)
         Running sums of the weights, the last of each row 1.
+    signal : float
+        Share of the distances between neighbours that is not taken for noise, in [0, 1].
     """
 
     rows: Rows
     neighbours: np.ndarray
     cumulative: Tensor
+    signal: float = 1.0
 
     def __call__(self, index: Tensor, generator: torch.Generator) -> Batch:
         """One neighbour of each row of `index`, drawn by weight."""
@@ -48,58 +51,114 @@ class NeighbourGraph:
         return Batch(self.rows.take(chosen), torch.from_numpy(chosen).to(index.device))
 
 
-def beside_components(
-    codes: np.ndarray,
-    rows: Rows,
-    view: Callable[[Tensor], Tensor],
-    n_components: int,
-    seed: int,
-) -> np.ndarray:
-    """Codes beside the data's leading principal components, both of the same total variance.
+@dataclass(frozen=True)
+class Components:
+    """The leading principal components of what the encoder sees.
 
-    The two err on different rows: codes bend and cut what is one, components overlap where the
-    network tells apart. The components are those of at most 4,000 rows.
+    Called with a block of rows (n_rows, n_features), gives their places along the components
+    (n_rows, n_components).
+
+    Attributes
+    ----------
+    view : callable
+        Takes a block of rows to what their components are taken of, of the same shape.
+    mean : Tensor of shape (n_features,)
+    axes : Tensor of shape (n_features, n_components)
+    """
+
+    view: Callable[[Tensor], Tensor]
+    mean: Tensor
+    axes: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (self.view(x) - self.mean) @ self.axes
+
+
+def principal_components(
+    rows: Rows, view: Callable[[Tensor], Tensor], n_components: int, seed: int
+) -> Components | None:
+    """The components of at most 4,000 rows; None where these are all equal, or none is wanted.
 
     Parameters
     ----------
-    codes : ndarray of shape (n_samples, latent_dim)
     rows : Rows
     view : callable
-        Takes a block of rows to what their components are taken of, of the same shape.
+        As in `Components`.
     n_components : int
-        At most the number of features, or rows, is used; 0 leaves the codes alone.
+        At most the number of features, or rows, is used.
     seed : int
-
-    Returns
-    -------
-    ndarray of shape (n_samples, latent_dim + n_components)
-        The codes alone where the rows sampled are all equal.
     """
     if n_components == 0:
-        return codes
-    n_rows, latent_dim = codes.shape
-    n_sampled = max(10 * n_components, MAX_PCA_VALUES // rows.n_features)
-    n_sampled = min(n_rows, MAX_PCA_ROWS, n_sampled)
-    n_components = min(n_components, rows.n_features, n_sampled)
-    sampled = np.sort(np.random.RandomState(seed).permutation(n_rows)[:n_sampled])
+        return None
+    sampled = _sampled(rows, seed, at_least=10 * n_components)
+    n_components = min(n_components, rows.n_features, len(sampled))
     sample = view(rows.take(sampled)).cpu().numpy()
     if not np.ptp(sample, axis=0).any():
-        return codes
+        return None
     pca = PCA(n_components, random_state=seed).fit(sample)
     mean, axes = (
         torch.as_tensor(v.astype(rows.dtype), device=rows.device)
         for v in (pca.mean_, pca.components_.T)
     )
-    places = np.empty((n_rows, latent_dim + n_components), codes.dtype)
-    places[:, :latent_dim] = codes
+    return Components(view, mean, axes)
+
+
+def beside(codes: np.ndarray, rows: Rows, components: Components) -> np.ndarray:
+    """Codes beside the places along the components, both of the same total variance.
+
+    The two err on different rows: codes bend and cut what is one, components overlap where the
+    network tells apart.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, latent_dim)
+    rows : Rows
+    components : Components
+
+    Returns
+    -------
+    ndarray of shape (n_samples, latent_dim + n_components)
+    """
+    n_rows, latent_dim = codes.shape
+    both = np.empty((n_rows, latent_dim + components.axes.shape[1]), codes.dtype)
+    both[:, :latent_dim] = codes
     start = 0
     for x in rows.blocks(row_bytes=1 << 14):
         stop = start + len(x)
-        places[start:stop, latent_dim:] = ((view(x) - mean) @ axes).cpu().numpy()
+        both[start:stop, latent_dim:] = components(x).cpu().numpy()
         start = stop
-    components = places[:, latent_dim:]
-    components *= np.sqrt(codes.var(0).sum() / components.var(0).sum())
-    return places
+    places = both[:, latent_dim:]
+    places *= np.sqrt(codes.var(0).sum() / places.var(0).sum())
+    return both
+
+
+def signal_share(rows: Rows, neighbours: np.ndarray, components: Components, seed: int) -> float:
+    """Share of the distances between neighbours that lies along the components.
+
+    The root of sum |P (x_i - x_j)|^2 / sum |x_i - x_j|^2 over at most 4,000 rows i and one
+    neighbour j of each, as the encoder sees them. What neighbours differ in beside the leading
+    components is mostly noise. 1 where neighbours are all equal.
+
+    Parameters
+    ----------
+    rows : Rows
+    neighbours : ndarray of shape (n_samples, n_neighbors)
+    components : Components
+    seed : int
+    """
+    sampled = _sampled(rows, seed)
+    columns = np.random.RandomState(seed).randint(neighbours.shape[1], size=len(sampled))
+    near = neighbours[sampled, columns]
+    apart = components.view(rows.take(sampled)) - components.view(rows.take(near))
+    whole = float(apart.square().sum())
+    return (float((apart @ components.axes).square().sum()) / whole) ** 0.5 if whole > 0 else 1.0
+
+
+def _sampled(rows: Rows, seed: int, at_least: int = 1) -> np.ndarray:
+    """Numbers of at most 4,000 rows, and of fewer where these have many features."""
+    n_sampled = max(at_least, MAX_PCA_VALUES // rows.n_features)
+    n_sampled = min(len(rows), MAX_PCA_ROWS, n_sampled)
+    return np.sort(np.random.RandomState(seed).permutation(len(rows))[:n_sampled])
 
 
 def nearest_neighbours(

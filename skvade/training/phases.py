@@ -17,9 +17,11 @@ from skvade.training.events import Listener
 from skvade.training.initialiser import Initialiser
 from skvade.training.neighbours import (
     NeighbourGraph,
-    beside_components,
+    beside,
     membership_weights,
     nearest_neighbours,
+    principal_components,
+    signal_share,
 )
 from skvade.training.schedules import WarmUp, cosine
 from skvade.training.trainer import Run, optimise
@@ -109,12 +111,15 @@ class FindNeighbours(Phase):
     def run(self, run: Run, seed: int) -> None:
         codes = _codes(run).cpu().numpy()
         n_neighbors = min(self.n_neighbors, len(codes) - 1)
-        view = run.model.view
-        places = beside_components(codes, run.rows, view, self.n_components, seed)
+        components = principal_components(run.rows, run.model.view, self.n_components, seed)
+        places = codes if components is None else beside(codes, run.rows, components)
         neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
         cumulative = membership_weights(distances).cumsum(1)
         cumulative = torch.from_numpy((cumulative / cumulative[:, -1:]).astype(np.float32))
-        run.memory["graph"] = NeighbourGraph(run.rows, neighbours, cumulative.to(run.rows.device))
+        signal = 1.0 if components is None else signal_share(run.rows, neighbours, components, seed)
+        run.memory["graph"] = NeighbourGraph(
+            run.rows, neighbours, cumulative.to(run.rows.device), signal
+        )
         if self.rescale:
             reach = float(np.median(np.linalg.norm(codes - codes[neighbours[:, -1]], axis=1)))
             run.model.rescale_latent_(reach if reach > 1e-6 else 1.0)

@@ -13,9 +13,11 @@ from skvade.training import neighbours
 from skvade.training.batches import Rows
 from skvade.training.neighbours import (
     NeighbourGraph,
-    beside_components,
+    beside,
     membership_weights,
     nearest_neighbours,
+    principal_components,
+    signal_share,
 )
 
 CODES = np.random.default_rng(0).normal(size=(200, 4))
@@ -43,7 +45,8 @@ def test_approximate_neighbours_are_mostly_the_exact_ones(monkeypatch):
 
 def test_all_components_keep_the_distances_of_what_is_viewed():
     X = np.random.default_rng(1).normal(size=(200, 3)) * [2.0, 1.0, 0.1]
-    places = beside_components(CODES, Rows(X), torch.sinh, 40, seed=0)
+    rows = Rows(X)
+    places = beside(CODES, rows, principal_components(rows, torch.sinh, 40, seed=0))
     np.testing.assert_array_equal(places[:, :4], CODES)
     components = places[:, 4:]
     assert components.var(0).sum() == pytest.approx(CODES.var(0).sum(), rel=1e-5)
@@ -63,7 +66,8 @@ def test_leading_components_are_found_on_a_subsample(monkeypatch):
         seen.append(len(x))
         return x
 
-    places = beside_components(CODES, Rows(X), view, 1, seed=0)
+    rows = Rows(X)
+    places = beside(CODES, rows, principal_components(rows, view, 1, seed=0))
     assert seen == [100, 200]
     assert abs(np.corrcoef(places[:, 4], X[:, 1])[0, 1]) > 0.999
 
@@ -73,16 +77,40 @@ def test_leading_components_are_found_on_a_subsample(monkeypatch):
     [(np.random.default_rng(1).normal(size=(200, 3)), 0), (np.full((200, 600), 0.3), 2)],
     ids=["no components", "equal rows"],
 )
-def test_codes_alone_where_there_is_nothing_beside_them(X, n_components):
-    places = beside_components(CODES, Rows(X), torch.log1p, n_components, seed=0)
-    np.testing.assert_array_equal(places, CODES)
+def test_no_components_where_none_are_wanted_or_found(X, n_components):
+    assert principal_components(Rows(X), torch.log1p, n_components, seed=0) is None
+
+
+def test_signal_is_what_neighbours_differ_in_along_the_components():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(5_000, 20)) * np.r_[[100.0] * 2, [1.0] * 18]
+    rows, table = Rows(X), rng.integers(5_000, size=(5_000, 3))
+    share = lambda n, table: signal_share(  # noqa: E731
+        rows, table, principal_components(rows, torch.positive, n, seed=0), seed=0
+    )
+    apart = X - X[table[:, 0]]
+    expected = np.linalg.norm(apart[:, :2]) / np.linalg.norm(apart)
+    assert share(2, table) == pytest.approx(expected, rel=1e-3)
+    assert share(20, table) == pytest.approx(1, rel=1e-5)
+    # Neighbours in the plane of the components: two of twenty directions are left unexplained.
+    X[:, :2] = np.repeat(X[:2_500, :2], 2, axis=0)
+    rows, twins = Rows(X), np.arange(5_000).reshape(-1, 2)[:, ::-1].reshape(-1, 1)
+    assert share(2, twins) < 0.01
+
+
+def test_signal_of_equal_neighbours_is_whole():
+    X = np.repeat(np.random.default_rng(1).normal(size=(50, 6)), 2, axis=0)
+    rows, twins = Rows(X), np.arange(100).reshape(-1, 2)[:, ::-1].reshape(-1, 1)
+    components = principal_components(rows, torch.positive, 2, seed=0)
+    assert signal_share(rows, twins, components, seed=0) == 1
 
 
 def test_wide_sparse_rows_are_never_dense_as_a_whole():
     X = sp.random(4_000, 10_000, 0.002, "csr", dtype=np.float32, random_state=0)
     codes = np.random.default_rng(0).normal(size=(4_000, 2)).astype(np.float32)
     tracemalloc.start()
-    beside_components(codes, Rows(X), lambda x: x, 5, seed=0)
+    rows = Rows(X)
+    beside(codes, rows, principal_components(rows, lambda x: x, 5, seed=0))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < X.shape[0] * X.shape[1] * 4
