@@ -86,8 +86,9 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         square of the rows.
     neighbor_weight : float, default=200.0
         Weight of the neighbour embedding, in nats a pair, beside the reconstruction and later the
-        bound. Each neighbour is moved first, by .15 of its distance, to where the encoder keeps it
-        least, which makes the encoder smooth. 0 turns all of it off: VaDE without neighbours.
+        bound. Each neighbour is moved first, by .3 of its distance, to where the encoder keeps it
+        least, which makes the encoder smooth; by less where neighbours differ mostly beside the
+        principal components. 0 turns all of it off: VaDE without neighbours.
     init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
         The first partition of the codes. "gmm" is the best of 48 Gaussian mixtures, each on at
         most 6,000 codes of its own, by used clusters, then by the mutual information of the

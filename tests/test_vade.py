@@ -471,8 +471,8 @@ def test_budgets_grow_slower_than_the_data():
 @pytest.mark.parametrize(
     "parameters, n_rows, steps",
     [
-        ({}, 70_000, [2500, 2000, 500, 2500]),
-        ({}, 1_797, [633, 320, 80, 401]),
+        ({}, 70_000, [2500, 1400, 500, 2500]),
+        ({}, 1_797, [1001, 224, 80, 401]),
         ({"neighbor_weight": 0.0}, 70_000, [2500, 500, 2500]),
         ({"pretrain_iter": 10}, 1_280, [100, 50, 67, 338]),
         ({"pretrain_iter": 0, "max_iter": 2}, 1_280, [0, 0, 8, 40]),
@@ -482,6 +482,13 @@ def test_phases_have_the_documented_numbers_of_steps(parameters, n_rows, steps):
     plan = Plan(None, "gaussian", n_rows, 512 if n_rows == 70_000 else 128, None, None)
     phases = VaDEClustering(**parameters)._make_phases(plan)
     assert [phase.n_steps for phase in phases if isinstance(phase, Optimise)] == steps
+
+
+def test_neighbours_are_pushed_by_what_is_not_noise():
+    memory = {"graph": SimpleNamespace(signal=0.5), "scale": 2.0}
+    near = VaDEClustering(2)._near(lambda run: None)(SimpleNamespace(memory=memory))
+    assert near.push == 0.15
+    assert near.scale == 2.0
 
 
 def test_user_networks(digits):

@@ -92,8 +92,7 @@ def test_signal_is_what_neighbours_differ_in_along_the_components():
     expected = np.linalg.norm(apart[:, :2]) / np.linalg.norm(apart)
     assert share(2, table) == pytest.approx(expected, rel=1e-3)
     assert share(20, table) == pytest.approx(1, rel=1e-5)
-    # Neighbours in the plane of the components: two of twenty directions are left unexplained.
-    X[:, :2] = np.repeat(X[:2_500, :2], 2, axis=0)
+    X[:, :2] = np.repeat(X[:2_500, :2], 2, axis=0)  # twins differ beside the components only
     rows, twins = Rows(X), np.arange(5_000).reshape(-1, 2)[:, ::-1].reshape(-1, 1)
     assert share(2, twins) < 0.01
 

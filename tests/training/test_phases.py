@@ -62,6 +62,16 @@ def test_neighbours_are_near_in_codes_and_in_what_the_encoder_sees():
     np.testing.assert_array_equal(run.memory["graph"].neighbours, apart.argsort(1)[:, :5])
 
 
+def test_signal_is_whole_where_all_components_are_sought_and_less_with_few(run):
+    signals = []
+    for n_components in (0, 40, 1):
+        FindNeighbours(5, n_components).run(run, seed=0)
+        signals.append(run.memory["graph"].signal)
+    assert signals[0] == 1
+    assert signals[1] == pytest.approx(1)
+    assert signals[2] < 0.9
+
+
 def test_scale_leads_back_to_the_units_of_the_embedding(run):
     FindNeighbours(5).run(run, seed=0)
     embedding = codes(run)
