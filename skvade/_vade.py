@@ -90,7 +90,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         least, which makes the encoder smooth; by less where neighbours differ mostly beside the
         principal components. 0 turns all of it off: VaDE without neighbours.
     init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
-        The first partition of the codes. "gmm" is the best of 48 Gaussian mixtures, each on at
+        The first partition of the codes. "gmm" is the best of 24 Gaussian mixtures, each on at
         most 6,000 codes of its own, by used clusters, then by the mutual information of the
         assignment and the share of neighbours that it keeps together, without labels.
         An array of shape (n_samples,) holds labels from 0; one of shape (n_clusters, latent_dim)

@@ -1,13 +1,11 @@
 """Initial partitions, on codes whose truth is known."""
 
-import itertools
-
 import numpy as np
 import pytest
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
@@ -15,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from skvade.metrics import mutual_information
 from skvade.training.initialisation import make_initialiser
 from skvade.training.jury import Jury, Verdict
-from skvade.training.mixture_start import GaussianMixtureStart, merge_groups
+from skvade.training.mixture_start import GaussianMixtureStart
 
 CODES, TRUTH = make_blobs(300, n_features=4, centers=3, random_state=0)
 MEANS = np.stack([CODES[TRUTH == c].mean(0) for c in range(3)])
@@ -56,7 +54,7 @@ def test_restarts_are_chosen_by_mutual_information_not_likelihood():
     codes, _ = make_blobs(400, n_features=2, centers=9, cluster_std=1.7, random_state=8)
     start = GaussianMixtureStart(6, "full", n_restarts=8)
     rng = np.random.RandomState(3)
-    fits = [start._fit(codes, None, number, rng) for number in range(8)]
+    fits = [start._fit(codes, rng) for _ in range(8)]
     decided = max(fits, key=lambda fit: mutual_information(fit.predict_proba(codes)))
     likeliest = max(fits, key=lambda fit: fit.score(codes))
     assert decided is not likeliest
@@ -93,16 +91,14 @@ def one_hot(labels):
 
 
 def choose(monkeypatch, first, second, neighbours):
-    """The choice between a mixture from k-means and one from merged groups."""
-    both = [Fixed(first), Fixed(second)]
-    monkeypatch.setattr(GaussianMixtureStart, "_fit", lambda self, c, n, number, rng: both[number])
+    """The choice between two mixtures."""
+    both = iter([Fixed(first), Fixed(second)])
+    monkeypatch.setattr(GaussianMixtureStart, "_fit", lambda self, codes, rng: next(both))
     start = GaussianMixtureStart(np.shape(first)[1], "full", n_restarts=2)
     return start(numbered(len(first)), 0, neighbours)
 
 
 def test_even_clusters_lose_where_they_cut_neighbours_apart(monkeypatch):
-    """The same kinds of start, so that nothing but the ranks decides."""
-    monkeypatch.setattr("skvade.training.mixture_start._is_merged", lambda number: False)
     rows, rng = np.arange(300), np.random.default_rng(0)
     at_the_gap, even = one_hot((rows >= 180).astype(int)), one_hot((rows >= 150).astype(int))
     near = np.r_[rng.integers(0, 180, (180, 10)), rng.integers(180, 300, (120, 10))]
@@ -113,24 +109,6 @@ def test_even_clusters_lose_where_they_cut_neighbours_apart(monkeypatch):
     chosen = choose(monkeypatch, at_the_gap, even, near)
     np.testing.assert_array_equal(chosen.labels, at_the_gap.argmax(1))
     assert chosen.agreement < 0.7
-
-
-def test_the_other_kind_of_start_wins_by_a_clear_margin_of_neighbours(monkeypatch):
-    """However much less it decides, since merging and information both like even sizes."""
-    rows = np.arange(1000)
-    even, uneven = one_hot((rows >= 500).astype(int)), one_hot((rows >= 990).astype(int))
-    near = np.tile(rows[:, None], (1, 10))
-    near[:2] = 700  # rows that lose all their neighbours to the even cut
-    np.testing.assert_array_equal(choose(monkeypatch, uneven, even, near).labels, even.argmax(1))
-    near[:10] = 700
-    np.testing.assert_array_equal(choose(monkeypatch, uneven, even, near).labels, uneven.argmax(1))
-
-    one_cluster = np.eye(2)[np.zeros(1000, int)]
-    found = choose(monkeypatch, one_cluster, even, near).labels
-    np.testing.assert_array_equal(found, even.argmax(1), "a rival must use as many clusters")
-    monkeypatch.setattr("skvade.training.mixture_start._is_merged", lambda number: False)
-    found = choose(monkeypatch, uneven, even, near).labels
-    np.testing.assert_array_equal(found, even.argmax(1), "a rival must be of the other kind")
 
 
 def test_a_jury_counts_the_neighbours_kept():
@@ -168,45 +146,6 @@ def test_mixtures_are_fitted_to_a_subsample_and_label_everything(monkeypatch):
 
 def nearest(codes, n_neighbors=10):
     return NearestNeighbors(n_neighbors=n_neighbors).fit(codes).kneighbors()[1]
-
-
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
-def test_merged_groups_find_every_island(covariance_type):
-    """Nine islands on a grid: one start of k-means misses some, merged groups miss none."""
-    centers = np.array(list(itertools.product(range(3), range(3)))) * 6.0
-    codes, truth = make_blobs(900, centers=centers, random_state=0)
-    start, rows, near = GaussianMixtureStart(9, covariance_type), np.arange(900), nearest(codes)
-    missed = 0
-    for seed in range(5):
-        mixture = GaussianMixture(9, covariance_type=covariance_type, random_state=seed)
-        begun = start._merged_start(codes, rows, near, mixture)
-        labels = pairwise_distances_argmin(codes, begun["means_init"])
-        assert adjusted_rand_score(truth, labels) > 0.95
-        assert adjusted_rand_score(truth, mixture.set_params(**begun).fit_predict(codes)) > 0.95
-        once = KMeans(9, init="random", n_init=1, random_state=seed).fit_predict(codes)
-        missed += adjusted_rand_score(truth, once) < 0.95
-    assert missed > 0
-
-
-def test_each_merger_gains_most_modularity():
-    """Against all pairs of mergers of a small table, one step at a time."""
-    rng = np.random.default_rng(0)
-    pairs = rng.integers(1, 20, (6, 6)).astype(float)
-    pairs += pairs.T
-
-    def modularity(labels):
-        members = np.equal.outer(np.unique(labels), labels).astype(float)
-        p = members @ pairs @ members.T / pairs.sum()
-        return np.trace(p) - np.square(p.sum(1)).sum()
-
-    labels = np.arange(6)
-    for n_left in range(5, 1, -1):
-        mergers = [
-            np.where(labels == b, a, labels)
-            for a, b in itertools.combinations(np.unique(labels), 2)
-        ]
-        labels = max(mergers, key=modularity)
-        assert adjusted_rand_score(labels, merge_groups(pairs, n_left)) == 1.0
 
 
 def test_neighbours_and_subsamples_give_a_partition_of_all_rows():
