@@ -169,17 +169,24 @@ def diagnostics(records: list[dict[str, Any]]) -> list[str]:
         if len(mine) >= 5:
             acc = [r["acc"] for r in mine]
             names = ("mutual_information", "restart_agreement", "lower_bound")
-            rhos = [spearmanr([r[name] for r in mine], acc).statistic for name in names]
-            rows.append([data, *(f"{rho:.2f}" for rho in rhos), str(len(mine))])
+            rhos = [rank_correlation([r[name] for r in mine], acc) for name in names]
+            rows.append([data, *rhos, str(len(mine))])
     whole = [r for r in runs if r["data"] in {row[0] for row in rows}]
     if whole:
         acc = [r["acc"] for r in whole]
         share = [r["mutual_information"] / np.log(r["n_clusters"]) for r in whole]
         agreement = [r["restart_agreement"] for r in whole]
-        rhos = [spearmanr(values, acc).statistic for values in (share, agreement)]
-        rows.append(["all runs (MI / log K)", *(f"{r:.2f}" for r in rhos), "", str(len(whole))])
+        rhos = [rank_correlation(values, acc) for values in (share, agreement)]
+        rows.append(["all runs (MI / log K)", *rhos, "", str(len(whole))])
     header = ["data", "mutual information", "restart agreement", "lower bound", "runs"]
     return table(header, rows)
+
+
+def rank_correlation(values: list[float], others: list[float]) -> str:
+    """Spearman's, as a cell; that of equal values is not defined."""
+    if min(len(set(values)), len(set(others))) == 1:
+        return "all equal"
+    return f"{spearmanr(values, others).statistic:.2f}"
 
 
 def page(records: list[dict[str, Any]]) -> str:

@@ -42,7 +42,7 @@ def test_page_has_median_spread_and_rank_correlations():
     spread = np.std(values, ddof=1)
     assert f"| **vade** | 0.930 | 0.936 | {spread:.3f} | 0.910 | 0.970 |" in text
     assert "| usps | without-hold | 0.500" in text
-    assert "| usps | 1.00 | -1.00 |" in text
+    assert "| usps | 1.00 | -1.00 | all equal | 5 |" in text
     assert "quoted: McConville" in text
     assert "| usps | vade | 0.940 | 0.940 | 0.940 |" in text
 
