@@ -14,7 +14,7 @@ from skvade.nn.covariances import COVARIANCES
 from skvade.nn.mixtures import GaussianMixturePrior
 from skvade.nn.models import MixtureVAE
 from skvade.objectives.base import EncodedObjective, Objective
-from skvade.objectives.neighbours import WithNeighbours
+from skvade.objectives.neighbours import PUSH, WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.objectives.vade import HeldNegativeELBO, NegativeELBO
 from skvade.training.budgets import auto_steps, fine_tuning, n_steps
@@ -31,7 +31,6 @@ from skvade.training.trainer import Run
 PRETRAIN_STEPS, PRETRAIN_GROWTH = 2_500, 0.25
 NEIGHBOUR_STEPS = 1_400
 TRAIN_STEPS = 2_500
-PUSH = 0.3
 
 
 class VaDEClustering(ClusterMixin, BaseDeepMixture):

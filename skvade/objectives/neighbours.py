@@ -29,6 +29,7 @@ from skvade.objectives.base import Batch, EncodedObjective, Objective, Terms
 
 A, B = 1.577, 0.895
 MAX_SIMILARITY = 1 - 1e-4
+PUSH = 0.3
 
 
 class WithNeighbours(Objective):
@@ -60,7 +61,7 @@ class WithNeighbours(Objective):
         weight: float,
         scale: float = 1.0,
         repulsion: float = 5.0,
-        push: float = 0.3,
+        push: float = PUSH,
     ):
         self.objective = objective
         self.neighbours = neighbours
