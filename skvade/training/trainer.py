@@ -169,9 +169,8 @@ class _Guard:
         )
 
     def _adam(self) -> torch.optim.Adam:
-        fused = self.weights.masters[0].device.type in ("cpu", "cuda")
-        return torch.optim.Adam(self.weights.masters, self.rate, fused=fused)
+        fused = self.weights.master.device.type in ("cpu", "cuda")
+        return torch.optim.Adam([self.weights.master], self.rate, fused=fused)
 
-    @torch.no_grad()
     def _finite(self) -> bool:
-        return bool(torch.stack([p.isfinite().all() for p in self.weights.masters]).all())
+        return bool(self.weights.master.isfinite().all())

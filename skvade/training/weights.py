@@ -1,8 +1,8 @@
-"""The parameters that a phase learns, and copies of them in the precision of the products."""
+"""The parameters that a phase learns, as one vector, and copies in the precision of products."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,67 +11,73 @@ from torch import Tensor, nn
 class Weights:
     """What the optimiser moves, and what the model multiplies with.
 
-    Casting every weight in every step, and every gradient back, costs about as much as a third of
-    the products. So those of `low` are held by the model in `dtype` while a phase lasts, and Adam
-    moves float32 masters of them. Without a dtype the model's parameters are the masters.
+    All parameters are views of one float32 vector, so that a step of the optimiser is a few passes
+    over memory instead of several calls for each parameter. Casting every weight in every step, and
+    every gradient back, costs about as much as a third of the products; so the model holds those of
+    `low` in `dtype` while a phase lasts, and Adam moves their float32 masters.
 
     Parameters
     ----------
     model : Module
     parameters : list of Parameter
-        What is learned.
+        What is learned; all on one device.
     low : iterable of Parameter
         Those that the model needs for products only.
     dtype : torch.dtype or None
+        None leaves all in float32.
 
     Attributes
     ----------
-    masters : list of Tensor
-        In the order of `parameters`, with their gradients after `collect_gradients`.
+    master : Tensor of shape (n_entries,)
+        Every parameter in full precision, with its gradient after `collect_gradients`.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        parameters: list[nn.Parameter],
+        parameters: Sequence[nn.Parameter],
         low: Iterable[nn.Parameter] = (),
         dtype: torch.dtype | None = None,
     ):
         self.model = model
-        self._parameters = parameters
         chosen = set(low) if dtype is not None else set()
-        self._masters = {p: p.detach().clone() for p in parameters if p in chosen}
-        self.masters = [self._masters.get(p, p) for p in parameters]
-        for copy, master in self._masters.items():
-            copy.data = master.to(dtype)
-            copy.grad = None
+        copied = [p for p in parameters if p in chosen]
+        parameters = [*copied, *(p for p in parameters if p not in chosen)]
+        self.master = nn.utils.parameters_to_vector(parameters).detach()
+        self.master.grad = torch.zeros_like(self.master)
+        self._gradients = _views(self.master.grad, parameters)
+        self._masters = dict(zip(parameters, _views(self.master, parameters), strict=True))
+        for parameter, master in self._masters.items():
+            parameter.data = master
+        self._rounded = self.master[: sum(p.numel() for p in copied)]
+        self._copies = self._rounded.to(dtype or torch.float32)
+        for parameter, copy in zip(copied, _views(self._copies, copied), strict=True):
+            parameter.data = copy
+            parameter.grad = None
 
     def clear_gradients(self) -> None:
         """Forget the gradients of the step before."""
-        for parameter in self._parameters:
+        for parameter in self._masters:
             parameter.grad = None
 
     @torch.no_grad()
     def collect_gradients(self, max_norm: float) -> None:
-        """Give the masters the gradients of their copies, shortened to at most `max_norm`."""
-        for copy, master in self._masters.items():
-            if copy.grad is None or master.grad is None:
-                master.grad = None if copy.grad is None else copy.grad.to(master.dtype)
+        """Give the master the parameters' gradients, shortened to at most `max_norm`."""
+        for parameter, gradient in zip(self._masters, self._gradients, strict=True):
+            if parameter.grad is None:
+                gradient.zero_()
             else:
-                master.grad.copy_(copy.grad)  # memory that is touched anew costs page faults
-        gradients = [master.grad for master in self.masters if master.grad is not None]
-        norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
-        share = (max_norm / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1.0)
+                gradient.copy_(parameter.grad)
+        norm = torch.linalg.vector_norm(self.master.grad)
+        share = (max_norm / (norm + 1e-6)).clamp(max=1.0)
         # Asking a GPU for the share would make it wait; a CPU can save the pass over memory.
         if share.device.type != "cpu" or share != 1:
-            for gradient in gradients:
-                gradient.mul_(share)
+            self.master.grad.mul_(share)
 
     @torch.no_grad()
     def publish(self) -> None:
         """Let the copies follow their masters."""
-        for copy, master in self._masters.items():
-            copy.copy_(master)
+        self._copies.copy_(self._rounded)
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the model's state, in full precision."""
@@ -85,12 +91,10 @@ class Weights:
             self._full(tensor).copy_(state[name])
 
     def close(self) -> None:
-        """Give the model its masters for good."""
-        for copy, master in self._masters.items():
-            copy.grad = None
-            copy.data = master
-            master.grad = None
+        """Give the model its masters for good, each in memory of its own."""
         self.clear_gradients()
+        for parameter, master in self._masters.items():
+            parameter.data = master.clone()
         self._masters = {}
 
     def _named(self) -> dict[str, Tensor]:
@@ -98,3 +102,9 @@ class Weights:
 
     def _full(self, tensor: Tensor) -> Tensor:
         return self._masters.get(tensor, tensor)
+
+
+def _views(vector: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """The vector's parts in the shapes of the parameters, one after the other."""
+    parts = vector.split([p.numel() for p in parameters])
+    return [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]

@@ -20,16 +20,27 @@ def backward(model, dtype, scale=1.0):
         (scale * model(x).float()).square().sum().backward()
 
 
+def step(weights, max_norm):
+    """One step of gradient descent on the master, which the model then follows."""
+    weights.collect_gradients(max_norm)
+    torch.optim.SGD([weights.master], lr=0.1).step()
+    weights.publish()
+
+
 @pytest.mark.parametrize("scale", [0.1, 100.0])
-def test_gradients_are_shortened_as_torch_does(scale):
+@pytest.mark.parametrize("dtype", [None, LOW])
+def test_gradients_are_shortened_as_torch_does(scale, dtype):
     model = network()
-    ours, theirs = Weights(model, list(model.parameters())), copy.deepcopy(model)
-    backward(model, None, scale)
-    ours.collect_gradients(max_norm=1.0)
-    backward(theirs, None, scale)
-    nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
-    for a, b in zip(ours.masters, theirs.parameters(), strict=True):
-        torch.testing.assert_close(a.grad, b.grad)
+    plain = copy.deepcopy(model)
+    # The second layer alone is copied, so that the master's order is not the model's.
+    weights = Weights(model, list(model.parameters()), model[2].parameters(), dtype)
+    backward(model, dtype, scale)
+    step(weights, max_norm=1.0)
+    backward(plain, dtype, scale)
+    nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+    torch.optim.SGD(plain.parameters(), lr=0.1).step()
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(weights.state()[name], value)
 
 
 def test_the_model_multiplies_with_rounded_masters():
@@ -43,18 +54,37 @@ def test_the_model_multiplies_with_rounded_masters():
         plain.zero_grad()
         backward(model, LOW, scale)
         backward(plain, LOW, scale)
-        weights.collect_gradients(1e9)
-        with torch.no_grad():
-            for master, parameter in zip(weights.masters, plain.parameters(), strict=True):
-                torch.testing.assert_close(master.grad, parameter.grad)
-                master -= 0.1 * master.grad
-                parameter -= 0.1 * parameter.grad
-        weights.publish()
+        step(weights, max_norm=1e9)
+        torch.optim.SGD(plain.parameters(), lr=0.1).step()
     weights.close()
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         assert ours.dtype == torch.float32
         assert ours.grad is None
         torch.testing.assert_close(ours, theirs)
+
+
+def test_what_got_no_gradient_stays():
+    model = network()
+    weights = Weights(model, list(model.parameters()))
+    before = weights.state()
+    backward(model, None)
+    weights.collect_gradients(max_norm=1.0)
+    weights.clear_gradients()
+    model[0].requires_grad_(False)
+    backward(model, None)
+    step(weights, max_norm=1.0)
+    after = weights.state()
+    assert torch.equal(after["0.weight"], before["0.weight"])
+    assert not torch.equal(after["2.weight"], before["2.weight"])
+
+
+def test_parameters_own_their_memory_afterwards():
+    """Saving one must not save all."""
+    model = network()
+    weights = Weights(model, list(model.parameters()), model[0].parameters(), LOW)
+    weights.close()
+    for parameter in model.parameters():
+        assert parameter.untyped_storage().nbytes() == 4 * parameter.numel()
 
 
 def test_steps_too_small_for_the_copies_add_up():
@@ -63,7 +93,7 @@ def test_steps_too_small_for_the_copies_add_up():
     weights = Weights(layer, [layer.weight], [layer.weight], LOW)
     for _ in range(100):
         with torch.no_grad():
-            weights.masters[0].add_(1e-4)
+            weights.master.add_(1e-4)
         weights.publish()
     assert layer.weight.item() == pytest.approx(1.01, rel=2**-8)
     assert torch.tensor(1.0, dtype=LOW) + 1e-4 == 1
@@ -77,8 +107,7 @@ def test_states_keep_full_precision():
     weights = Weights(model, list(model.parameters()), [model[0].weight], LOW)
     state = weights.state()
     with torch.no_grad():
-        for master in weights.masters:
-            master.zero_()
+        weights.master.zero_()
     weights.publish()
     assert not any(p.any() for p in model.parameters())
     weights.restore(state)
