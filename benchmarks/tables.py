@@ -162,31 +162,35 @@ def ablation(records: list[dict[str, Any]]) -> list[str]:
 
 def diagnostics(records: list[dict[str, Any]]) -> list[str]:
     """Do the label-free diagnostics know a good run? Rank correlations with ACC."""
-    runs = [r for r in records if r["method"] == "vade" and r["split"] == "all"]
-    rows = []
-    for data in LIKELIHOODS:
-        mine = [r for r in runs if r["data"] == data]
-        if len(mine) >= 5:
-            acc = [r["acc"] for r in mine]
-            names = ("mutual_information", "restart_agreement", "lower_bound")
-            rhos = [rank_correlation([r[name] for r in mine], acc) for name in names]
-            rows.append([data, *rhos, str(len(mine))])
-    whole = [r for r in runs if r["data"] in {row[0] for row in rows}]
-    if whole:
-        acc = [r["acc"] for r in whole]
-        share = [r["mutual_information"] / np.log(r["n_clusters"]) for r in whole]
-        agreement = [r["restart_agreement"] for r in whole]
-        rhos = [rank_correlation(values, acc) for values in (share, agreement)]
-        rows.append(["all runs (MI / log K)", *rhos, "", str(len(whole))])
-    header = ["data", "mutual information", "restart agreement", "lower bound", "runs"]
-    return table(header, rows)
+    runs = [r for r in records if r["split"] == "all" and "mutual_information" in r]
+    default = [r for r in runs if r["method"] == "vade"]
+    impaired = {r["data"] for r in runs if r["method"].startswith("without")}
+    of = lambda data, among=runs: [r for r in among if r["data"] == data]  # noqa: E731
+    groups = {data: of(data, default) for data in LIKELIHOODS}
+    groups |= {f"{data}, ablations too": of(data) for data in sorted(impaired)}
+    rows = [[name, *_rhos(mine)] for name, mine in groups.items() if len(mine) >= 5]
+    rows.append(["all sets by default", *_rhos(default)])
+    if impaired:
+        rows.append(["all sets, ablations too", *_rhos(runs)])
+    return table(["data", "MI / log K", "restart agreement", "lower bound", "runs"], rows)
+
+
+def _rhos(runs: list[dict[str, Any]]) -> list[str]:
+    acc = [r["acc"] for r in runs]
+    shares = [r["mutual_information"] / np.log(r["n_clusters"]) for r in runs]
+    cells = [rank_correlation(shares, acc)]
+    cells.append(rank_correlation([r["restart_agreement"] for r in runs], acc))
+    comparable = len({r["data"] for r in runs}) == 1  # bounds of different data are not
+    bounds = [r["lower_bound"] for r in runs]
+    return [*cells, rank_correlation(bounds, acc) if comparable else "", str(len(runs))]
 
 
 def rank_correlation(values: list[float], others: list[float]) -> str:
-    """Spearman's, as a cell; that of equal values is not defined."""
-    if min(len(set(values)), len(set(others))) == 1:
-        return "all equal"
-    return f"{spearmanr(values, others).statistic:.2f}"
+    """Spearman's, as a cell, without what is NaN; that of equal values is not defined."""
+    pairs = [(a, b) for a, b in zip(values, others, strict=True) if not np.isnan([a, b]).any()]
+    if min(len({a for a, _ in pairs}), len({b for _, b in pairs})) < 2:
+        return "all equal" if pairs else ""
+    return f"{spearmanr(*zip(*pairs, strict=True)).statistic:.2f}"
 
 
 def page(records: list[dict[str, Any]]) -> str:

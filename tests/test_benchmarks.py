@@ -10,7 +10,7 @@ from benchmarks import accuracy
 from benchmarks.accuracy import keep, load, scores
 from benchmarks.methods import METHODS, LikelihoodMixture
 from benchmarks.shelf import Shelf
-from benchmarks.tables import page, read
+from benchmarks.tables import page, rank_correlation, read
 from skvade import VaDEClustering
 from skvade.metrics import clustering_accuracy
 from skvade.training.schedules import WarmUp, constant
@@ -43,8 +43,14 @@ def test_page_has_median_spread_and_rank_correlations():
     assert f"| **vade** | 0.930 | 0.936 | {spread:.3f} | 0.910 | 0.970 |" in text
     assert "| usps | without-hold | 0.500" in text
     assert "| usps | 1.00 | -1.00 | all equal | 5 |" in text
+    assert "| usps, ablations too | 1.00 | -1.00 | all equal | 10 |" in text
     assert "quoted: McConville" in text
     assert "| usps | vade | 0.940 | 0.940 | 0.940 |" in text
+
+
+def test_runs_without_a_diagnostic_do_not_count_in_its_rank_correlation():
+    assert rank_correlation([0.1, float("nan"), 0.3], [1.0, 9.0, 2.0]) == "1.00"
+    assert rank_correlation([float("nan")], [1.0]) == ""
 
 
 def test_page_says_where_another_method_does_better():

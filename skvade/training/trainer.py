@@ -173,4 +173,4 @@ class _Guard:
         return torch.optim.Adam([self.weights.master], self.rate, fused=fused)
 
     def _finite(self) -> bool:
-        return bool(self.weights.master.isfinite().all())
+        return bool(self.weights.master.sum().isfinite())  # a third of `isfinite().all()`
