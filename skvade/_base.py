@@ -47,6 +47,8 @@ class Plan:
     ----------
     summary : DataSummary
     likelihood : str
+    units : Units
+        Of the data, as the model sees them.
     n_rows : int
         Rows that are trained on.
     batch_size : int
@@ -57,6 +59,7 @@ class Plan:
 
     summary: DataSummary
     likelihood: str
+    units: Units
     n_rows: int
     batch_size: int
     initialiser: Initialiser
@@ -155,7 +158,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         ]
         candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
         self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim))
-        self._units = rows.units
+        self._units = plan.units
         self._dtype = validation.working_dtype(X)
         self._shaped_by = self._shape_parameters()
         self.likelihood_ = plan.likelihood
@@ -175,7 +178,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         units = Units()
         if likelihood.standardizes:
             units = self._units if warm else measure_units(X)
-        rows = Rows(X, runtime.device, units=units)
+        rows = runtime.place(Rows(X, runtime.device, units=units))
         init, n_samples = self.init, X.shape[0]
         initialiser = make_initialiser(
             init, self.n_clusters, self.latent_dim, n_samples, self.covariance_type
@@ -196,7 +199,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             monitor = HeldOut(rows.subset(held_out), self.tol, self.n_iter_no_change, seed)
             rows = rows.subset(kept)
         size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
-        return Plan(summary, name, len(rows), size, initialiser, monitor), rows
+        return Plan(summary, name, units, len(rows), size, initialiser, monitor), rows
 
     def _train(self, plan: Plan, rows: Rows, runtime: Runtime, warm: Any, seed: int) -> Candidate:
         listeners: list[Listener] = [History()]

@@ -23,6 +23,7 @@ from skvade._base import Plan
 from skvade.metrics import clustering_accuracy, mutual_information
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
+from skvade.training.batches import Units
 from skvade.training.phases import Optimise
 
 METHODS = ["predict", "predict_proba", "transform", "score_samples"]
@@ -479,7 +480,7 @@ def test_budgets_grow_slower_than_the_data():
     ],
 )
 def test_phases_have_the_documented_numbers_of_steps(parameters, n_rows, steps):
-    plan = Plan(None, "gaussian", n_rows, 512 if n_rows == 70_000 else 128, None, None)
+    plan = Plan(None, "gaussian", Units(), n_rows, 512 if n_rows == 70_000 else 128, None, None)
     phases = VaDEClustering(**parameters)._make_phases(plan)
     assert [phase.n_steps for phase in phases if isinstance(phase, Optimise)] == steps
 

@@ -80,8 +80,10 @@ class Rows:
         """D."""
         return self.X.shape[1]
 
-    def take(self, index: np.ndarray | slice) -> Tensor:
+    def take(self, index: Tensor | np.ndarray | slice) -> Tensor:
         """The rows at `index` as a new tensor of shape (n_rows, n_features)."""
+        if isinstance(index, Tensor):
+            index = index.cpu().numpy()
         block = self.X[index if self.index is None else self.index[index]]
         block = block.toarray() if sp.issparse(block) else np.asarray(block)
         if not self.units.identical:
@@ -137,10 +139,10 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         while True:
             order = self.shard(self._rng.permutation(len(self.rows)))
+            order = torch.from_numpy(order).to(self.rows.device)
             for step in range(self.per_epoch):
                 index = order[step * self.batch_size : (step + 1) * self.batch_size]
-                x = self.rows.take(index)
-                yield Batch(x, torch.from_numpy(index).to(x.device))
+                yield Batch(self.rows.take(index), index)
 
 
 def summarize(X: Any) -> DataSummary:

@@ -26,7 +26,7 @@ class NeighbourGraph:
     Attributes
     ----------
     rows : Rows
-    neighbours : ndarray of shape (n_samples, n_neighbors)
+    neighbours : Tensor of shape (n_samples, n_neighbors)
         Row numbers, the nearest first.
     cumulative : Tensor of shape (n_samples, n_neighbors)
         Running sums of the weights, the last of each row 1.
@@ -35,7 +35,7 @@ class NeighbourGraph:
     """
 
     rows: Rows
-    neighbours: np.ndarray
+    neighbours: Tensor
     cumulative: Tensor
     signal: float = 1.0
 
@@ -47,8 +47,8 @@ class NeighbourGraph:
         )
         last = self.neighbours.shape[1] - 1
         column = (weights < uniform).sum(1).clamp(max=last)
-        chosen = self.neighbours[index.cpu().numpy(), column.cpu().numpy()]
-        return Batch(self.rows.take(chosen), torch.from_numpy(chosen).to(index.device))
+        chosen = self.neighbours[index, column]
+        return Batch(self.rows.take(chosen), chosen)
 
 
 @dataclass(frozen=True)

@@ -117,8 +117,9 @@ class FindNeighbours(Phase):
         cumulative = membership_weights(distances).cumsum(1)
         cumulative = torch.from_numpy((cumulative / cumulative[:, -1:]).astype(np.float32))
         signal = 1.0 if components is None else signal_share(run.rows, neighbours, components, seed)
+        device = run.rows.device
         run.memory["graph"] = NeighbourGraph(
-            run.rows, neighbours, cumulative.to(run.rows.device), signal
+            run.rows, torch.from_numpy(neighbours).to(device), cumulative.to(device), signal
         )
         if self.rescale:
             reach = float(np.median(np.linalg.norm(codes - codes[neighbours[:, -1]], axis=1)))
@@ -153,7 +154,7 @@ class InitialiseMixture(Phase):
     def run(self, run: Run, seed: int) -> None:
         model, codes = run.model, _codes(run)
         graph = run.memory.get("graph")
-        neighbours = None if graph is None else graph.neighbours
+        neighbours = None if graph is None else graph.neighbours.cpu().numpy()
         partition = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
         labels = torch.from_numpy(partition.labels).to(codes.device)
 

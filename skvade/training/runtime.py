@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skvade.training.batches import Rows
+from skvade.training.resident import make_resident, resident_dtype
 from skvade.training.weights import Weights
 
 
@@ -42,6 +44,17 @@ class Runtime:
         if self.compute_dtype is None:
             return Weights(model, parameters)
         return Weights(model, parameters, model.product_weights(), self.compute_dtype)
+
+    def place(self, rows: Rows) -> Rows:
+        """Rows where training reads them: on the GPU, if they fill at most a third of what is free.
+
+        There they wait for no copy from the host in every step.
+        """
+        if self.device.type != "cuda":
+            return rows
+        free, _ = torch.cuda.mem_get_info(self.device)
+        size = len(rows) * rows.n_features * resident_dtype(rows).itemsize
+        return make_resident(rows) if size <= free / 3 else rows
 
     def shard(self, order: np.ndarray) -> np.ndarray:
         """The part of an epoch's row order that is this process's own."""
