@@ -1,0 +1,310 @@
+"""How near to the hardware's limit: training steps, predictions, memory, import.
+
+    SKVADE_DATA=<folder> python -m benchmarks.speed step phases predict memory import
+
+`step` times gradient steps of the default network on MNIST rows against their matrix products
+alone: the same shapes in the same precision, forward, for the weights and for the inputs, without
+those that a phase does not need. Both are timed in turn, several times, and the share is the median
+of the pairs' ratios: the machine may be noisy. `pretrain` is the autoencoder's step, `bound` the
+bound's without neighbours, and `neighbours` and `train` are the phases of a default fit.
+
+`phases` fits all of MNIST by default, and gives the seconds of each phase.
+
+`predict` does the same for `predict` on 10,000 float32 rows and gives the milliseconds of one row.
+`memory` gives the growth of the peak resident size, each in a process of its own. `import` compares
+`import skvade` with `import torch, sklearn`. Records are printed as JSON lines and, unless `--dry`,
+added to `benchmarks/results/speed/`, one file for each word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.machine import peak_memory_mb, versions
+from skvade import VaDEClustering
+from skvade.datasets import fetch_benchmark
+from skvade.objectives.vade import NegativeELBO
+from skvade.training.phases import FindNeighbours, InitialiseMixture, Optimise, Phase
+from skvade.training.runtime import resolve_device, resolve_runtime
+from skvade.training.trainer import Run
+
+RESULTS = Path(__file__).parent / "results" / "speed"
+N_ROWS, N_STEPS, N_PAIRS = 10_240, 20, 7
+DEVICE = resolve_device("auto")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Products:
+    """The matrix products of one pass of rows through dense layers.
+
+    Attributes
+    ----------
+    sizes : sequence of int
+        Widths, from the input on.
+    n_rows : int
+    weights, inputs : bool
+        Whether the gradients of the weights, and those of the layers' inputs, are needed.
+    first : bool
+        Whether the gradient of the first layer's input is needed, too.
+    """
+
+    sizes: Sequence[int]
+    n_rows: int
+    weights: bool = True
+    inputs: bool = True
+    first: bool = False
+
+    def prepare(self, dtype: torch.dtype) -> Callable[[], None]:
+        """Tensors of these shapes, and a function that multiplies them."""
+        random = partial(torch.randn, dtype=dtype, device=DEVICE)
+        layers = []
+        for number, (n_in, n_out) in enumerate(pairwise(self.sizes)):
+            x, y = (random(self.n_rows, n) for n in (n_in, n_out))
+            layers.append((x, random(n_out, n_in), y, number > 0 or self.first))
+
+        def multiply() -> None:
+            for x, w, _, _ in layers:
+                torch.nn.functional.linear(x, w)
+            for x, w, y, wants_input in reversed(layers):
+                if self.weights:
+                    y.t() @ x
+                if self.inputs and wants_input:
+                    y @ w
+
+        return multiply
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """What one call takes, until the device has done it."""
+    start = time.perf_counter()
+    function()
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def compare(work: Callable[[], Any], limit: Callable[[], Any]) -> dict[str, float]:
+    """Both in turn: milliseconds of each, and the median of the limit's share."""
+    work(), limit()
+    pairs = [(seconds(work), seconds(limit)) for _ in range(N_PAIRS)]
+    shares = [b / a for a, b in pairs]
+    return {
+        "ms": round(1e3 * statistics.median(a for a, _ in pairs), 3),
+        "limit_ms": round(1e3 * statistics.median(b for _, b in pairs), 3),
+        "share": round(statistics.median(shares), 3),
+        "share_min": round(min(shares), 3),
+        "share_max": round(max(shares), 3),
+        "n_pairs": N_PAIRS,
+    }
+
+
+@contextmanager
+def ready_to_train(X: np.ndarray, precision: str, batch: int) -> Iterator[tuple[Run, dict]]:
+    """A run whose phases before the bound are done, if shortly, and its gradient phases by name."""
+    model = VaDEClustering(10, precision=precision, batch_size=batch, random_state=0)
+    runtime = resolve_runtime(model.device, precision)
+    plan, rows = model._prepare(X, runtime, False, np.random.RandomState(0))
+    phases = model._make_phases(plan)
+    run = Run(model._make_model(model._make_networks(plan, rows, 0), plan), rows, runtime, seed=0)
+    short = [replace(p, n_steps=30) if isinstance(p, Optimise) else p for p in phases]
+    last = [isinstance(p, InitialiseMixture | FindNeighbours) for p in phases]
+    run.go(short[: len(last) - last[::-1].index(True)])
+    named = {p.name: replace(p, n_steps=N_STEPS) for p in phases if isinstance(p, Optimise)}
+    named["bound"] = replace(named["train"], batch_size=batch, objective=lambda run: NegativeELBO())
+    yield run, {name: replace(phase, listeners=()) for name, phase in named.items()}
+
+
+def measure_step(batch: int, precision: str) -> Iterator[dict[str, Any]]:
+    """Gradient steps of each kind against their products."""
+    X, _ = fetch_benchmark("mnist")
+    X = X[:N_ROWS]
+    encoder = (X.shape[1], 500, 500, 2000)
+    decoder = encoder[::-1]
+    autoencoder = [Products(encoder, batch), Products(decoder, batch, first=True)]
+    pairs = batch // 2
+    with_neighbours = [
+        Products(encoder, pairs),
+        Products(encoder, pairs, weights=False, first=True),  # the push
+        Products(encoder, pairs),
+        Products(decoder, pairs, first=True),
+    ]
+    work = {"pretrain": autoencoder, "bound": autoencoder}
+    work |= {"neighbours": with_neighbours, "train": with_neighbours}
+    with ready_to_train(X, precision, batch) as (run, phases):
+        for name, products in work.items():
+            prepared = [p.prepare(PRECISIONS[precision]) for p in products]
+
+            def limit(prepared: list[Callable[[], None]] = prepared) -> None:
+                for _ in range(N_STEPS):
+                    for multiply in prepared:
+                        multiply()
+
+            found = compare(lambda name=name: run.go([phases[name]]), limit)
+            found |= {key: round(found[key] / N_STEPS, 3) for key in ("ms", "limit_ms")}
+            rate = round(batch / found["ms"] * 1e3)
+            yield {"what": f"step {name}", "batch": batch, "precision": precision, **found} | {
+                "rows_a_second": rate
+            }
+
+
+@dataclass(frozen=True)
+class Timed(Phase):
+    """A phase that notes what it takes."""
+
+    phase: Phase
+    notes: dict[str, float]
+
+    def run(self, run: Run, seed: int) -> None:
+        name = getattr(self.phase, "name", type(self.phase).__name__)
+        self.notes[name] = round(seconds(lambda: self.phase.run(run, seed)), 1)
+
+
+def measure_phases() -> Iterator[dict[str, Any]]:
+    """A default fit of all of MNIST."""
+    X, _ = fetch_benchmark("mnist")
+    notes: dict[str, float] = {}
+    model = VaDEClustering(10, random_state=0)
+    make_phases = model._make_phases
+    model._make_phases = lambda plan: [Timed(phase, notes) for phase in make_phases(plan)]
+    whole = seconds(lambda: model.fit(X))
+    found = {"what": "phases of a fit", "n_rows": len(X), "seconds": round(whole, 1), **notes}
+    yield found | {"peak_memory_mb": round(peak_memory_mb())}
+
+
+def measure_predict() -> Iterator[dict[str, Any]]:
+    """`predict` against the encoder's products, and one row at a time."""
+    X, _ = fetch_benchmark("mnist")
+    X = X[:10_000].astype(np.float32)
+    model = VaDEClustering(
+        10, neighbor_weight=0, pretrain_iter=1, max_iter=1, init="k-means", random_state=0
+    ).fit(X[:2_000])
+    products = Products((X.shape[1], 500, 500, 2000), len(X), weights=False, inputs=False)
+    with torch.inference_mode():
+        limit = products.prepare(torch.float32)
+        yield {"what": "predict", "n_rows": len(X), **compare(lambda: model.predict(X), limit)}
+    for dtype in (np.float32, np.float64):
+        row = X[:1].astype(dtype)
+        times = [seconds(lambda row=row: model.predict(row)) for _ in range(200)]
+        ms = round(1e3 * statistics.median(times), 3)
+        yield {"what": "predict one row", "dtype": np.dtype(dtype).name, "ms": ms}
+
+
+def _fit_grows(kind: str) -> dict[str, Any]:
+    """Growth of the peak in a fit of 70,000 rows, short in steps; of the data, not of time."""
+    X, _ = fetch_benchmark("mnist")
+    X = np.round(255 * X).astype(np.uint8) if kind == "uint8" else X.astype(kind)
+    likelihood = "gaussian" if kind == "uint8" else "bernoulli"
+    before = peak_memory_mb()
+    model = VaDEClustering(10, likelihood=likelihood, pretrain_iter=1, max_iter=1, random_state=0)
+    model.fit(X)
+    grown = peak_memory_mb() - before
+    return {"what": f"memory fit {kind}", "X_mb": round(X.nbytes / 2**20), "mb": round(grown)}
+
+
+def _predict_grows() -> dict[str, Any]:
+    """Growth of the peak while predicting a memory map of three gigabytes."""
+    X = np.random.default_rng(0).random((1_000, 784), dtype=np.float32)
+    model = VaDEClustering(10, pretrain_iter=1, max_iter=1, random_state=0).fit(X)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npy"
+        rows = np.lib.format.open_memmap(path, "w+", np.float32, (1_000_000, 784))
+        for start in range(0, len(rows), len(X)):
+            rows[start : start + len(X)] = X
+        del rows
+        rows = np.load(path, mmap_mode="r")
+        before = peak_memory_mb()
+        took = seconds(lambda: model.predict(rows))
+        grown = peak_memory_mb() - before
+    found = {"what": "memory predict memory map", "X_mb": round(rows.nbytes / 2**20)}
+    return found | {"mb": round(grown), "seconds": round(took, 1)}
+
+
+MEMORY = {
+    **{f"fit-{kind}": lambda kind=kind: _fit_grows(kind) for kind in ("float32", "uint8")},
+    "predict": _predict_grows,
+}
+
+
+def measure_memory() -> Iterator[dict[str, Any]]:
+    """Each in a process of its own."""
+    for name in MEMORY:
+        command = [sys.executable, "-m", "benchmarks.speed", "--one", name]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        yield json.loads(output.splitlines()[-1])
+
+
+def measure_import() -> Iterator[dict[str, Any]]:
+    """New processes in turn, each with the compiled files of the first at hand."""
+
+    def fresh(code: str) -> float:
+        return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+
+    ours, theirs = "import torch, sklearn, skvade", "import torch, sklearn"
+    fresh(ours), fresh(theirs)
+    ratios = [fresh(ours) / fresh(theirs) for _ in range(N_PAIRS)]
+    found = {"what": "import", "ratio": round(statistics.median(ratios), 3)}
+    yield found | {"ratio_min": round(min(ratios), 3), "ratio_max": round(max(ratios), 3)}
+
+
+def measure_steps() -> Iterator[dict[str, Any]]:
+    """Every batch size and precision."""
+    for batch in (512, 256):
+        for precision in PRECISIONS:
+            yield from measure_step(batch, precision)
+
+
+MEASURES = {
+    "step": measure_steps,
+    "phases": measure_phases,
+    "predict": measure_predict,
+    "memory": measure_memory,
+    "import": measure_import,
+}
+
+
+def keep(what: str, found: dict[str, Any], dry: bool) -> None:
+    """Print a record, and add it to its file."""
+    name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else DEVICE.type
+    machine = {"device": name, "threads": torch.get_num_threads()}
+    line = json.dumps({**found, **machine, "versions": versions()})
+    print(line, flush=True)
+    if not dry:
+        RESULTS.mkdir(exist_ok=True)
+        with (RESULTS / f"{what}.jsonl").open("a") as file:
+            file.write(line + "\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print and keep."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", default=list(MEASURES), help=", ".join(MEASURES))
+    parser.add_argument("--dry", action="store_true", help="keep no records")
+    parser.add_argument("--one", choices=sorted(MEMORY), help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.one:
+        print(json.dumps(MEMORY[given.one]()))
+        return
+    for what in given.what:
+        for found in MEASURES[what]():
+            keep(what, found, dry=given.dry)
+
+
+if __name__ == "__main__":
+    main()
