@@ -101,8 +101,9 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         information of the assignment is kept.
     pretrain_iter : "auto" or int, default="auto"
         Passes over the data of the autoencoder phase; the neighbour phase has half as many steps.
-        "auto" is 2,500 gradient steps at 70,000 rows and grows with n_samples ** 0.25, and 1,400
-        for the neighbour phase, which grows with the square root.
+        "auto" is 2,500 gradient steps at 70,000 rows and grows with n_samples ** 0.25, from 4,000
+        rows down with the square root; and 1,400 for the neighbour phase, which grows with the
+        square root.
     max_iter : "auto" or int, default="auto"
         Passes over the data of the last phase, at most. "auto" is 2,500 gradient steps at 70,000
         rows and grows with the square root of n_samples. A fifth of this is spent with held

@@ -466,6 +466,8 @@ def test_budgets_grow_slower_than_the_data():
     assert auto_steps(70_000, 4000) == 4000
     assert auto_steps(280_000, 4000) == 8000
     assert auto_steps(16 * 70_000, 4000, growth=0.25) == 8000
+    assert auto_steps(1_000, 4000, growth=0.25) * 2 == auto_steps(4_000, 4000, growth=0.25)
+    assert auto_steps(1_000, 4000, growth=0.75) == round(4000 * (1 / 70) ** 0.75)
     assert auto_steps(50, 4000) > 50
 
 
@@ -473,7 +475,7 @@ def test_budgets_grow_slower_than_the_data():
     "parameters, n_rows, steps",
     [
         ({}, 70_000, [2500, 1400, 500, 2500]),
-        ({}, 1_797, [1001, 224, 80, 401]),
+        ({}, 1_797, [819, 224, 80, 401]),
         ({"neighbor_weight": 0.0}, 70_000, [2500, 500, 2500]),
         ({"pretrain_iter": 10}, 1_280, [100, 50, 67, 338]),
         ({"pretrain_iter": 0, "max_iter": 2}, 1_280, [0, 0, 8, 40]),

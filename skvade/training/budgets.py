@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 REFERENCE_ROWS = 70_000
+FEW_ROWS = 4_000
 
 
 def auto_steps(n_rows: int, reference: int, growth: float = 0.5) -> int:
     """Gradient steps that grow with a power of the number of rows.
 
     `reference` is the number at 70,000 rows, and `growth` the power; with the square root four
-    times the data get twice the steps.
+    times the data get twice the steps. Below 4,000 rows it is at least the square root: a smaller
+    power would ask for ever more passes over few rows.
     """
-    return round(reference * (n_rows / REFERENCE_ROWS) ** growth)
+    steps = reference * (max(n_rows, FEW_ROWS) / REFERENCE_ROWS) ** growth
+    return round(steps * min(1.0, n_rows / FEW_ROWS) ** max(growth, 0.5))
 
 
 def auto_batch_size(n_rows: int) -> int:
