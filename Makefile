@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
+# Threads of GNU's OpenMP that spin long are ruinous beside other programs (docs/user_guide.md).
+export GOMP_SPINCOUNT ?= 10000
+
 .PHONY: demo test lint quick oldest benchmark tables clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
