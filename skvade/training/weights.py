@@ -43,7 +43,7 @@ class Weights:
         chosen = set(low) if dtype is not None else set()
         copied = [p for p in parameters if p in chosen]
         parameters = [*copied, *(p for p in parameters if p not in chosen)]
-        self.master = nn.utils.parameters_to_vector(parameters).detach()
+        self.master = torch.cat([p.detach().reshape(-1) for p in parameters])
         self.master.grad = torch.zeros_like(self.master)
         self._gradients = _views(self.master.grad, parameters)
         self._masters = dict(zip(parameters, _views(self.master, parameters), strict=True))

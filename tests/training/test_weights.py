@@ -78,6 +78,15 @@ def test_what_got_no_gradient_stays():
     assert not torch.equal(after["2.weight"], before["2.weight"])
 
 
+def test_parameters_in_any_memory_format():
+    layer = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    expected = copy.deepcopy(layer.state_dict())
+    weights = Weights(layer, list(layer.parameters()))
+    torch.testing.assert_close(weights.state(), expected, rtol=0, atol=0)
+    weights.close()
+    torch.testing.assert_close(dict(layer.state_dict()), dict(expected), rtol=0, atol=0)
+
+
 def test_parameters_own_their_memory_afterwards():
     """Saving one must not save all."""
     model = network()
