@@ -116,9 +116,11 @@ def compare(work: Callable[[], Any], limit: Callable[[], Any]) -> dict[str, floa
 
 
 @contextmanager
-def ready_to_train(X: np.ndarray, precision: str, batch: int) -> Iterator[tuple[Run, dict]]:
+def ready_to_train(
+    X: np.ndarray, precision: str, batch: int, **parameters: Any
+) -> Iterator[tuple[Run, dict]]:
     """A run whose phases before the bound are done, if shortly, and its gradient phases by name."""
-    model = VaDEClustering(10, precision=precision, batch_size=batch, random_state=0)
+    model = VaDEClustering(10, precision=precision, batch_size=batch, random_state=0, **parameters)
     runtime = resolve_runtime(model.device, precision)
     plan, rows = model._prepare(X, runtime, False, np.random.RandomState(0))
     phases = model._make_phases(plan)
