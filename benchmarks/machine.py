@@ -6,8 +6,12 @@ import hashlib
 import platform
 import resource
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import scipy
@@ -20,6 +24,40 @@ import skvade
 def peak_memory_mb() -> float:
     """Largest resident size of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@dataclass
+class Growth:
+    """By how much a process grew, at most, while a block ran."""
+
+    mb: float = 0.0
+
+
+@contextmanager
+def anonymous_growth() -> Iterator[Growth]:
+    """Watch the memory that is the process's own (Linux's RssAnon; mapped files do not count).
+
+    It is asked every five milliseconds: the peak that the system keeps would hide what stays below
+    an earlier one.
+    """
+    growth, done, before = Growth(), Event(), _anonymous_mb()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            growth.mb = max(growth.mb, _anonymous_mb() - before)
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        yield growth
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _anonymous_mb() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) / 1024
 
 
 def versions() -> dict[str, str]:

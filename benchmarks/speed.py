@@ -11,22 +11,22 @@ bound's without neighbours, and `neighbours` and `train` are the phases of a def
 `phases` fits all of MNIST by default, and gives the seconds of each phase.
 
 `predict` does the same for `predict` on 10,000 float32 rows and gives the milliseconds of one row.
-`memory` gives the growth of the peak resident size, each in a process of its own. `import` compares
-`import skvade` with `import torch, sklearn`. Records are printed as JSON lines and, unless `--dry`,
-added to `benchmarks/results/speed/`, one file for each word.
+`memory` gives the greatest growth of the process's own memory (Linux), each in a new process.
+`import` compares `import skvade` with `import torch, sklearn`. Records are printed as JSON lines
+and, unless `--dry`, added to `benchmarks/results/speed/`, one file for each word.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.machine import peak_memory_mb, versions
+from benchmarks.machine import anonymous_growth, peak_memory_mb, versions
 from skvade import VaDEClustering
 from skvade.datasets import fetch_benchmark
 from skvade.objectives.vade import NegativeELBO
@@ -45,8 +45,9 @@ from skvade.training.runtime import resolve_device, resolve_runtime
 from skvade.training.trainer import Run
 
 RESULTS = Path(__file__).parent / "results" / "speed"
-N_ROWS, N_STEPS, N_PAIRS = 10_240, 20, 7
-DEVICE = resolve_device("auto")
+N_PAIRS = 7
+DEVICE = resolve_device("auto" if torch.cuda.is_available() else "cpu")
+N_ROWS, N_STEPS = (70_000, 200) if DEVICE.type == "cuda" else (10_240, 20)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -92,11 +93,12 @@ class Products:
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """What one call takes, until the device has done it."""
+    """What one call takes, from an idle device until the device has done it."""
+    wait = torch.cuda.synchronize if DEVICE.type == "cuda" else lambda: None
+    wait()
     start = time.perf_counter()
     function()
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
+    wait()
     return time.perf_counter() - start
 
 
@@ -115,10 +117,9 @@ def compare(work: Callable[[], Any], limit: Callable[[], Any]) -> dict[str, floa
     }
 
 
-@contextmanager
 def ready_to_train(
     X: np.ndarray, precision: str, batch: int, **parameters: Any
-) -> Iterator[tuple[Run, dict]]:
+) -> tuple[Run, dict[str, Optimise]]:
     """A run whose phases before the bound are done, if shortly, and its gradient phases by name."""
     model = VaDEClustering(10, precision=precision, batch_size=batch, random_state=0, **parameters)
     runtime = resolve_runtime(model.device, precision)
@@ -130,7 +131,7 @@ def ready_to_train(
     run.go(short[: len(last) - last[::-1].index(True)])
     named = {p.name: replace(p, n_steps=N_STEPS) for p in phases if isinstance(p, Optimise)}
     named["bound"] = replace(named["train"], batch_size=batch, objective=lambda run: NegativeELBO())
-    yield run, {name: replace(phase, listeners=()) for name, phase in named.items()}
+    return run, {name: replace(phase, listeners=()) for name, phase in named.items()}
 
 
 def measure_step(batch: int, precision: str) -> Iterator[dict[str, Any]]:
@@ -149,21 +150,21 @@ def measure_step(batch: int, precision: str) -> Iterator[dict[str, Any]]:
     ]
     work = {"pretrain": autoencoder, "bound": autoencoder}
     work |= {"neighbours": with_neighbours, "train": with_neighbours}
-    with ready_to_train(X, precision, batch) as (run, phases):
-        for name, products in work.items():
-            prepared = [p.prepare(PRECISIONS[precision]) for p in products]
+    run, phases = ready_to_train(X, precision, batch)
+    for name, products in work.items():
+        prepared = [p.prepare(PRECISIONS[precision]) for p in products]
 
-            def limit(prepared: list[Callable[[], None]] = prepared) -> None:
-                for _ in range(N_STEPS):
-                    for multiply in prepared:
-                        multiply()
+        def limit(prepared: list[Callable[[], None]] = prepared) -> None:
+            for _ in range(N_STEPS):
+                for multiply in prepared:
+                    multiply()
 
-            found = compare(lambda name=name: run.go([phases[name]]), limit)
-            found |= {key: round(found[key] / N_STEPS, 3) for key in ("ms", "limit_ms")}
-            rate = round(batch / found["ms"] * 1e3)
-            yield {"what": f"step {name}", "batch": batch, "precision": precision, **found} | {
-                "rows_a_second": rate
-            }
+        found = compare(lambda name=name: run.go([phases[name]]), limit)
+        found |= {key: round(found[key] / N_STEPS, 3) for key in ("ms", "limit_ms")}
+        rate = round(batch / found["ms"] * 1e3)
+        yield {"what": f"step {name}", "batch": batch, "precision": precision, **found} | {
+            "rows_a_second": rate
+        }
 
 
 @dataclass(frozen=True)
@@ -209,19 +210,18 @@ def measure_predict() -> Iterator[dict[str, Any]]:
 
 
 def _fit_grows(kind: str) -> dict[str, Any]:
-    """Growth of the peak in a fit of 70,000 rows, short in steps; of the data, not of time."""
+    """Growth in a fit of 70,000 rows, short in steps."""
     X, _ = fetch_benchmark("mnist")
     X = np.round(255 * X).astype(np.uint8) if kind == "uint8" else X.astype(kind)
     likelihood = "gaussian" if kind == "uint8" else "bernoulli"
-    before = peak_memory_mb()
     model = VaDEClustering(10, likelihood=likelihood, pretrain_iter=1, max_iter=1, random_state=0)
-    model.fit(X)
-    grown = peak_memory_mb() - before
-    return {"what": f"memory fit {kind}", "X_mb": round(X.nbytes / 2**20), "mb": round(grown)}
+    with anonymous_growth() as growth:
+        model.fit(X)
+    return {"what": f"memory fit {kind}", "X_mb": round(X.nbytes / 2**20), "mb": round(growth.mb)}
 
 
 def _predict_grows() -> dict[str, Any]:
-    """Growth of the peak while predicting a memory map of three gigabytes."""
+    """Growth while predicting a memory map of three gigabytes."""
     X = np.random.default_rng(0).random((1_000, 784), dtype=np.float32)
     model = VaDEClustering(10, pretrain_iter=1, max_iter=1, random_state=0).fit(X)
     with tempfile.TemporaryDirectory() as folder:
@@ -231,11 +231,10 @@ def _predict_grows() -> dict[str, Any]:
             rows[start : start + len(X)] = X
         del rows
         rows = np.load(path, mmap_mode="r")
-        before = peak_memory_mb()
-        took = seconds(lambda: model.predict(rows))
-        grown = peak_memory_mb() - before
+        with anonymous_growth() as growth:
+            took = seconds(lambda: model.predict(rows))
     found = {"what": "memory predict memory map", "X_mb": round(rows.nbytes / 2**20)}
-    return found | {"mb": round(grown), "seconds": round(took, 1)}
+    return found | {"mb": round(growth.mb), "seconds": round(took, 1)}
 
 
 MEMORY = {
@@ -284,7 +283,8 @@ MEASURES = {
 def keep(what: str, found: dict[str, Any], dry: bool) -> None:
     """Print a record, and add it to its file."""
     name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else DEVICE.type
-    machine = {"device": name, "threads": torch.get_num_threads()}
+    spin = {n: os.environ[n] for n in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if n in os.environ}
+    machine = {"device": name, "threads": torch.get_num_threads(), **spin}
     line = json.dumps({**found, **machine, "versions": versions()})
     print(line, flush=True)
     if not dry:
@@ -300,6 +300,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dry", action="store_true", help="keep no records")
     parser.add_argument("--one", choices=sorted(MEMORY), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    if unknown := set(given.what) - set(MEASURES):
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(MEASURES)}")
     if given.one:
         print(json.dumps(MEMORY[given.one]()))
         return

@@ -162,9 +162,10 @@ def ablation(records: list[dict[str, Any]]) -> list[str]:
 
 def diagnostics(records: list[dict[str, Any]]) -> list[str]:
     """Do the label-free diagnostics know a good run? Rank correlations with ACC."""
-    runs = [r for r in records if r["split"] == "all" and "mutual_information" in r]
-    default = [r for r in runs if r["method"] == "vade"]
-    impaired = {r["data"] for r in runs if r["method"].startswith("without")}
+    whole = [r for r in records if r["split"] == "all"]
+    default = [r for r in whole if r["method"] == "vade"]
+    ablated = [r for r in whole if r["method"].startswith("without")]
+    runs, impaired = default + ablated, {r["data"] for r in ablated}
     of = lambda data, among=runs: [r for r in among if r["data"] == data]  # noqa: E731
     groups = {data: of(data, default) for data in LIKELIHOODS}
     groups |= {f"{data}, ablations too": of(data) for data in sorted(impaired)}

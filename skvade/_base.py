@@ -178,7 +178,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         units = Units()
         if likelihood.standardizes:
             units = self._units if warm else measure_units(X)
-        rows = runtime.place(Rows(X, runtime.device, units=units))
+        rows = Rows(X, runtime.device, units=units)
         init, n_samples = self.init, X.shape[0]
         initialiser = make_initialiser(
             init, self.n_clusters, self.latent_dim, n_samples, self.covariance_type
@@ -196,8 +196,10 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
             initialiser = initialiser.restricted(kept)
             seed = int(rng.randint(2**31))
-            monitor = HeldOut(rows.subset(held_out), self.tol, self.n_iter_no_change, seed)
+            kept_out = runtime.place(rows.subset(held_out))
+            monitor = HeldOut(kept_out, self.tol, self.n_iter_no_change, seed)
             rows = rows.subset(kept)
+        rows = runtime.place(rows)
         size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
         return Plan(summary, name, units, len(rows), size, initialiser, monitor), rows
 

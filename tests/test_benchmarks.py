@@ -38,6 +38,7 @@ def test_page_has_median_spread_and_rank_correlations():
     values = [0.91, 0.95, 0.92, 0.97, 0.93]
     runs = [record(seed, acc) for seed, acc in enumerate(values)]
     runs += [record(seed, 0.5, method="without-hold") for seed in range(5)]
+    runs += [record(seed, 0.1, method="vade-published") for seed in range(5)]
     text = page([*runs, record(0, 0.94, split="train")])
     spread = np.std(values, ddof=1)
     assert f"| **vade** | 0.930 | 0.936 | {spread:.3f} | 0.910 | 0.970 |" in text

@@ -25,6 +25,8 @@ from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.training.batches import Units
 from skvade.training.phases import Optimise
+from skvade.training.resident import make_resident
+from skvade.training.runtime import Runtime
 
 METHODS = ["predict", "predict_proba", "transform", "score_samples"]
 
@@ -543,3 +545,16 @@ def test_pickles_hold_the_model_on_the_cpu(fitted, monkeypatch):
     pickle.dumps(fitted)
     assert len(moved) == 1
     assert moved[0] is not fitted.module_
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_rows_on_the_device_give_the_same_fit(monkeypatch, early_stopping):
+    X = np.random.default_rng(0).integers(0, 256, (240, 8)).astype(np.uint8)
+    model = VaDEClustering(
+        3, hidden_layer_sizes=(16,), latent_dim=2, pretrain_iter=3, max_iter=3, random_state=0
+    ).set_params(early_stopping=early_stopping, likelihood="poisson")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        from_host = model.fit(X).predict_proba(X)
+        monkeypatch.setattr(Runtime, "place", lambda runtime, rows: make_resident(rows))
+        np.testing.assert_array_equal(clone(model).fit(X).predict_proba(X), from_host)

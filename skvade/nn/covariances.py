@@ -72,7 +72,7 @@ class Covariance(nn.Module, ABC):
         """
         if self.floor == 0:
             return self.log_diagonal
-        log_floor = self.log_diagonal.new_tensor(math.log(self.floor))
+        log_floor = torch.full_like(self.log_diagonal, math.log(self.floor))
         return -0.5 * torch.logaddexp(-2 * self.log_diagonal, log_floor)
 
     def _set_log_scales_(self, log_scales: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,11 @@ class Rows:
         """D."""
         return self.X.shape[1]
 
+    @property
+    def index_device(self) -> torch.device:
+        """Where row numbers are best kept for `take`."""
+        return torch.device("cpu")
+
     def take(self, index: Tensor | np.ndarray | slice) -> Tensor:
         """The rows at `index` as a new tensor of shape (n_rows, n_features)."""
         if isinstance(index, Tensor):
@@ -131,7 +137,7 @@ class Batches:
         self.shard = shard
         self._rng = np.random.default_rng(seed)
 
-    @property
+    @cached_property
     def per_epoch(self) -> int:
         """Batches in one pass over this process's part of the data."""
         return max(1, len(self.shard(np.arange(len(self.rows)))) // self.batch_size)
@@ -139,10 +145,10 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         while True:
             order = self.shard(self._rng.permutation(len(self.rows)))
-            order = torch.from_numpy(order).to(self.rows.device)
+            order = torch.from_numpy(order).to(self.rows.index_device)
             for step in range(self.per_epoch):
                 index = order[step * self.batch_size : (step + 1) * self.batch_size]
-                yield Batch(self.rows.take(index), index)
+                yield Batch(self.rows.take(index), index.to(self.rows.device))
 
 
 def summarize(X: Any) -> DataSummary:

@@ -25,6 +25,10 @@ class ResidentRows(Rows):
         On `device`, in the model's units.
     """
 
+    @property
+    def index_device(self) -> torch.device:
+        return self.device
+
     def take(self, index: Tensor | np.ndarray | slice) -> Tensor:
         """The rows at `index` as a new tensor of shape (n_rows, n_features)."""
         if isinstance(index, np.ndarray):

@@ -109,6 +109,7 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
         for listener in listeners:
             listener.on_phase_end(run, phase)
         weights.close()
+        run.weights = None
         run.n_rescues += guard.n_rescues
 
 

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 class Weights:
     """What the optimiser moves, and what the model multiplies with.
 
-    All parameters are views of one float32 vector, so that a step of the optimiser is a few passes
-    over memory instead of several calls for each parameter. Casting every weight in every step, and
-    every gradient back, costs about as much as a third of the products; so the model holds those of
-    `low` in `dtype` while a phase lasts, and Adam moves their float32 masters.
+    The optimiser moves one float32 vector, so that its step is a few passes over memory instead of
+    several calls for each parameter. Casting every weight in every step, and every gradient back,
+    costs about as much as a third of the products; so the model holds those of `low` in `dtype`
+    while a phase lasts. Its other parameters are parts of the vector itself.
 
     Parameters
     ----------
     model : Module
     parameters : list of Parameter
-        What is learned; all on one device.
+        What is learned, all on one device; those that need no gradient are left alone.
     low : iterable of Parameter
         Those that the model needs for products only.
     dtype : torch.dtype or None
@@ -29,7 +29,7 @@ class Weights:
     Attributes
     ----------
     master : Tensor of shape (n_entries,)
-        Every parameter in full precision, with its gradient after `collect_gradients`.
+        Every learned parameter in full precision, with its gradient after `collect_gradients`.
     """
 
     def __init__(
@@ -41,16 +41,17 @@ class Weights:
     ):
         self.model = model
         chosen = set(low) if dtype is not None else set()
-        copied = [p for p in parameters if p in chosen]
-        parameters = [*copied, *(p for p in parameters if p not in chosen)]
+        learned = [p for p in parameters if p.requires_grad]
+        copied = [p for p in learned if p in chosen]
+        parameters = [*copied, *(p for p in learned if p not in chosen)]
         self.master = torch.cat([p.detach().reshape(-1) for p in parameters])
         self.master.grad = torch.zeros_like(self.master)
         self._gradients = _views(self.master.grad, parameters)
         self._masters = dict(zip(parameters, _views(self.master, parameters), strict=True))
         for parameter, master in self._masters.items():
             parameter.data = master
-        self._rounded = self.master[: sum(p.numel() for p in copied)]
-        self._copies = self._rounded.to(dtype or torch.float32)
+        self._copied = self.master[: sum(p.numel() for p in copied)]
+        self._copies = self._copied.to(dtype or torch.float32)
         for parameter, copy in zip(copied, _views(self._copies, copied), strict=True):
             parameter.data = copy
             parameter.grad = None
@@ -77,7 +78,7 @@ class Weights:
     @torch.no_grad()
     def publish(self) -> None:
         """Let the copies follow their masters."""
-        self._copies.copy_(self._rounded)
+        self._copies.copy_(self._copied)
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the model's state, in full precision."""

@@ -63,19 +63,24 @@ def test_the_model_multiplies_with_rounded_masters():
         torch.testing.assert_close(ours, theirs)
 
 
-def test_what_got_no_gradient_stays():
+def test_frozen_parameters_of_any_kind_are_left_alone():
     model = network()
-    weights = Weights(model, list(model.parameters()))
-    before = weights.state()
-    backward(model, None)
-    weights.collect_gradients(max_norm=1.0)
-    weights.clear_gradients()
     model[0].requires_grad_(False)
-    backward(model, None)
-    step(weights, max_norm=1.0)
-    after = weights.state()
-    assert torch.equal(after["0.weight"], before["0.weight"])
-    assert not torch.equal(after["2.weight"], before["2.weight"])
+    model.table = nn.Parameter(torch.arange(3), requires_grad=False)
+    before = copy.deepcopy(model.state_dict())
+    weights = Weights(model, list(model.parameters()), model.parameters(), LOW)
+    assert len(weights.master) == sum(p.numel() for p in model[2].parameters())
+    optimizer = torch.optim.Adam([weights.master], lr=0.1)
+    for _ in range(2):
+        weights.clear_gradients()
+        backward(model, LOW)
+        weights.collect_gradients(max_norm=1.0)
+        optimizer.step()
+        weights.publish()
+    weights.close()
+    for name, value in model.state_dict().items():
+        assert value.dtype == before[name].dtype
+        assert torch.equal(value, before[name]) == (not name.startswith("2"))
 
 
 def test_parameters_in_any_memory_format():
