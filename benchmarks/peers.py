@@ -63,10 +63,11 @@ def ours(precision: str) -> dict[str, float]:
     """The same network, batch and number of steps."""
     X = fetch_benchmark("mnist")[0].astype(np.float32)
     run, phases = ready_to_train(X, precision, BATCH, neighbor_weight=0.0)
-    epoch = {name: replace(phases[name], n_steps=len(X) // BATCH) for name in ("pretrain", "bound")}
+    steps = len(X) // BATCH
+    pretrain, vade = (replace(phases[name], n_steps=steps) for name in ("pretrain", "bound"))
     return {
-        name: seconds(lambda phase=phase: run.go([epoch[phase]]))
-        for name, phase in (("pretrain", "pretrain"), ("vade", "bound"))
+        "pretrain": seconds(lambda: run.go([pretrain])),
+        "vade": seconds(lambda: run.go([vade])),
     }
 
 

@@ -8,9 +8,8 @@ those that a phase does not need. Both are timed in turn, several times, and the
 of the pairs' ratios: the machine may be noisy. `pretrain` is the autoencoder's step, `bound` the
 bound's without neighbours, and `neighbours` and `train` are the phases of a default fit.
 
-`phases` fits all of MNIST by default, and gives the seconds of each phase.
-
 `predict` does the same for `predict` on 10,000 float32 rows and gives the milliseconds of one row.
+`phases` fits all of MNIST by default, and gives the seconds of each phase.
 `memory` gives the greatest growth of the process's own memory (Linux), each in a new process.
 `import` compares `import skvade` with `import torch, sklearn`. Records are printed as JSON lines
 and, unless `--dry`, added to `benchmarks/results/speed/`, one file for each word.
@@ -40,7 +39,7 @@ from benchmarks.machine import anonymous_growth, peak_memory_mb, versions
 from skvade import VaDEClustering
 from skvade.datasets import fetch_benchmark
 from skvade.objectives.vade import NegativeELBO
-from skvade.training.phases import FindNeighbours, InitialiseMixture, Optimise, Phase
+from skvade.training.phases import InitialiseMixture, Optimise, Phase
 from skvade.training.runtime import resolve_device, resolve_runtime
 from skvade.training.trainer import Run
 
@@ -127,8 +126,8 @@ def ready_to_train(
     phases = model._make_phases(plan)
     run = Run(model._make_model(model._make_networks(plan, rows, 0), plan), rows, runtime, seed=0)
     short = [replace(p, n_steps=30) if isinstance(p, Optimise) else p for p in phases]
-    last = [isinstance(p, InitialiseMixture | FindNeighbours) for p in phases]
-    run.go(short[: len(last) - last[::-1].index(True)])
+    start = next(i for i, phase in enumerate(phases) if isinstance(phase, InitialiseMixture))
+    run.go(short[: start + 1])
     named = {p.name: replace(p, n_steps=N_STEPS) for p in phases if isinstance(p, Optimise)}
     named["bound"] = replace(named["train"], batch_size=batch, objective=lambda run: NegativeELBO())
     return run, {name: replace(phase, listeners=()) for name, phase in named.items()}
@@ -200,8 +199,8 @@ def measure_predict() -> Iterator[dict[str, Any]]:
     ).fit(X[:2_000])
     products = Products((X.shape[1], 500, 500, 2000), len(X), weights=False, inputs=False)
     with torch.inference_mode():
-        limit = products.prepare(torch.float32)
-        yield {"what": "predict", "n_rows": len(X), **compare(lambda: model.predict(X), limit)}
+        found = compare(lambda: model.predict(X), products.prepare(torch.float32))
+    yield {"what": "predict", "n_rows": len(X), **found}
     for dtype in (np.float32, np.float64):
         row = X[:1].astype(dtype)
         times = [seconds(lambda row=row: model.predict(row)) for _ in range(200)]

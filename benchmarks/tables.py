@@ -166,9 +166,9 @@ def diagnostics(records: list[dict[str, Any]]) -> list[str]:
     default = [r for r in whole if r["method"] == "vade"]
     ablated = [r for r in whole if r["method"].startswith("without")]
     runs, impaired = default + ablated, {r["data"] for r in ablated}
-    of = lambda data, among=runs: [r for r in among if r["data"] == data]  # noqa: E731
-    groups = {data: of(data, default) for data in LIKELIHOODS}
-    groups |= {f"{data}, ablations too": of(data) for data in sorted(impaired)}
+    groups = {data: [r for r in default if r["data"] == data] for data in LIKELIHOODS}
+    for data in sorted(impaired):
+        groups[f"{data}, ablations too"] = [r for r in runs if r["data"] == data]
     rows = [[name, *_rhos(mine)] for name, mine in groups.items() if len(mine) >= 5]
     rows.append(["all sets by default", *_rhos(default)])
     if impaired:

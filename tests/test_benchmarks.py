@@ -1,13 +1,17 @@
 """The benchmark keeps its records straight, and its page says what they say."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import accuracy
+from benchmarks import accuracy, speed
 from benchmarks.accuracy import keep, load, scores
+from benchmarks.machine import anonymous_growth
 from benchmarks.methods import METHODS, LikelihoodMixture
 from benchmarks.shelf import Shelf
 from benchmarks.tables import page, rank_correlation, read
@@ -157,3 +161,34 @@ def test_a_failed_seed_ends_the_measurement(monkeypatch):
     monkeypatch.setattr(accuracy, "in_own_process", fails)
     with pytest.raises(RuntimeError, match="no such luck"):
         accuracy.main(["--jobs", "2", "--dry"])
+
+
+def test_steps_of_every_kind_are_set_against_their_products(monkeypatch):
+    X = np.random.default_rng(0).random((64, 12), dtype=np.float32)
+    monkeypatch.setattr(speed, "fetch_benchmark", lambda data: (X, None))
+    monkeypatch.setattr(speed, "N_STEPS", 1)
+    found = list(speed.measure_step(32, "float32"))
+    assert [record["what"].split()[1] for record in found] == [
+        *("pretrain", "bound", "neighbours", "train")
+    ]
+    for record in found:
+        assert record["share_min"] <= record["share"] <= record["share_max"]
+
+
+def test_products_are_those_of_torch():
+    """As many multiplications as torch does, forward and back, in a network of the same sizes."""
+    layers = [torch.nn.Linear(6, 5, bias=False), torch.nn.Linear(5, 3, bias=False)]
+    with FlopCounterMode(display=False) as theirs:
+        torch.nn.Sequential(*layers)(torch.randn(4, 6)).sum().backward()
+    with FlopCounterMode(display=False) as ours:
+        speed.Products((6, 5, 3), n_rows=4).prepare(torch.float32)()
+    assert ours.get_total_flops() == theirs.get_total_flops()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_growth_is_that_of_the_block():
+    before = np.ones(40 * 2**17)
+    with anonymous_growth() as growth:
+        inside = before[: 20 * 2**17] + 1
+    assert inside.nbytes == 20 * 2**20
+    assert 15 < growth.mb < 35
