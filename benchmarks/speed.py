@@ -1,18 +1,21 @@
 """How near to the hardware's limit: training steps, predictions, memory, import.
 
-    SKVADE_DATA=<folder> python -m benchmarks.speed step phases predict memory import
+    SKVADE_DATA=<folder> python -m benchmarks.speed
+    SKVADE_DATA=<folder> python -m benchmarks.speed phases search million
 
 `step` times gradient steps of the default network on MNIST rows against their matrix products
 alone: the same shapes in the same precision, forward, for the weights and for the inputs, without
-those that a phase does not need. Both are timed in turn, several times, and the share is the median
-of the pairs' ratios: the machine may be noisy. `pretrain` is the autoencoder's step, `bound` the
-bound's without neighbours, and `neighbours` and `train` are the phases of a default fit.
+those that a phase does not need. Results stay in memory until the step is over, as they must in
+training. Both are timed in turn, several times, and the share is the median of the pairs' ratios:
+the machine may be noisy. `pretrain` is the autoencoder's step, `bound` the bound's without
+neighbours, and `neighbours` and `train` are the phases of a default fit.
 
 `predict` does the same for `predict` on 10,000 float32 rows and gives the milliseconds of one row.
 `phases` fits all of MNIST by default, and gives the seconds of each phase.
 `memory` gives the greatest growth of the process's own memory (Linux), each in a new process.
-`import` compares `import skvade` with `import torch, sklearn`. Records are printed as JSON lines
-and, unless `--dry`, added to `benchmarks/results/speed/`, one file for each word.
+`import` compares `import skvade` with `import torch, sklearn`, and `search` a grid search in two
+processes with the same in one. `million` fits a million rows by default. A table is printed at the
+end; records are, unless `--dry`, added to `benchmarks/results/speed/`, one file for each word.
 """
 
 from __future__ import annotations
@@ -34,19 +37,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
 
 from benchmarks.machine import anonymous_growth, peak_memory_mb, versions
 from skvade import VaDEClustering
 from skvade.datasets import fetch_benchmark
+from skvade.metrics import clustering_accuracy
 from skvade.objectives.vade import NegativeELBO
 from skvade.training.phases import InitialiseMixture, Optimise, Phase
 from skvade.training.runtime import resolve_device, resolve_runtime
 from skvade.training.trainer import Run
 
 RESULTS = Path(__file__).parent / "results" / "speed"
-N_PAIRS = 7
+N_PAIRS = 5
 DEVICE = resolve_device("auto" if torch.cuda.is_available() else "cpu")
-N_ROWS, N_STEPS = (70_000, 200) if DEVICE.type == "cuda" else (10_240, 20)
+N_ROWS, ROWS_TIMED = (70_000, 100_000) if DEVICE.type == "cuda" else (10_240, 8_192)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -63,6 +70,8 @@ class Products:
         Whether the gradients of the weights, and those of the layers' inputs, are needed.
     first : bool
         Whether the gradient of the first layer's input is needed, too.
+    full : bool
+        Whether they are in float32 whatever the precision of the others.
     """
 
     sizes: Sequence[int]
@@ -70,23 +79,23 @@ class Products:
     weights: bool = True
     inputs: bool = True
     first: bool = False
+    full: bool = False
 
-    def prepare(self, dtype: torch.dtype) -> Callable[[], None]:
+    def prepare(self, dtype: torch.dtype) -> Callable[[], list[torch.Tensor]]:
         """Tensors of these shapes, and a function that multiplies them."""
+        dtype = torch.float32 if self.full else dtype
         random = partial(torch.randn, dtype=dtype, device=DEVICE)
         layers = []
         for number, (n_in, n_out) in enumerate(pairwise(self.sizes)):
             x, y = (random(self.n_rows, n) for n in (n_in, n_out))
             layers.append((x, random(n_out, n_in), y, number > 0 or self.first))
 
-        def multiply() -> None:
-            for x, w, _, _ in layers:
-                torch.nn.functional.linear(x, w)
+        def multiply() -> list[torch.Tensor]:
+            kept = [x @ w.t() for x, w, _, _ in layers]
             for x, w, y, wants_input in reversed(layers):
-                if self.weights:
-                    y.t() @ x
-                if self.inputs and wants_input:
-                    y @ w
+                kept += [y.t() @ x] if self.weights else []
+                kept += [y @ w] if self.inputs and wants_input else []
+            return kept
 
         return multiply
 
@@ -128,7 +137,8 @@ def ready_to_train(
     short = [replace(p, n_steps=30) if isinstance(p, Optimise) else p for p in phases]
     start = next(i for i, phase in enumerate(phases) if isinstance(phase, InitialiseMixture))
     run.go(short[: start + 1])
-    named = {p.name: replace(p, n_steps=N_STEPS) for p in phases if isinstance(p, Optimise)}
+    n_timed = max(1, ROWS_TIMED // batch)
+    named = {p.name: replace(p, n_steps=n_timed) for p in phases if isinstance(p, Optimise)}
     named["bound"] = replace(named["train"], batch_size=batch, objective=lambda run: NegativeELBO())
     return run, {name: replace(phase, listeners=()) for name, phase in named.items()}
 
@@ -137,29 +147,36 @@ def measure_step(batch: int, precision: str) -> Iterator[dict[str, Any]]:
     """Gradient steps of each kind against their products."""
     X, _ = fetch_benchmark("mnist")
     X = X[:N_ROWS]
-    encoder = (X.shape[1], 500, 500, 2000)
-    decoder = encoder[::-1]
-    autoencoder = [Products(encoder, batch), Products(decoder, batch, first=True)]
+    sizes = (X.shape[1], 500, 500, 2000)
+
+    def encoder(n_rows: int, n_heads: int = 1, **wanted: bool) -> list[Products]:
+        head = Products((sizes[-1], 10), n_rows, full=True, **{**wanted, "first": True})
+        return [Products(sizes, n_rows, **wanted), *[head] * n_heads]
+
+    def decoder(n_rows: int) -> list[Products]:
+        return [Products((10, *sizes[::-1]), n_rows, first=True)]
+
     pairs = batch // 2
-    with_neighbours = [
-        Products(encoder, pairs),
-        Products(encoder, pairs, weights=False, first=True),  # the push
-        Products(encoder, pairs),
-        Products(decoder, pairs, first=True),
-    ]
-    work = {"pretrain": autoencoder, "bound": autoencoder}
-    work |= {"neighbours": with_neighbours, "train": with_neighbours}
+    push = encoder(pairs, weights=False, first=True)
+    brought = [*push, *encoder(pairs), *decoder(pairs)]
+    work = {
+        "pretrain": [*encoder(batch), *decoder(batch)],
+        "bound": [*encoder(batch, n_heads=2), *decoder(batch)],
+        "neighbours": [*encoder(pairs), *brought],
+        "train": [*encoder(pairs, n_heads=2), *brought],
+    }
     run, phases = ready_to_train(X, precision, batch)
     for name, products in work.items():
         prepared = [p.prepare(PRECISIONS[precision]) for p in products]
 
-        def limit(prepared: list[Callable[[], None]] = prepared) -> None:
-            for _ in range(N_STEPS):
-                for multiply in prepared:
-                    multiply()
+        n_steps = phases[name].n_steps
+
+        def limit(prepared: list[Callable[[], Any]] = prepared, n_steps: int = n_steps) -> None:
+            for _ in range(n_steps):
+                _ = [multiply() for multiply in prepared]
 
         found = compare(lambda name=name: run.go([phases[name]]), limit)
-        found |= {key: round(found[key] / N_STEPS, 3) for key in ("ms", "limit_ms")}
+        found |= {key: round(found[key] / n_steps, 3) for key in ("ms", "limit_ms")}
         rate = round(batch / found["ms"] * 1e3)
         yield {"what": f"step {name}", "batch": batch, "precision": precision, **found} | {
             "rows_a_second": rate
@@ -175,19 +192,25 @@ class Timed(Phase):
 
     def run(self, run: Run, seed: int) -> None:
         name = getattr(self.phase, "name", type(self.phase).__name__)
-        self.notes[name] = round(seconds(lambda: self.phase.run(run, seed)), 1)
+        self.notes[name] = round(seconds(lambda: self.phase.run(run, seed)), 2)
+
+
+def fit_timed(model: VaDEClustering, X: np.ndarray) -> dict[str, float]:
+    """Fit, and give the seconds of each phase and of the whole."""
+    notes: dict[str, float] = {}
+    make_phases = model._make_phases
+    model._make_phases = lambda plan: [Timed(phase, notes) for phase in make_phases(plan)]
+    whole = seconds(lambda: model.fit(X))
+    return {"seconds": round(whole, 1), **notes}
 
 
 def measure_phases() -> Iterator[dict[str, Any]]:
     """A default fit of all of MNIST."""
-    X, _ = fetch_benchmark("mnist")
-    notes: dict[str, float] = {}
+    X, y = fetch_benchmark("mnist")
     model = VaDEClustering(10, random_state=0)
-    make_phases = model._make_phases
-    model._make_phases = lambda plan: [Timed(phase, notes) for phase in make_phases(plan)]
-    whole = seconds(lambda: model.fit(X))
-    found = {"what": "phases of a fit", "n_rows": len(X), "seconds": round(whole, 1), **notes}
-    yield found | {"peak_memory_mb": round(peak_memory_mb())}
+    found = {"what": "phases of a fit", "n_rows": len(X), **fit_timed(model, X)}
+    acc = clustering_accuracy(y, model.labels_)
+    yield found | {"peak_memory_mb": round(peak_memory_mb()), "acc": round(acc, 4)}
 
 
 def measure_predict() -> Iterator[dict[str, Any]]:
@@ -203,42 +226,63 @@ def measure_predict() -> Iterator[dict[str, Any]]:
     yield {"what": "predict", "n_rows": len(X), **found}
     for dtype in (np.float32, np.float64):
         row = X[:1].astype(dtype)
-        times = [seconds(lambda row=row: model.predict(row)) for _ in range(200)]
+        times = [seconds(lambda row=row: model.predict(row)) for _ in range(1_000)]
         ms = round(1e3 * statistics.median(times), 3)
         yield {"what": "predict one row", "dtype": np.dtype(dtype).name, "ms": ms}
 
 
-def _fit_grows(kind: str) -> dict[str, Any]:
-    """Growth in a fit of 70,000 rows, short in steps."""
+def _rows(n_rows: int, kind: str) -> np.ndarray:
+    """MNIST's rows, and beyond their number mixtures of two."""
     X, _ = fetch_benchmark("mnist")
-    X = np.round(255 * X).astype(np.uint8) if kind == "uint8" else X.astype(kind)
+    rng = np.random.default_rng(0)
+    made = np.empty((n_rows, X.shape[1]), kind)
+    for start in range(0, n_rows, len(X)):
+        block = X[: n_rows - start]
+        if start:
+            block = 0.9 * block + 0.1 * X[rng.permutation(len(X))[: len(block)]]
+        made[start : start + len(block)] = np.round(255 * block) if kind == "uint8" else block
+    return made
+
+
+def _fit_grows(n_rows: int, kind: str) -> dict[str, Any]:
+    """Growth in a fit that is short in steps."""
+    X = _rows(n_rows, kind)
     likelihood = "gaussian" if kind == "uint8" else "bernoulli"
     model = VaDEClustering(10, likelihood=likelihood, pretrain_iter=1, max_iter=1, random_state=0)
     with anonymous_growth() as growth:
         model.fit(X)
-    return {"what": f"memory fit {kind}", "X_mb": round(X.nbytes / 2**20), "mb": round(growth.mb)}
+    found = {"what": f"memory fit {kind}", "n_rows": n_rows, "X_mb": round(X.nbytes / 2**20)}
+    return found | {"mb": round(growth.mb)}
 
 
-def _predict_grows() -> dict[str, Any]:
-    """Growth while predicting a memory map of three gigabytes."""
-    X = np.random.default_rng(0).random((1_000, 784), dtype=np.float32)
+def _predict_grows(n_rows: int, kind: str) -> dict[str, Any]:
+    """Growth in `predict`; "map" is a memory map of float32."""
+    X = _rows(1_000, "float32")
     model = VaDEClustering(10, pretrain_iter=1, max_iter=1, random_state=0).fit(X)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.npy"
-        rows = np.lib.format.open_memmap(path, "w+", np.float32, (1_000_000, 784))
-        for start in range(0, len(rows), len(X)):
-            rows[start : start + len(X)] = X
-        del rows
-        rows = np.load(path, mmap_mode="r")
+        if kind == "map":
+            path = Path(folder) / "rows.npy"
+            rows = np.lib.format.open_memmap(path, "w+", np.float32, (n_rows, X.shape[1]))
+            for start in range(0, n_rows, len(X)):
+                rows[start : start + len(X)] = X
+            del rows
+            rows = np.load(path, mmap_mode="r")
+        else:
+            rows = _rows(n_rows, kind)
         with anonymous_growth() as growth:
             took = seconds(lambda: model.predict(rows))
-    found = {"what": "memory predict memory map", "X_mb": round(rows.nbytes / 2**20)}
-    return found | {"mb": round(growth.mb), "seconds": round(took, 1)}
+    found = {"what": f"memory predict {kind}", "n_rows": n_rows, "X_mb": round(rows.nbytes / 2**20)}
+    return found | {"mb": round(growth.mb), "rows_a_second": round(n_rows / took)}
 
 
 MEMORY = {
-    **{f"fit-{kind}": lambda kind=kind: _fit_grows(kind) for kind in ("float32", "uint8")},
-    "predict": _predict_grows,
+    f"{verb}-{kind}-{n_rows}": partial(grows, n_rows, kind)
+    for verb, grows, kind, n_rows in [
+        *(("fit", _fit_grows, "float32", n) for n in (10_000, 70_000, 300_000)),
+        ("fit", _fit_grows, "uint8", 70_000),
+        *(("predict", _predict_grows, "float32", n) for n in (10_000, 70_000, 300_000)),
+        ("predict", _predict_grows, "map", 1_000_000),
+    ]
 }
 
 
@@ -263,9 +307,45 @@ def measure_import() -> Iterator[dict[str, Any]]:
     yield found | {"ratio_min": round(min(ratios), 3), "ratio_max": round(max(ratios), 3)}
 
 
+def measure_search() -> Iterator[dict[str, Any]]:
+    """A grid search in two processes against the same one in this process."""
+    X, _ = load_digits(return_X_y=True)
+    model = VaDEClustering(10, pretrain_iter=20, max_iter=10, random_state=0)
+
+    def search(n_jobs: int) -> float:
+        grid = GridSearchCV(model, {"latent_dim": [5, 10]}, cv=3, n_jobs=n_jobs, refit=False)
+        return seconds(lambda: grid.fit(X / 16))
+
+    n_threads = torch.get_num_threads()
+    pairs = [(search(1), search(2)) for _ in range(3)]
+    ratios = [two / one for one, two in pairs]
+    yield {
+        "what": "grid search of 6 fits, n_jobs=2",
+        "seconds": round(statistics.median(two for _, two in pairs), 1),
+        "serial_seconds": round(statistics.median(one for one, _ in pairs), 1),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_min": round(min(ratios), 3),
+        "ratio_max": round(max(ratios), 3),
+        "threads_kept": n_threads == torch.get_num_threads(),
+    }
+
+
+def measure_million() -> Iterator[dict[str, Any]]:
+    """A default fit of a million rows of 50 features: 20 Gaussian clusters with curved noise."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(20, size=1_000_000)
+    codes = rng.normal(0, 2, (20, 8))[labels] + rng.normal(0, 0.6, (len(labels), 8))
+    X = np.tanh(codes @ rng.normal(0, 0.4, (8, 50))) + rng.normal(0, 0.1, (len(labels), 50))
+    X, model = X.astype(np.float32), VaDEClustering(20, random_state=0)
+    with anonymous_growth() as growth:
+        found = {"what": "a million rows", **fit_timed(model, X)}
+    ari = adjusted_rand_score(labels, model.labels_)
+    yield found | {"X_mb": round(X.nbytes / 2**20), "mb": round(growth.mb), "ari": round(ari, 3)}
+
+
 def measure_steps() -> Iterator[dict[str, Any]]:
     """Every batch size and precision."""
-    for batch in (512, 256):
+    for batch in (128, 256, 512, 1024):
         for precision in PRECISIONS:
             yield from measure_step(batch, precision)
 
@@ -276,7 +356,21 @@ MEASURES = {
     "predict": measure_predict,
     "memory": measure_memory,
     "import": measure_import,
+    "search": measure_search,
+    "million": measure_million,
 }
+LABELS = ("precision", "batch", "n_rows", "dtype")
+LONG = ("phases", "search", "million")
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """The records as lines of text: what was measured, and its figures."""
+    lines = []
+    for record in records:
+        labels = "".join(f"{record.get(name, ''):>10}" for name in LABELS)
+        rest = [f"{k} {v}" for k, v in record.items() if k not in ("what", *LABELS)]
+        lines.append(f"{record['what']:<34}{labels}  {'  '.join(rest)}")
+    return "\n".join(lines)
 
 
 def keep(what: str, found: dict[str, Any], dry: bool) -> None:
@@ -295,7 +389,12 @@ def keep(what: str, found: dict[str, Any], dry: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", default=list(MEASURES), help=", ".join(MEASURES))
+    parser.add_argument(
+        "what",
+        nargs="*",
+        default=[name for name in MEASURES if name not in LONG],
+        help=", ".join(MEASURES),
+    )
     parser.add_argument("--dry", action="store_true", help="keep no records")
     parser.add_argument("--one", choices=sorted(MEMORY), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -304,9 +403,12 @@ def main(arguments: list[str] | None = None) -> None:
     if given.one:
         print(json.dumps(MEMORY[given.one]()))
         return
+    records = []
     for what in given.what:
         for found in MEASURES[what]():
             keep(what, found, dry=given.dry)
+            records.append(found)
+    print(table(records))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -415,7 +415,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             noise = torch.from_numpy(self._noise).to(x)
             return model.log_evidence(x, noise)
 
-        return self._in_data_units(self._map_rows(X, log_evidence, n_copies=N_SCORE_DRAWS))
+        return self._in_data_units(self._map_rows(X, log_evidence, n_draws=N_SCORE_DRAWS))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-likelihood of the rows; higher is better.
@@ -505,15 +505,16 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._map_rows(X, lambda model, x: model.assign(x))
 
     def _map_rows(
-        self, X: Any, function: Callable[[Any, torch.Tensor], torch.Tensor], n_copies: int = 1
+        self, X: Any, function: Callable[[Any, torch.Tensor], torch.Tensor], n_draws: int = 0
     ) -> np.ndarray:
         dtype = validation.working_dtype(X)
-        model = self._inference_model(dtype)
+        model = self._inference_model(dtype, decodes=n_draws > 0)
         parameter = next(model.parameters())
         rows = Rows(X, parameter.device, _numpy_dtype(parameter), self._units)
         with torch.inference_mode():
             parts = [
-                function(model, x).cpu().numpy() for x in rows.blocks(n_copies * _row_bytes(rows))
+                function(model, x).cpu().numpy()
+                for x in rows.blocks(max(1, n_draws) * _row_bytes(rows))
             ]
         whole = np.concatenate(parts)
         return whole.astype(dtype, copy=False) if whole.dtype.kind == "f" else whole
@@ -533,10 +534,12 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Change of variables: x_model = (x - shift) / scale in each of D features."""
         return log_density - self.n_features_in_ * math.log(self._units.scale)
 
-    def _inference_model(self, dtype: Any) -> Any:
-        device = next(self.module_.parameters()).device
+    def _inference_model(self, dtype: Any, decodes: bool = True) -> Any:
+        model = self.module_
+        device = next(model.parameters()).device
         wide = np.dtype(dtype) == np.float64 and device.type != "mps"
-        return _in_precision(self.module_, torch.float64 if wide else torch.float32, device)
+        unused = [] if decodes else [model.decoder]
+        return _in_precision(model, torch.float64 if wide else torch.float32, device, unused)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
@@ -555,10 +558,21 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
 
-def _in_precision(model: Any, dtype: torch.dtype, device: torch.device) -> Any:
+def _in_precision(
+    model: Any, dtype: torch.dtype, device: torch.device, unused: Sequence[torch.nn.Module] = ()
+) -> Any:
+    """The model itself, or a copy whose tensors are converted, but for those of parts not used."""
     parameter = next(model.parameters())
-    same = (parameter.dtype, parameter.device) == (dtype, device)
-    return model if same else copy.deepcopy(model).to(device).to(dtype)
+    if (parameter.dtype, parameter.device) == (dtype, device):
+        return model
+    left = {id(tensor) for part in unused for tensor in (*part.parameters(), *part.buffers())}
+    copies: dict[int, Any] = {id(part): part for part in unused}
+    for tensor in (*model.parameters(), *model.buffers()):
+        if id(tensor) not in left:
+            new = tensor.detach().to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+            is_parameter = isinstance(tensor, torch.nn.Parameter)
+            copies[id(tensor)] = torch.nn.Parameter(new, False) if is_parameter else new
+    return copy.deepcopy(model, copies)
 
 
 def _numpy_dtype(parameter: torch.Tensor) -> type:

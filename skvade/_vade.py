@@ -80,9 +80,9 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         do not apply to it. For images begin with :class:`torch.nn.Unflatten`.
     n_neighbors : int, default=15
         Nearest neighbours of each row that count as its neighbours: near in the codes and in 40
-        principal components, both together. Exact up to 100,000 rows; beyond, pynndescent is used
-        if it is installed (``pip install skvade[large]``), and otherwise the time grows with the
-        square of the rows.
+        principal components, both together. Exact up to 20,000 rows; beyond, they are sought in
+        the cells of k-means around each row, in time that grows with the power 1.5 of the rows,
+        and nearly all are found.
     neighbor_weight : float, default=200.0
         Weight of the neighbour embedding, in nats a pair, beside the reconstruction and later the
         bound. Each neighbour is moved first, by .3 of its distance, to where the encoder keeps it

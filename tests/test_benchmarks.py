@@ -166,7 +166,7 @@ def test_a_failed_seed_ends_the_measurement(monkeypatch):
 def test_steps_of_every_kind_are_set_against_their_products(monkeypatch):
     X = np.random.default_rng(0).random((64, 12), dtype=np.float32)
     monkeypatch.setattr(speed, "fetch_benchmark", lambda data: (X, None))
-    monkeypatch.setattr(speed, "N_STEPS", 1)
+    monkeypatch.setattr(speed, "ROWS_TIMED", 32)
     found = list(speed.measure_step(32, "float32"))
     assert [record["what"].split()[1] for record in found] == [
         *("pretrain", "bound", "neighbours", "train")

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
+from skvade.training.cells import neighbours_in_cells
 
-MAX_EXACT_ROWS = 100_000
+MAX_EXACT_ROWS = 20_000
 MAX_PCA_ROWS, MAX_PCA_VALUES = 4_000, 1 << 24
 
 
@@ -166,19 +166,10 @@ def nearest_neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of, and distances to, the nearest others, both (n_samples, n_neighbors).
 
-    Exact up to 100,000 rows; beyond, by pynndescent where it is installed, and else still exact, in
-    time that grows with the square of the rows.
+    Exact up to 20,000 rows; beyond, in the cells around each row (`neighbours_in_cells`).
     """
     if len(places) > MAX_EXACT_ROWS:
-        try:
-            from pynndescent import NNDescent
-        except ImportError:
-            pass
-        else:
-            with threadpool_limits(torch.get_num_threads()):  # numba sets OpenMP's for good
-                index = NNDescent(places, n_neighbors=n_neighbors + 1, random_state=seed)
-                neighbours, distances = index.neighbor_graph
-            return neighbours[:, 1:], distances[:, 1:]
+        return neighbours_in_cells(places, n_neighbors, seed)
     search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=torch.get_num_threads()).fit(places)
     distances, neighbours = search.kneighbors()
     return neighbours, distances

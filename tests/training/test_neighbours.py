@@ -30,19 +30,6 @@ def test_exact_neighbours_equal_brute_force():
     np.testing.assert_allclose(distances, np.sort(apart, 1)[:, :5])
 
 
-def test_approximate_neighbours_are_mostly_the_exact_ones(monkeypatch):
-    pytest.importorskip("pynndescent")
-    exact, _ = nearest_neighbours(CODES, 10, seed=0)
-    monkeypatch.setattr(neighbours, "MAX_EXACT_ROWS", 100)
-    n_threads = torch.get_num_threads()
-    found, distances = nearest_neighbours(CODES, 10, seed=0)
-    assert torch.get_num_threads() == n_threads
-    assert found.shape == distances.shape == (200, 10)
-    assert (found != np.arange(200)[:, None]).all()
-    shared = [len(set(a) & set(b)) for a, b in zip(exact, found, strict=True)]
-    assert np.mean(shared) > 9
-
-
 def test_all_components_keep_the_distances_of_what_is_viewed():
     X = np.random.default_rng(1).normal(size=(200, 3)) * [2.0, 1.0, 0.1]
     rows = Rows(X)
