@@ -17,7 +17,7 @@ from skvade.objectives.base import EncodedObjective, Objective
 from skvade.objectives.neighbours import PUSH, WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.objectives.vade import HeldNegativeELBO, NegativeELBO
-from skvade.training.budgets import auto_steps, fine_tuning, n_steps
+from skvade.training.budgets import auto_embedding_batch_size, auto_steps, fine_tuning, n_steps
 from skvade.training.phases import (
     FindNeighbours,
     InitialiseMixture,
@@ -30,7 +30,7 @@ from skvade.training.trainer import Run
 
 PRETRAIN_STEPS, PRETRAIN_GROWTH = 2_500, 0.25
 NEIGHBOUR_STEPS = 1_400
-TRAIN_STEPS = 2_500
+TRAIN_STEPS, MAX_HOLD_STEPS = 2_500, 250
 
 
 class VaDEClustering(ClusterMixin, BaseDeepMixture):
@@ -106,11 +106,12 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         square root.
     max_iter : "auto" or int, default="auto"
         Passes over the data of the last phase, at most. "auto" is 2,500 gradient steps at 70,000
-        rows and grows with the square root of n_samples. A fifth of this is spent with held
-        clusters before.
+        rows and grows with the square root of n_samples. A fifth of this, at most 250 steps, is
+        spent with held clusters before.
     batch_size : "auto" or int, default="auto"
-        Rows per gradient step; "auto" is 128, 256 from 5,000 rows on and 512 from 20,000. With
-        neighbours, half of them are neighbours, of which only the codes count.
+        Rows per gradient step; "auto" is 128 and 256 from 5,000 rows on, in the neighbour phase 512
+        from 20,000. With neighbours, half of them are neighbours, of which only the codes count.
+        On MNIST 512 throughout takes 1.4 times as long and gains a fifth of a point of accuracy.
     learning_rate : float, default=2e-3
         Of Adam, at its highest, in the phases of the autoencoder. The bound is trained at half of
         it, and below 5,000 rows at less, down to a twentieth from 500 rows on. Lower it when the
@@ -289,6 +290,9 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         budget = self.pretrain_iter
         pretrain = n_steps(budget, n_rows, size, PRETRAIN_STEPS, PRETRAIN_GROWTH)
         embedding = auto_steps(n_rows, NEIGHBOUR_STEPS) if budget == "auto" else pretrain // 2
+        pairs_embedded = (
+            auto_embedding_batch_size(n_rows) // 2 if self.batch_size == "auto" else pairs
+        )
         train = n_steps(self.max_iter, n_rows, pairs, TRAIN_STEPS)
         steps = partial(
             Optimise,
@@ -303,6 +307,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
                 "neighbours",
                 self._near(lambda run: Reconstruction()),
                 embedding,
+                batch_size=pairs_embedded,
                 parameters=autoencoder_parameters,
             ),
         ]
@@ -319,7 +324,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
             steps(
                 "hold",
                 self._near(lambda run: HeldNegativeELBO(run.memory["partition"])),
-                train // 5,
+                min(train // 5, MAX_HOLD_STEPS),
                 schedule=WarmUp(constant),
                 learning_rate=rate,
             ),

@@ -11,7 +11,7 @@ from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import NearestNeighbors
 
 SAMPLED_PER_CELL = 50
-CELLS_ASKED = 32
+CELLS_ASKED = 64
 MAX_EXCESS = 3
 
 
@@ -22,7 +22,7 @@ def neighbours_in_cells(
 
     k-means on a sample makes as many cells as the root of the number of rows. The neighbours of a
     cell's rows are the nearest among the rows of the cells around it that together hold as many as
-    32 of mean size, so that time grows with the power 1.5 of the rows. Where one cell is crowded,
+    64 of mean size, so that time grows with the power 1.5 of the rows. Where one cell is crowded,
     with copies of a row for instance, three times as many are asked at most, drawn at random.
 
     Parameters

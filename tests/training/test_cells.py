@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from skvade.training import neighbours
+from skvade.training import cells, neighbours
 from skvade.training.cells import neighbours_in_cells
 from skvade.training.neighbours import nearest_neighbours
 
@@ -24,7 +24,8 @@ def exact(places, n_neighbors):
     return apart.argsort(1)[:, :n_neighbors], apart
 
 
-def test_nearly_all_of_the_nearest_are_found(places):
+def test_nearly_all_of_the_nearest_are_found(places, monkeypatch):
+    monkeypatch.setattr(cells, "CELLS_ASKED", 24)  # of 55
     found, distances = neighbours_in_cells(places, 10, seed=0)
     nearest, apart = exact(places, 10)
     shared = [len(np.intersect1d(a, b)) for a, b in zip(nearest, found, strict=True)]
@@ -43,15 +44,16 @@ def test_no_row_is_its_own_neighbour_or_anothers_twice(places):
 
 def test_a_crowd_in_one_place_is_asked_in_part_only(monkeypatch):
     asked = []
-    search = neighbours_in_cells.__globals__["_nearest_others"]
+    search = cells._nearest_others
 
     def noting(places, own, others, n_neighbors):
         asked.append(len(others))
         return search(places, own, others, n_neighbors)
 
-    monkeypatch.setitem(neighbours_in_cells.__globals__, "_nearest_others", noting)
+    monkeypatch.setattr(cells, "_nearest_others", noting)
+    monkeypatch.setattr(cells, "CELLS_ASKED", 8)
     found, distances = neighbours_in_cells(np.zeros((10_000, 3)), 5, seed=0)
-    assert asked == [3 * 32 * 100]
+    assert asked == [3 * 8 * 100]
     assert not distances.any()
     assert (found != np.arange(10_000)[:, None]).all()
 
