@@ -24,6 +24,7 @@ from skvade.metrics import clustering_accuracy, mutual_information
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.training.batches import Units
+from skvade.training.budgets import auto_batch_size
 from skvade.training.phases import Optimise
 from skvade.training.resident import make_resident
 from skvade.training.runtime import Runtime
@@ -436,6 +437,25 @@ def test_the_bound_is_trained_at_a_share_of_the_rate(n_rows, share):
     plan = SimpleNamespace(n_rows=n_rows, batch_size=64, initialiser=None, monitor=None)
     rates = [p.learning_rate for p in model._make_phases(plan) if isinstance(p, Optimise)]
     assert rates == pytest.approx([0.01, 0.01, share * 0.01, share * 0.01])
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "size", "sizes"),
+    [
+        (1_000, "auto", [128, 64, 64, 64]),
+        (10_000, "auto", [256, 128, 128, 128]),
+        (50_000, "auto", [256, 256, 128, 128]),
+        (50_000, 512, [512, 256, 256, 256]),
+    ],
+)
+def test_batches_of_each_phase(n_rows, size, sizes):
+    """Rows; in phases with neighbours as many neighbours come with them."""
+    model = VaDEClustering(3, batch_size=size)
+    size = auto_batch_size(n_rows) if size == "auto" else size
+    plan = SimpleNamespace(n_rows=n_rows, batch_size=size, initialiser=None, monitor=None)
+    phases = [p for p in model._make_phases(plan) if isinstance(p, Optimise)]
+    assert [p.batch_size for p in phases] == sizes
+    assert phases[2].n_steps == min(250, phases[3].n_steps // 5)
 
 
 def test_early_stopping_needs_enough_rows(quick, digits):
