@@ -51,7 +51,7 @@ from skvade.training.runtime import resolve_device, resolve_runtime
 from skvade.training.trainer import Run
 
 RESULTS = Path(__file__).parent / "results" / "speed"
-N_PAIRS = 5
+N_PAIRS = 3
 DEVICE = resolve_device("auto" if torch.cuda.is_available() else "cpu")
 N_ROWS, ROWS_TIMED = (70_000, 100_000) if DEVICE.type == "cuda" else (10_240, 8_192)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -248,7 +248,8 @@ def _fit_grows(n_rows: int, kind: str) -> dict[str, Any]:
     """Growth in a fit that is short in steps."""
     X = _rows(n_rows, kind)
     likelihood = "gaussian" if kind == "uint8" else "bernoulli"
-    model = VaDEClustering(10, likelihood=likelihood, pretrain_iter=1, max_iter=1, random_state=0)
+    short = {"pretrain_iter": 1, "max_iter": 1, "batch_size": 512}
+    model = VaDEClustering(10, likelihood=likelihood, random_state=0, **short)
     with anonymous_growth() as growth:
         model.fit(X)
     found = {"what": f"memory fit {kind}", "n_rows": n_rows, "X_mb": round(X.nbytes / 2**20)}

@@ -221,8 +221,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 run = Run(copy.deepcopy(warm), rows, runtime, seed, listeners, memory=memory)
                 run.go(self._make_warm_phases(plan))
         with torch.inference_mode():
-            proba = torch.cat([run.model.assign(x) for x in rows.blocks(_row_bytes(rows))])
-        proba = proba.cpu().double().numpy()
+            proba = rows.map(run.model.assign, _row_bytes(rows)).double().numpy()
         return Candidate(run, monitor, proba.argmax(1), mutual_information(proba))
 
     def _make_networks(self, plan: Plan, rows: Rows, seed: int) -> dict[str, Any]:
@@ -512,11 +511,8 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         parameter = next(model.parameters())
         rows = Rows(X, parameter.device, _numpy_dtype(parameter), self._units)
         with torch.inference_mode():
-            parts = [
-                function(model, x).cpu().numpy()
-                for x in rows.blocks(max(1, n_draws) * _row_bytes(rows))
-            ]
-        whole = np.concatenate(parts)
+            row_bytes = max(1, n_draws) * _row_bytes(rows)
+            whole = rows.map(lambda x: function(model, x), row_bytes).numpy()
         return whole.astype(dtype, copy=False) if whole.dtype.kind == "f" else whole
 
     def _decode(self, codes: np.ndarray, dtype: Any) -> np.ndarray:
@@ -524,11 +520,10 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         parameter = next(model.parameters())
         rows = Rows(codes, parameter.device, _numpy_dtype(parameter))
         with torch.inference_mode():
-            parts = [
-                model.likelihood.mean(model.decode(z)).cpu().numpy()
-                for z in rows.blocks(8 * self.n_features_in_)
-            ]
-        return self._units.to_data(np.concatenate(parts)).astype(dtype, copy=False)
+            decoded = rows.map(
+                lambda z: model.likelihood.mean(model.decode(z)), row_bytes=8 * self.n_features_in_
+            )
+        return self._units.to_data(decoded.numpy()).astype(dtype, copy=False)
 
     def _in_data_units(self, log_density: Any) -> Any:
         """Change of variables: x_model = (x - shift) / scale in each of D features."""

@@ -100,7 +100,7 @@ class Settled(Listener):
     @torch.no_grad()
     def _labels(self, run: Run) -> torch.Tensor:
         run.model.eval()
-        labels = torch.cat([run.model.assign(x).argmax(-1) for x in self.rows.blocks()])
+        labels = self.rows.map(lambda x: run.model.assign(x).argmax(-1))
         run.model.train()
         return labels
 

@@ -178,7 +178,7 @@ class InitialiseMixture(Phase):
 
 def _codes(run: Run) -> torch.Tensor:
     run.model.eval()
-    return torch.cat([run.model.code(x) for x in run.rows.blocks(row_bytes=1 << 14)])
+    return run.rows.map(run.model.code, row_bytes=1 << 14).to(run.rows.device)
 
 
 def _calibrate(model: Any, rows: Rows) -> None:

@@ -135,3 +135,17 @@ def test_sparse_rows_are_never_dense_as_a_whole():
 def test_identical_units_change_nothing():
     assert Units().identical
     assert Units().to_model(DENSE) is DENSE
+
+
+@pytest.mark.parametrize("function", [lambda x: x.cumsum(1), lambda x: x.argmax(1)])
+def test_a_function_of_blocks_is_that_of_the_whole(monkeypatch, function):
+    monkeypatch.setattr("skvade.training.batches.BLOCK_BYTES", 8 * 4 * 7)
+    X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    seen = []
+
+    def noting(x):
+        seen.append(len(x))
+        return function(x)
+
+    assert torch.equal(Rows(X).map(noting), function(torch.from_numpy(X)))
+    assert seen == [7, 7, 7, 7, 2]
