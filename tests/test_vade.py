@@ -452,8 +452,8 @@ def test_the_bound_is_trained_at_a_share_of_the_rate(n_rows, share):
     [
         (1_000, "auto", [128, 64, 64, 64]),
         (10_000, "auto", [256, 128, 128, 128]),
-        (50_000, "auto", [256, 256, 128, 128]),
-        (50_000, 512, [512, 256, 256, 256]),
+        (50_000, "auto", [512, 256, 256, 256]),
+        (50_000, 64, [64, 32, 32, 32]),
     ],
 )
 def test_batches_of_each_phase(n_rows, size, sizes):

@@ -18,13 +18,8 @@ def auto_steps(n_rows: int, reference: int, growth: float = 0.5) -> int:
 
 
 def auto_batch_size(n_rows: int) -> int:
-    """128 rows, and 256 where there are enough of them."""
-    return 128 if n_rows < 5_000 else 256
-
-
-def auto_embedding_batch_size(n_rows: int) -> int:
-    """Twice as many from 20,000 rows on: the partition depends on the neighbour phase most."""
-    return auto_batch_size(n_rows) * (2 if n_rows >= 20_000 else 1)
+    """128 rows, and 256 or 512 where there are enough of them."""
+    return 128 if n_rows < 5_000 else 256 if n_rows < 20_000 else 512
 
 
 def fine_tuning(n_rows: int) -> float:
