@@ -30,7 +30,7 @@ from skvade.training.trainer import Run
 
 PRETRAIN_STEPS, PRETRAIN_GROWTH = 2_500, 0.25
 NEIGHBOUR_STEPS = 1_400
-TRAIN_STEPS, MAX_HOLD_STEPS = 2_500, 250
+TRAIN_STEPS = 2_500
 
 
 class VaDEClustering(ClusterMixin, BaseDeepMixture):
@@ -80,7 +80,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         do not apply to it. For images begin with :class:`torch.nn.Unflatten`.
     n_neighbors : int, default=15
         Nearest neighbours of each row that count as its neighbours: near in the codes and in 40
-        principal components, both together. Exact up to 20,000 rows; beyond, they are sought in
+        principal components, both together. Exact up to 100,000 rows; beyond, they are sought in
         the cells of k-means around each row, in time that grows with the power 1.5 of the rows,
         and nearly all are found.
     neighbor_weight : float, default=200.0
@@ -106,8 +106,8 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
         square root.
     max_iter : "auto" or int, default="auto"
         Passes over the data of the last phase, at most. "auto" is 2,500 gradient steps at 70,000
-        rows and grows with the square root of n_samples. A fifth of this, at most 250 steps, is
-        spent with held clusters before.
+        rows and grows with the square root of n_samples. A fifth of this is spent with held
+        clusters before.
     batch_size : "auto" or int, default="auto"
         Rows per gradient step; "auto" is 128, 256 from 5,000 rows on and 512 from 20,000. With
         neighbours, half of them are neighbours, of which only the codes count. The number of steps
@@ -320,7 +320,7 @@ class VaDEClustering(ClusterMixin, BaseDeepMixture):
             steps(
                 "hold",
                 self._near(lambda run: HeldNegativeELBO(run.memory["partition"])),
-                min(train // 5, MAX_HOLD_STEPS),
+                train // 5,
                 schedule=WarmUp(constant),
                 learning_rate=rate,
             ),

@@ -463,7 +463,7 @@ def test_batches_of_each_phase(n_rows, size, sizes):
     plan = SimpleNamespace(n_rows=n_rows, batch_size=size, initialiser=None, monitor=None)
     phases = [p for p in model._make_phases(plan) if isinstance(p, Optimise)]
     assert [p.batch_size for p in phases] == sizes
-    assert phases[2].n_steps == min(250, phases[3].n_steps // 5)
+    assert phases[2].n_steps == phases[3].n_steps // 5
 
 
 def test_early_stopping_needs_enough_rows(quick, digits):

@@ -15,7 +15,7 @@ from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
 from skvade.training.cells import neighbours_in_cells
 
-MAX_EXACT_ROWS = 20_000
+MAX_EXACT_ROWS = 100_000
 MAX_PCA_ROWS, MAX_PCA_VALUES = 4_000, 1 << 24
 
 
@@ -166,7 +166,7 @@ def nearest_neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of, and distances to, the nearest others, both (n_samples, n_neighbors).
 
-    Exact up to 20,000 rows; beyond, in the cells around each row (`neighbours_in_cells`).
+    Exact up to 100,000 rows; beyond, in the cells around each row (`neighbours_in_cells`).
     """
     if len(places) > MAX_EXACT_ROWS:
         return neighbours_in_cells(places, n_neighbors, seed)
