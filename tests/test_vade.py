@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from copy import deepcopy
 from types import SimpleNamespace
 
 import joblib
@@ -464,6 +465,15 @@ def test_batches_of_each_phase(n_rows, size, sizes):
     phases = [p for p in model._make_phases(plan) if isinstance(p, Optimise)]
     assert [p.batch_size for p in phases] == sizes
     assert phases[2].n_steps == phases[3].n_steps // 5
+
+
+def test_float64_predictions_are_those_of_the_whole_model_in_float64(fitted, digits):
+    X = digits[0][:20]
+    model = deepcopy(fitted.module_).double()
+    with torch.no_grad():
+        proba = model.assign(torch.from_numpy(X)).numpy()
+    np.testing.assert_array_equal(fitted.predict_proba(X), proba)
+    assert {p.dtype for p in fitted.module_.parameters()} == {torch.float32}
 
 
 def test_early_stopping_needs_enough_rows(quick, digits):
