@@ -11,6 +11,8 @@ A method takes (X, n_clusters, seed, likelihood, shelf) to something fitted, wit
   at 2e-3 falling by a tenth every ten epochs, 25 epochs (the paper has 300); its pretraining was
   never released, ours stands in.
 - `vade`: VaDEClustering by default.
+- `gmvae`, `m2`, `dec`, `idec`, `dcn`: the siblings by default; `...-alone`: without neighbours, as
+  in their papers.
 - `without-...`: the default with one factor removed.
 """
 
@@ -28,12 +30,19 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from benchmarks.shelf import Shelf
-from skvade import VaDEClustering
+from skvade import (
+    DCNClustering,
+    DECClustering,
+    GMVAEClustering,
+    IDECClustering,
+    M2Clustering,
+    VaDEClustering,
+)
 from skvade._base import Plan
-from skvade.nn.models import draw
+from skvade.nn.autoencoder import Encoding, draw
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 from skvade.objectives.vade import NegativeELBO, entropy
-from skvade.training.phases import InitialiseMixture, Optimise, Phase
+from skvade.training.phases import Initialise, Optimise, Phase
 from skvade.training.trainer import Run
 
 PUBLISHED_EPOCHS = 25
@@ -43,13 +52,9 @@ class SampledNegativeELBO(EncodedObjective):
     """The bound with the paper's q(c|x) = p(c|z), z drawn from q(z|x) (its Eq. 16)."""
 
     def terms(
-        self,
-        model: Any,
-        batch: Batch,
-        mean: Tensor,
-        log_variance: Tensor,
-        generator: torch.Generator,
+        self, model: Any, batch: Batch, encoding: Encoding, generator: torch.Generator
     ) -> Terms:
+        mean, log_variance, _ = encoding
         z = draw(mean, log_variance, generator)
         q = model.mixture.log_joint(z).log_softmax(-1)
         joint = model.mixture.expected_log_joint(mean, log_variance.exp())
@@ -130,7 +135,7 @@ class PublishedVaDE(VaDEClustering):
             learning_rate=2e-3,
             schedule=lambda progress: 0.9 ** int(progress * PUBLISHED_EPOCHS / 10),
         )
-        start = next(phase for phase in phases if isinstance(phase, InitialiseMixture))
+        start = next(phase for phase in phases if isinstance(phase, Initialise))
         return [phases[0], start, train]
 
 
@@ -164,7 +169,7 @@ class WithoutHold(VaDEClustering):
 
 
 @dataclass(frozen=True)
-class _KeepScale(InitialiseMixture):
+class _KeepScale(Initialise):
     def _scale(self, codes: Tensor, labels: Tensor) -> float:
         return 1.0
 
@@ -174,9 +179,7 @@ class WithoutRescaling(VaDEClustering):
 
     def _make_phases(self, plan: Plan) -> list[Phase]:
         return [
-            _KeepScale(phase.initialiser, phase.floor)
-            if isinstance(phase, InitialiseMixture)
-            else phase
+            _KeepScale(phase.initialiser) if isinstance(phase, Initialise) else phase
             for phase in super()._make_phases(plan)
         ]
 
@@ -207,7 +210,8 @@ class WithoutClosedForm(VaDEClustering):
 Method = Callable[[np.ndarray, int, int, str, Shelf], Any]
 
 
-def _shelved(estimator: VaDEClustering, shelf: Shelf) -> VaDEClustering:
+def shelved(estimator: Any, shelf: Shelf) -> Any:
+    """The estimator, which takes its first phases from the shelf, or puts them there."""
     make_phases = estimator._make_phases
     estimator._make_phases = lambda plan: shelf.share(make_phases(plan))
     return estimator
@@ -229,7 +233,7 @@ def _on_codes(network: type, clusterer: Callable[[int, int], Any]) -> Method:
     def method(X: np.ndarray, k: int, seed: int, likelihood: str, shelf: Shelf) -> Any:
         # One component: the mixture of these networks is not used.
         body = network(1, likelihood=likelihood, random_state=seed)
-        return OnCodes(_shelved(body, shelf), clusterer(k, seed)).fit(X)
+        return OnCodes(shelved(body, shelf), clusterer(k, seed)).fit(X)
 
     return method
 
@@ -238,7 +242,7 @@ def _estimator(cls: type, **parameters: Any) -> Method:
     def method(X: np.ndarray, k: int, seed: int, likelihood: str, shelf: Shelf) -> Any:
         given = {n: v(k) if callable(v) else v for n, v in parameters.items()}
         estimator = cls(k, likelihood=likelihood, random_state=seed, **given)
-        return _shelved(estimator, shelf).fit(X)
+        return shelved(estimator, shelf).fit(X)
 
     return method
 
@@ -264,6 +268,21 @@ METHODS: dict[str, Method] = {
         init=lambda k: LikelihoodMixture(k, "diag"),
     ),
     "vade": _estimator(VaDEClustering),
+    "gmvae": _estimator(GMVAEClustering),
+    "m2": _estimator(M2Clustering),
+    "dec": _estimator(DECClustering),
+    "idec": _estimator(IDECClustering),
+    "dcn": _estimator(DCNClustering),
+    **{
+        f"{name}-alone": _estimator(cls, neighbor_weight=0.0)
+        for name, cls in (
+            ("gmvae", GMVAEClustering),
+            ("m2", M2Clustering),
+            ("dec", DECClustering),
+            ("idec", IDECClustering),
+            ("dcn", DCNClustering),
+        )
+    },
     "without-neighbours": _estimator(VaDEClustering, neighbor_weight=0.0),
     "without-push": _estimator(WithoutPush),
     "without-information": _estimator(VaDEClustering, init=LikelihoodMixture),

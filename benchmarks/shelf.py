@@ -25,7 +25,7 @@ import torch
 from benchmarks.machine import code_digest, peak_memory_mb
 from skvade.training.batches import Rows
 from skvade.training.neighbours import NeighbourGraph
-from skvade.training.phases import InitialiseMixture, Optimise, Phase
+from skvade.training.phases import Initialise, Optimise, Phase
 from skvade.training.trainer import Run
 
 PARTS = ("encoder", "decoder", "likelihood")
@@ -56,7 +56,7 @@ class Shelf:
         """The same phases; those before the mixture are taken from the shelf, or put on it."""
         if self.folder is None:
             return list(phases)
-        starts = (i for i, phase in enumerate(phases) if isinstance(phase, InitialiseMixture))
+        starts = (i for i, phase in enumerate(phases) if isinstance(phase, Initialise))
         n_shared = next(starts, len(phases))
         return [*(Shelved(phase, self) for phase in phases[:n_shared]), *phases[n_shared:]]
 
@@ -96,7 +96,10 @@ class Shelved(Phase):
         """Named after all that the outcome depends on, the phases before included."""
         if "story" not in run.memory:
             beginning = [joblib.hash(run.rows.X), code_digest(), torch.get_num_threads(), run.seed]
-            run.memory["story"] = [*beginning, str(run.runtime)]
+            shapes = [
+                list(p.shape) for part in PARTS for p in getattr(run.model, part).parameters()
+            ]
+            run.memory["story"] = [*beginning, str(run.runtime), shapes]
         story = run.memory["story"]
         story.append(_describe(self.phase, run))
         digest = hashlib.sha256(json.dumps(story).encode()).hexdigest()

@@ -46,7 +46,7 @@ from skvade import VaDEClustering
 from skvade.datasets import fetch_benchmark
 from skvade.metrics import clustering_accuracy
 from skvade.objectives.vade import NegativeELBO
-from skvade.training.phases import InitialiseMixture, Optimise, Phase
+from skvade.training.phases import Initialise, Optimise, Phase
 from skvade.training.runtime import resolve_device, resolve_runtime
 from skvade.training.trainer import Run
 
@@ -131,11 +131,11 @@ def ready_to_train(
     """A run whose phases before the bound are done, if shortly, and its gradient phases by name."""
     model = VaDEClustering(10, precision=precision, batch_size=batch, random_state=0, **parameters)
     runtime = resolve_runtime(model.device, precision)
-    plan, rows = model._prepare(X, runtime, False, np.random.RandomState(0))
+    plan, rows = model._prepare(X, runtime, False, np.random.RandomState(0), 10)
     phases = model._make_phases(plan)
     run = Run(model._make_model(model._make_networks(plan, rows, 0), plan), rows, runtime, seed=0)
     short = [replace(p, n_steps=30) if isinstance(p, Optimise) else p for p in phases]
-    start = next(i for i, phase in enumerate(phases) if isinstance(phase, InitialiseMixture))
+    start = next(i for i, phase in enumerate(phases) if isinstance(phase, Initialise))
     run.go(short[: start + 1])
     n_timed = max(1, ROWS_TIMED // batch)
     named = {p.name: replace(p, n_steps=n_timed) for p in phases if isinstance(p, Optimise)}
@@ -193,6 +193,7 @@ class Timed(Phase):
     def run(self, run: Run, seed: int) -> None:
         name = getattr(self.phase, "name", type(self.phase).__name__)
         self.notes[name] = round(seconds(lambda: self.phase.run(run, seed)), 2)
+        print(f"{name}: {self.notes[name]} s", file=sys.stderr, flush=True)
 
 
 def fit_timed(model: VaDEClustering, X: np.ndarray) -> dict[str, float]:

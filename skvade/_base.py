@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from numbers import Integral
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,24 +18,24 @@ from sklearn.utils import ClassifierTags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvade import _validation as validation
+from skvade._parameters import DeepParameters
+from skvade._precision import in_precision, numpy_dtype, row_bytes
+from skvade._recipe import Recipe
 from skvade._report import Report, describe
 from skvade.metrics import mutual_information
 from skvade.nn.likelihoods import LIKELIHOODS
-from skvade.nn.models import MixtureVAE
 from skvade.nn.networks import make_decoder, make_encoder
 from skvade.nn.summary import DataSummary
-from skvade.objectives.vade import TERMS
 from skvade.training.batches import Rows, Units, extent, measure_units, summarize
 from skvade.training.budgets import auto_batch_size
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
-from skvade.training.initialisation import make_initialiser
+from skvade.training.initialisation import LabelledStart, make_initialiser
 from skvade.training.initialiser import Initialiser
-from skvade.training.phases import Phase
 from skvade.training.runtime import Runtime, isolated_random_state, resolve_runtime
 from skvade.training.trainer import Run
 
-N_SCORE_DRAWS = 32
 LOW_AGREEMENT = 0.5
+SHAPING = ("n_clusters", "latent_dim", "activation", "covariance_type", "reg_covar")
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,9 @@ class Plan:
     initialiser : Initialiser
     monitor : Settled or HeldOut
         Decides when the last phase ends.
+    n_clusters : int
+    labels : ndarray of shape (n_rows,) or None
+        Known clusters, -1 where none is known.
     """
 
     summary: DataSummary
@@ -64,6 +66,8 @@ class Plan:
     batch_size: int
     initialiser: Initialiser
     monitor: Any
+    n_clusters: int
+    labels: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -72,34 +76,82 @@ class Candidate:
 
     run: Run
     monitor: Any
-    labels: np.ndarray
-    information: float
+    proba: np.ndarray
+
+    @property
+    def n_clusters(self) -> int:
+        """K."""
+        return self.proba.shape[1]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The cluster of each training row."""
+        return self.proba.argmax(1)
 
     @property
     def rank(self) -> tuple[int, float]:
         """Used clusters first, mutual information of the assignment second."""
-        return len(np.unique(self.labels)), self.information
+        return len(np.unique(self.labels)), mutual_information(self.proba)
 
 
-class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """A model with codes and a mixture of clusters, trained in phases.
+class BaseDeepModel(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, Recipe, DeepParameters
+):
+    """Codes with clusters among them, trained in phases.
 
-    Subclasses say which model they build and which phases train it.
+    Subclasses say which model they build and which objectives train it.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each training row, the largest cluster first; the same as `predict`.
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        The decoded middle of each cluster, in the units of X.
+    means_ : ndarray of shape (n_clusters, latent_dim)
+        Cluster centres mu_c in latent space.
+    cluster_sizes_ : ndarray of shape (n_clusters,)
+        Training rows in each cluster, in decreasing order.
+    mutual_information_ : float
+        H(mean q) - mean H(q) of the training rows' q(c|x), in nats; at most log(n_clusters).
+        Among fits of the same data, higher is usually better.
+    restart_agreement_ : float
+        Adjusted Rand index between the two best restarts: of the whole fit if `n_init` > 1, of
+        the initial mixture otherwise, NaN where there was one only.
+    history_ : list of dict
+        One record per pass over the data: phase, epoch, steps, loss and its terms. Model units:
+        Gaussian data are shifted and scaled to a mean feature variance of one.
+    n_iter_ : int
+        Passes over the data in the last phase.
+    converged_ : bool
+        Whether assignments, or the held-out loss, met `tol` for `n_iter_no_change` checks; False
+        when the budget was used up before.
+    likelihood_ : str
+        The likelihood in use.
+    module_ : torch.nn.Module
+        The fitted model.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen during fit, if all are strings.
     """
 
-    _parameter_constraints: dict[str, list[Any]]
+    covariance_type = "full"  # of the mixtures that start methods without one of their own
 
     @abstractmethod
     def _make_model(self, networks: dict[str, Any], plan: Plan) -> Any:
         """Build the model around the given `encoder`, `decoder` and `likelihood`."""
 
-    @abstractmethod
-    def _make_phases(self, plan: Plan) -> list[Phase]:
-        """The phases of a fit from scratch; the last is what `max_iter` and `tol` speak of."""
+    def _read_labels(self, y: Any, n_samples: int) -> tuple[int, np.ndarray | None]:
+        """The number of clusters, and the known cluster of each row, -1 where it is not known."""
+        return self.n_clusters, None
 
-    def _make_warm_phases(self, plan: Plan) -> list[Phase]:
-        """The phases of a fit that goes on from the previous one."""
-        return self._make_phases(plan)[-1:]
+    def _order(self, counts: np.ndarray) -> np.ndarray:
+        """The clusters' order, given how many training rows each has: the largest first."""
+        return np.argsort(-counts, kind="stable")
+
+    def _n_decoded(self, plan: Plan) -> int:
+        """Columns of what the decoder takes."""
+        return self.latent_dim
 
     # ------------------------------------------------------------------ fit
 
@@ -127,20 +179,24 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         FloatingPointError
             If the loss stays non-finite although training was taken back and slowed.
         """
+        return self._fit_or_restore(X, None)
+
+    def _fit_or_restore(self, X: Any, y: Any) -> Any:
         before = dict(self.__dict__)
         try:
-            self._fit(X)
+            self._fit(X, y)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
         return self
 
-    def _fit(self, X: Any) -> None:
+    def _fit(self, X: Any, y: Any) -> None:
         validation.check_parameters(self)
         warm = getattr(self, "module_", None) if self.warm_start else None
         X = validation.check_rows(self, X, reset=warm is None)
-        validation.check_n_clusters(self.n_clusters, X.shape[0])
+        n_clusters, labels = self._read_labels(y, X.shape[0])
+        validation.check_n_clusters(n_clusters, X.shape[0])
         runtime = resolve_runtime(self.device, self.precision)
         # None stands for fresh entropy: numpy's global state is the caller's.
         rng = (
@@ -150,25 +206,30 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         )
         if warm is not None:
             self._check_warm()
-        plan, rows = self._prepare(X, runtime, warm is not None, rng)
+        plan, rows = self._prepare(X, runtime, warm is not None, rng, n_clusters, labels)
 
         candidates = [
             self._train(plan, rows, runtime, warm, seed=int(rng.randint(2**31)))
             for _ in range(self.n_init if warm is None else 1)
         ]
         candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
-        self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim))
         self._units = plan.units
         self._dtype = validation.working_dtype(X)
         self._shaped_by = self._shape_parameters()
         self.likelihood_ = plan.likelihood
-        self._publish(X, candidates)
+        self._publish(X, candidates, rng)
         self._findings = self._find_faults(candidates[0])
         for finding in self._findings:
             validation.warn_convergence(finding)
 
     def _prepare(
-        self, X: Any, runtime: Runtime, warm: bool, rng: np.random.RandomState
+        self,
+        X: Any,
+        runtime: Runtime,
+        warm: bool,
+        rng: np.random.RandomState,
+        n_clusters: int,
+        labels: np.ndarray | None = None,
     ) -> tuple[Plan, Rows]:
         summary = summarize(X)
         fitted = self.likelihood_ if warm else None
@@ -181,15 +242,17 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         rows = Rows(X, runtime.device, units=units)
         init, n_samples = self.init, X.shape[0]
         initialiser = make_initialiser(
-            init, self.n_clusters, self.latent_dim, n_samples, self.covariance_type
+            init, n_clusters, self.latent_dim, n_samples, self.covariance_type
         )
+        if labels is not None:
+            initialiser = LabelledStart(initialiser, labels, n_clusters)
         monitor: Listener = Settled(self.tol, self.n_iter_no_change)
         if self.early_stopping:
             n_held_out = max(1, round(self.validation_fraction * n_samples))
-            if n_samples - n_held_out < max(self.n_clusters, 2):
+            if n_samples - n_held_out < max(n_clusters, 2):
                 raise ValueError(
                     f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
-                    f"fewer than n_clusters={self.n_clusters}; lower validation_fraction (now "
+                    f"fewer than n_clusters={n_clusters}; lower validation_fraction (now "
                     f"{self.validation_fraction}) or pass more rows."
                 )
             order = rng.permutation(n_samples)
@@ -199,9 +262,12 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             kept_out = runtime.place(rows.subset(held_out))
             monitor = HeldOut(kept_out, self.tol, self.n_iter_no_change, seed)
             rows = rows.subset(kept)
+            labels = None if labels is None else labels[kept]
         rows = runtime.place(rows)
         size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
-        return Plan(summary, name, units, len(rows), size, initialiser, monitor), rows
+        return Plan(
+            summary, name, units, len(rows), size, initialiser, monitor, n_clusters, labels
+        ), rows
 
     def _train(self, plan: Plan, rows: Rows, runtime: Runtime, warm: Any, seed: int) -> Candidate:
         listeners: list[Listener] = [History()]
@@ -221,25 +287,27 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 run = Run(copy.deepcopy(warm), rows, runtime, seed, listeners, memory=memory)
                 run.go(self._make_warm_phases(plan))
         with torch.inference_mode():
-            proba = rows.map(run.model.assign, _row_bytes(rows)).double().numpy()
-        return Candidate(run, monitor, proba.argmax(1), mutual_information(proba))
+            proba = rows.map(run.model.assign, row_bytes(rows)).double().numpy()
+        return Candidate(run, monitor, proba)
 
     def _make_networks(self, plan: Plan, rows: Rows, seed: int) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(seed)
         likelihood = LIKELIHOODS[plan.likelihood](plan.summary)
         sizes = tuple(int(size) for size in self.hidden_layer_sizes)
-        shared = (sizes, self.latent_dim, self.activation, generator)
+        shared = (self.activation, generator)
         example = likelihood.encoder_input(rows.take(slice(0, 2)).cpu())
         return {
-            "encoder": make_encoder(self.encoder, example, *shared),
-            "decoder": make_decoder(self.decoder, rows.n_features, *shared),
+            "encoder": make_encoder(self.encoder, example, sizes, self.latent_dim, *shared),
+            "decoder": make_decoder(
+                self.decoder, rows.n_features, sizes, self._n_decoded(plan), *shared
+            ),
             "likelihood": likelihood,
         }
 
     def _shape_parameters(self) -> dict[str, Any]:
-        names = ("n_clusters", "latent_dim", "activation", "covariance_type", "reg_covar")
-        sizes = tuple(self.hidden_layer_sizes)
-        return {"hidden_layer_sizes": sizes, **{name: getattr(self, name) for name in names}}
+        given = self.get_params(deep=False)
+        shape = {name: given[name] for name in SHAPING if name in given}
+        return {**shape, "hidden_layer_sizes": tuple(self.hidden_layer_sizes)}
 
     def _check_warm(self) -> None:
         now = {"likelihood": self.likelihood, **self._shape_parameters()}
@@ -255,17 +323,17 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 "or set warm_start=False to start anew."
             )
 
-    def _publish(self, X: Any, candidates: list[Candidate]) -> None:
+    def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:
         best = candidates[0]
         self.module_ = best.run.model.eval()
-        counts = np.bincount(self._labels(X), minlength=self.n_clusters)
-        order = np.argsort(-counts, kind="stable")
+        n_clusters = best.n_clusters
+        order = self._order(np.bincount(self._labels(X), minlength=n_clusters))
         device = next(self.module_.parameters()).device
-        self.module_.mixture.permute_(torch.from_numpy(order).to(device))
+        self.module_.permute_(torch.from_numpy(order).to(device))
         proba = self._proba(X)
 
         self.labels_ = proba.argmax(1)
-        self.cluster_sizes_ = np.bincount(self.labels_, minlength=self.n_clusters)
+        self.cluster_sizes_ = np.bincount(self.labels_, minlength=n_clusters)
         self.mutual_information_ = mutual_information(proba)
         self.restart_agreement_ = best.run.memory.get("agreement", float("nan"))
         if len(candidates) > 1:
@@ -275,21 +343,21 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.history_ = best.run.history
         self.n_iter_ = self.history_[-1]["epoch"]
         self.converged_ = bool(best.monitor.converged)
-        last = self.history_[-1]  # of a plain autoencoder there is no bound
-        self.lower_bound_ = self._in_data_units(-sum(last.get(name, np.nan) for name in TERMS))
-        model = _in_precision(self.module_, torch.float64, torch.device("cpu"))
+        model = in_precision(self.module_, torch.float64, torch.device("cpu"))
         with torch.no_grad():
-            self.weights_ = model.mixture.log_weights().exp().numpy()
-            self.means_ = model.mixture.means.numpy().copy()
-            self.covariances_ = model.mixture.covariance.covariances().numpy()
-        self.cluster_centers_ = self._decode(self.means_, self._dtype)
+            for name, tensor in model.statistics().items():
+                setattr(self, f"{name}_", tensor.numpy().copy())
+        model = self._inference_model(self._dtype)
+        with torch.inference_mode():
+            centers = model.likelihood.mean(model.decode_centers()).cpu().numpy()
+        self.cluster_centers_ = self._units.to_data(centers).astype(self._dtype, copy=False)
 
     def _find_faults(self, best: Candidate) -> tuple[str, ...]:
         name = type(self).__name__
-        n_used = int((self.cluster_sizes_ > 0).sum())
+        n_used, n_clusters = int((self.cluster_sizes_ > 0).sum()), len(self.cluster_sizes_)
         faults = {
-            f"{name} uses {n_used} of n_clusters={self.n_clusters} clusters; the others are "
-            "empty. Lower n_clusters, or raise n_init or pretrain_iter.": n_used < self.n_clusters,
+            f"{name} uses {n_used} of n_clusters={n_clusters} clusters; the others are "
+            "empty. Lower n_clusters, or raise n_init or pretrain_iter.": n_used < n_clusters,
             f"The two best restarts of {name} agree little (adjusted Rand index "
             f"{self.restart_agreement_:.2f}): other clusterings fit the data about as well. "
             "Check n_clusters, or raise n_init or pretrain_iter.": (
@@ -360,7 +428,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         ndarray of shape (n_samples, latent_dim)
             In units of the pooled standard deviation within clusters at the start of training.
         """
-        return self._map_rows(self._check_new(X), lambda model, x: model.code(x))
+        return self._map_rows(self._check_new(X), lambda model, x: model.embed(x))
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Decode latent codes to expected rows, E[x|z].
@@ -375,110 +443,7 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         ndarray of shape (n_samples, n_features)
             In the units of the training data. Counts are decoded for its median row sum.
         """
-        check_is_fitted(self)
-        codes = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        if codes.shape[1] != len(self.means_[0]):
-            raise ValueError(
-                f"X has {codes.shape[1]} columns, but inverse_transform expects codes with "
-                f"latent_dim={len(self.means_[0])} columns, as transform returns them."
-            )
-        return self._decode(codes, codes.dtype)
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Log-likelihood of each row, an importance-weighted estimate from below.
-
-        `log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x)` with S = 32 draws z_s of q(z|x) that are fixed at
-        fit and shared by all rows, so that the scores are deterministic.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            In nats; densities are with respect to the units of X.
-
-        Raises
-        ------
-        ValueError
-            If X lies outside the support of the likelihood.
-
-        References
-        ----------
-        Burda, Grosse, Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
-        """
-        X = self._check_new(X, within_support=True)
-
-        def log_evidence(model: MixtureVAE, x: torch.Tensor) -> torch.Tensor:
-            noise = torch.from_numpy(self._noise).to(x)
-            return model.log_evidence(x, noise)
-
-        return self._in_data_units(self._map_rows(X, log_evidence, n_draws=N_SCORE_DRAWS))
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean log-likelihood of the rows; higher is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
-        y : Ignored
-            Present for API consistency by convention.
-
-        Returns
-        -------
-        float
-            The mean of `score_samples`, in nats per row.
-        """
-        return float(self.score_samples(X).mean(dtype=np.float64))
-
-    def sample(
-        self, n_samples: int = 1, *, cluster: int | None = None, random_state: Any = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Generate new rows: c ~ Cat(pi), z ~ N(mu_c, Sigma_c), x ~ p(x|z).
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-        cluster : int or None, default=None
-            Generate from this cluster only.
-        random_state : int, RandomState instance or None, default=None
-            None stands for the estimator's own `random_state`.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            Grey values, that is Bernoulli data strictly between 0 and 1, come as means.
-        y : ndarray of shape (n_samples,), int64
-            The cluster of each row.
-
-        Raises
-        ------
-        ValueError
-            If `n_samples` is not a positive integer or `cluster` does not exist.
-        """
-        check_is_fitted(self)
-        n_clusters = len(self.weights_)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
-        names_one = isinstance(cluster, Integral) and not isinstance(cluster, bool)
-        if cluster is not None and not (names_one and 0 <= cluster < n_clusters):
-            raise ValueError(
-                f"cluster must be None or an integer from 0 to {n_clusters - 1}, got {cluster!r}."
-            )
-        state = self.random_state if random_state is None else random_state
-        rng = np.random.RandomState() if state is None else check_random_state(state)
-        weights = self.weights_ if cluster is None else np.eye(n_clusters)[cluster]
-        labels = rng.choice(n_clusters, n_samples, p=weights / weights.sum())
-        generator = torch.Generator().manual_seed(int(rng.randint(2**31)))
-        precision = torch.float64 if self._dtype == np.float64 else torch.float32
-        model = _in_precision(self.module_, precision, torch.device("cpu"))
-        rows = []
-        with torch.inference_mode():
-            for part in np.array_split(labels, -(-n_samples // 4096)):
-                z = model.mixture.sample(torch.from_numpy(part), generator)
-                rows.append(model.likelihood.sample(model.decode(z), generator).numpy())
-        return self._units.to_data(np.concatenate(rows)).astype(self._dtype, copy=False), labels
+        return self._decode(self._check_codes(X), lambda model, z: model.expect(z))
 
     # -------------------------------------------------------------- helpers
 
@@ -492,6 +457,16 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if within_support or LIKELIHOODS[self.likelihood_].encodes_support_only:
             self._check_support(X)
         return X
+
+    def _check_codes(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        codes = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        if codes.shape[1] != len(self.means_[0]):
+            raise ValueError(
+                f"X has {codes.shape[1]} columns, but inverse_transform expects codes with "
+                f"latent_dim={len(self.means_[0])} columns, as transform returns them."
+            )
+        return codes
 
     def _check_support(self, X: Any) -> None:
         likelihood = LIKELIHOODS[self.likelihood_]
@@ -509,32 +484,28 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         dtype = validation.working_dtype(X)
         model = self._inference_model(dtype, decodes=n_draws > 0)
         parameter = next(model.parameters())
-        rows = Rows(X, parameter.device, _numpy_dtype(parameter), self._units)
+        rows = Rows(X, parameter.device, numpy_dtype(parameter), self._units)
         with torch.inference_mode():
-            row_bytes = max(1, n_draws) * _row_bytes(rows)
-            whole = rows.map(lambda x: function(model, x), row_bytes).numpy()
+            room = max(1, n_draws) * row_bytes(rows)
+            whole = rows.map(lambda x: function(model, x), room).numpy()
         return whole.astype(dtype, copy=False) if whole.dtype.kind == "f" else whole
 
-    def _decode(self, codes: np.ndarray, dtype: Any) -> np.ndarray:
-        model = self._inference_model(dtype)
+    def _decode(
+        self, codes: np.ndarray, function: Callable[[Any, torch.Tensor], torch.Tensor]
+    ) -> np.ndarray:
+        model = self._inference_model(codes.dtype)
         parameter = next(model.parameters())
-        rows = Rows(codes, parameter.device, _numpy_dtype(parameter))
+        rows = Rows(codes, parameter.device, numpy_dtype(parameter))
         with torch.inference_mode():
-            decoded = rows.map(
-                lambda z: model.likelihood.mean(model.decode(z)), row_bytes=8 * self.n_features_in_
-            )
-        return self._units.to_data(decoded.numpy()).astype(dtype, copy=False)
-
-    def _in_data_units(self, log_density: Any) -> Any:
-        """Change of variables: x_model = (x - shift) / scale in each of D features."""
-        return log_density - self.n_features_in_ * math.log(self._units.scale)
+            decoded = rows.map(lambda z: function(model, z), row_bytes=8 * self.n_features_in_)
+        return self._units.to_data(decoded.numpy()).astype(codes.dtype, copy=False)
 
     def _inference_model(self, dtype: Any, decodes: bool = True) -> Any:
         model = self.module_
         device = next(model.parameters()).device
         wide = np.dtype(dtype) == np.float64 and device.type != "mps"
         unused = [] if decodes else [model.decoder]
-        return _in_precision(model, torch.float64 if wide else torch.float32, device, unused)
+        return in_precision(model, torch.float64 if wide else torch.float32, device, unused)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
@@ -551,29 +522,3 @@ class BaseDeepMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         tags.classifier_tags = ClassifierTags()
         tags.input_tags.positive_only = self.likelihood in ("poisson", "negative_binomial")
         return tags
-
-
-def _in_precision(
-    model: Any, dtype: torch.dtype, device: torch.device, unused: Sequence[torch.nn.Module] = ()
-) -> Any:
-    """The model itself, or a copy whose tensors are converted, but for those of parts not used."""
-    parameter = next(model.parameters())
-    if (parameter.dtype, parameter.device) == (dtype, device):
-        return model
-    left = {id(tensor) for part in unused for tensor in (*part.parameters(), *part.buffers())}
-    copies: dict[int, Any] = {id(part): part for part in unused}
-    for tensor in (*model.parameters(), *model.buffers()):
-        if id(tensor) not in left:
-            new = tensor.detach().to(device, dtype if tensor.is_floating_point() else tensor.dtype)
-            is_parameter = isinstance(tensor, torch.nn.Parameter)
-            copies[id(tensor)] = torch.nn.Parameter(new, False) if is_parameter else new
-    return copy.deepcopy(model, copies)
-
-
-def _numpy_dtype(parameter: torch.Tensor) -> type:
-    return np.float64 if parameter.dtype == torch.float64 else np.float32
-
-
-def _row_bytes(rows: Rows) -> int:
-    """Room for the activations of a row, generously: a network a few times as wide as the data."""
-    return 8 * max(4096, 4 * rows.n_features)

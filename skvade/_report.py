@@ -65,11 +65,16 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
                 if np.isnan(agreement)
                 else f"{agreement:.2f} (adjusted Rand index of the two best)"
             ),
-            "lower bound": f"{estimator.lower_bound_:.2f} nats per row",
+            **_bound(estimator),
             "labels settled": "yes" if estimator.converged_ else "not before the budget ended",
         },
         findings=findings,
     )
+
+
+def _bound(estimator: Any) -> dict[str, str]:
+    bound = getattr(estimator, "lower_bound_", None)
+    return {} if bound is None else {"lower bound": f"{bound:.2f} nats per row"}
 
 
 def _phases(history: list[dict[str, Any]]) -> dict[str, str]:

@@ -27,10 +27,25 @@ from skvade.nn.summary import DataSummary
 from skvade.training.schedules import SCHEDULES
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
+_ABOVE_ZERO = Interval(Real, 0.0, None, closed="neither")
+_NOT_NEGATIVE = Interval(Real, 0.0, None, closed="left")
 _AUTO = StrOptions({"auto"})
 
-COMMON_CONSTRAINTS: dict[str, list[Any]] = {
+CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [_POSITIVE],
+    "alpha": [_ABOVE_ZERO],
+    "update_interval": [_POSITIVE],
+    "clustering_weight": [_NOT_NEGATIVE],
+    "marginalization": [StrOptions({"exact", "gumbel"})],
+    "temperature": [_ABOVE_ZERO],
+    "min_temperature": [_ABOVE_ZERO],
+    "category_weight": [_NOT_NEGATIVE],
+    "style_weight": [_NOT_NEGATIVE],
+    "label_weight": [_NOT_NEGATIVE],
+    "assignment_weight": [_NOT_NEGATIVE],
+    "feature_weight": [_NOT_NEGATIVE],
+    "labeled_share": [Interval(Real, 0.0, 1.0, closed="both")],
+    "n_nearest": [_POSITIVE],
     "latent_dim": [_POSITIVE],
     "hidden_layer_sizes": ["array-like"],
     "activation": [StrOptions(set(ACTIVATIONS))],
@@ -40,7 +55,7 @@ COMMON_CONSTRAINTS: dict[str, list[Any]] = {
     "encoder": [HasMethods(["forward", "parameters", "state_dict"]), None],
     "decoder": [HasMethods(["forward", "parameters", "state_dict"]), None],
     "n_neighbors": [_POSITIVE],
-    "neighbor_weight": [Interval(Real, 0.0, None, closed="left")],
+    "neighbor_weight": [_NOT_NEGATIVE],
     "init": [
         StrOptions({"gmm", "k-means", "random"}),
         HasMethods(["fit_predict", "get_params"]),
@@ -50,9 +65,9 @@ COMMON_CONSTRAINTS: dict[str, list[Any]] = {
     "pretrain_iter": [Interval(Integral, 0, None, closed="left"), _AUTO],
     "max_iter": [_POSITIVE, _AUTO],
     "batch_size": [_POSITIVE, _AUTO],
-    "learning_rate": [Interval(Real, 0.0, None, closed="neither")],
+    "learning_rate": [_ABOVE_ZERO],
     "learning_rate_schedule": [StrOptions(set(SCHEDULES))],
-    "tol": [Interval(Real, 0.0, None, closed="left")],
+    "tol": [_NOT_NEGATIVE],
     "n_iter_no_change": [_POSITIVE],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0.0, 1.0, closed="neither")],
@@ -73,7 +88,7 @@ def check_parameters(estimator: BaseEstimator) -> None:
         With the parameter's name, what it must be, and what it is.
     """
     validate_parameter_constraints(
-        estimator._parameter_constraints,
+        _constraints_of(estimator),
         estimator.get_params(deep=False),
         caller_name=type(estimator).__name__,
     )
@@ -90,6 +105,14 @@ def check_parameters(estimator: BaseEstimator) -> None:
             "The 'hidden_layer_sizes' parameter must be a non-empty sequence of integers of at "
             f"least 1, such as (500, 500, 2000). Got {sizes!r} instead."
         )
+
+
+def _constraints_of(estimator: BaseEstimator) -> dict[str, list[Any]]:
+    """The table above; None is allowed too where it is an estimator's default."""
+    return {
+        name: [*allowed, None] if getattr(type(estimator), name, "none") is None else allowed
+        for name, allowed in CONSTRAINTS.items()
+    }
 
 
 def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+import skvade
 from skvade import VaDEClustering
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
@@ -16,6 +17,7 @@ from skvade.nn.models import MixtureVAE
 from skvade.nn.networks import make_decoder, make_encoder
 from skvade.nn.summary import DataSummary
 
+FAMILY = [getattr(skvade, name) for name in skvade.__all__ if name != "__version__"]
 SMALL = {"n_clusters": 3, "latent_dim": 3, "hidden_layer_sizes": (16,), "max_iter": 3}
 
 

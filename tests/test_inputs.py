@@ -11,6 +11,9 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans
 
 from skvade import VaDEClustering
+from skvade._base import BaseDeepModel
+from skvade._validation import CONSTRAINTS
+from tests.conftest import FAMILY
 
 COUNTS = np.random.default_rng(0).integers(0, 4, size=(60, 5)).astype(np.float64)
 QUICK = VaDEClustering(
@@ -240,21 +243,36 @@ BAD_PARAMETERS = {
     "precision": ["float16", None, 32],
     "random_state": ["seed", -1, 1.5],
     "verbose": ["loud", -1],
+    "alpha": [0, -1, "one"],
+    "update_interval": [0, 1.5, "auto"],
+    "clustering_weight": [-1, "strong", np.nan],
+    "marginalization": ["sum", None],
+    "temperature": [0, -1, "hot"],
+    "min_temperature": [0, -1, None],
+    "category_weight": [-1, None],
+    "style_weight": [-1, "strong"],
+    "label_weight": [-1, None, np.nan],
+    "n_nearest": [0, 1.5],
+    "assignment_weight": [-1, None],
+    "feature_weight": [-1, "strong"],
+    "labeled_share": [-0.1, 1.1, None],
 }
 
 
 def test_every_parameter_has_a_constraint_and_bad_values():
-    parameters = set(VaDEClustering().get_params())
-    assert parameters == set(VaDEClustering._parameter_constraints) == set(BAD_PARAMETERS)
+    parameters = {name for cls in FAMILY for name in cls().get_params()}
+    assert parameters == set(CONSTRAINTS) == set(BAD_PARAMETERS)
 
 
 @pytest.mark.parametrize(
     "name, value", [(name, value) for name, values in BAD_PARAMETERS.items() for value in values]
 )
 def test_bad_parameters_are_named_before_training(name, value, monkeypatch):
-    monkeypatch.setattr(VaDEClustering, "_train", lambda *args, **kwargs: pytest.fail("trained"))
+    monkeypatch.setattr(BaseDeepModel, "_train", lambda *args, **kwargs: pytest.fail("trained"))
+    cls = next(cls for cls in [VaDEClustering, *FAMILY] if name in cls().get_params())
+    estimator = clone(QUICK) if cls is VaDEClustering else cls()
     with pytest.raises((ValueError, TypeError), match=name):
-        clone(QUICK).set_params(**{name: value}).fit(COUNTS)
+        estimator.set_params(**{name: value}).fit(COUNTS, np.arange(len(COUNTS)) % 2)
 
 
 def test_float32_results_fit_float64_rows(reference):

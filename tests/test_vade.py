@@ -522,7 +522,7 @@ def test_budgets_grow_slower_than_the_data():
     ],
 )
 def test_phases_have_the_documented_numbers_of_steps(parameters, n_rows, steps):
-    plan = Plan(None, "gaussian", Units(), n_rows, 512 if n_rows == 70_000 else 128, None, None)
+    plan = Plan(None, "gaussian", Units(), n_rows, 512 if n_rows == 70_000 else 128, None, None, 4)
     phases = VaDEClustering(**parameters)._make_phases(plan)
     assert [phase.n_steps for phase in phases if isinstance(phase, Optimise)] == steps
 

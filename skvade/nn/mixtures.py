@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from skvade.nn.covariances import Covariance
+from skvade.nn.covariances import COVARIANCES, Covariance
 
 
 class GaussianMixturePrior(nn.Module):
@@ -52,6 +52,15 @@ class GaussianMixturePrior(nn.Module):
         """
         return self.log_joint(mean) - 0.5 * self.covariance.traces(variance)
 
+    def expected_log_components(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """E_q_c[log N(z; mu_c, Sigma_c)] for q_c = N(mean_c, diag variance_c), without weights.
+
+        Both arguments are (n_samples, n_clusters, latent_dim), the result (n_samples, n_clusters).
+        """
+        distances = self.covariance.mahalanobis(mean - self.means)
+        traces = (self.covariance.precision_diagonals() * variance).sum(-1)
+        return self._log_normalizers() - self.log_weights() - 0.5 * (distances + traces)
+
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z): (n_samples, latent_dim) to (n_samples,)."""
         return self.log_joint(z).logsumexp(-1)
@@ -74,11 +83,12 @@ class GaussianMixturePrior(nn.Module):
         self.covariance.assign_(matrices, weights)
 
     @torch.no_grad()
-    def assign_partition_(self, codes: Tensor, labels: Tensor, floor: float) -> None:
+    def assign_partition_(self, codes: Tensor, labels: Tensor) -> None:
         """Take the shares, means and covariances of a hard partition.
 
         Each covariance is shrunk towards the pooled one as if by L further rows, so that a
-        cluster of few or no rows has an ordinary shape; `floor` is added to its diagonal.
+        cluster of few or no rows has an ordinary shape; the covariance's floor is added to its
+        diagonal.
         """
         codes, labels = codes.cpu().double(), labels.cpu()  # not every device has float64
         members = torch.nn.functional.one_hot(labels, self.n_clusters).to(codes)
@@ -93,9 +103,23 @@ class GaussianMixturePrior(nn.Module):
         pooled = scatter.sum(0) / len(codes)
         shape = (counts + self.latent_dim).view(-1, 1, 1)
         matrices = (scatter + self.latent_dim * pooled) / shape
-        matrices += floor * torch.eye(self.latent_dim, dtype=codes.dtype, device=codes.device)
+        matrices += self.covariance.floor * torch.eye(
+            self.latent_dim, dtype=codes.dtype, device=codes.device
+        )
         weights = (counts + 1) / (counts + 1).sum()
         self.assign_(weights, means, matrices)
+
+    def thin_log_variance(self, share: float) -> Tensor:
+        """log of a share of the median over clusters of each dimension's conditional variance."""
+        return (share * self.covariance.conditional_variances().median(0).values).log()
+
+    def statistics(self) -> dict[str, Tensor]:
+        """Weights, means and covariances, the latter in the shape of GaussianMixture."""
+        return {
+            "weights": self.log_weights().exp(),
+            "means": self.means,
+            "covariances": self.covariance.covariances(),
+        }
 
     def permute_(self, order: Tensor) -> None:
         """Reorder the components: the new component i is the old component order[i]."""
@@ -110,3 +134,10 @@ class GaussianMixturePrior(nn.Module):
 
 def _scatter(centered: Tensor) -> Tensor:
     return centered.T @ centered
+
+
+def make_mixture(
+    covariance_type: str, n_clusters: int, latent_dim: int, floor: float
+) -> GaussianMixturePrior:
+    """A mixture with covariances of the given type and least conditional variance."""
+    return GaussianMixturePrior(COVARIANCES[covariance_type](n_clusters, latent_dim, floor))

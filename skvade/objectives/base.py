@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skvade.nn.autoencoder import Autoencoder, Encoding
+
 Terms = dict[str, Tensor]
 
 
@@ -37,18 +39,13 @@ class Objective(ABC):
 
 
 class EncodedObjective(Objective):
-    """An objective whose terms follow from q(z|x), so that others can share the encoder's pass."""
+    """An objective whose terms follow from the encoding, so that others can share that pass."""
 
-    def __call__(self, model: Any, batch: Batch, generator: torch.Generator) -> Terms:
-        return self.terms(model, batch, *model.encode(batch.x), generator)
+    def __call__(self, model: Autoencoder, batch: Batch, generator: torch.Generator) -> Terms:
+        return self.terms(model, batch, model.encode(batch.x), generator)
 
     @abstractmethod
     def terms(
-        self,
-        model: Any,
-        batch: Batch,
-        mean: Tensor,
-        log_variance: Tensor,
-        generator: torch.Generator,
+        self, model: Any, batch: Batch, encoding: Encoding, generator: torch.Generator
     ) -> Terms:
-        """The terms, given m(x) and log s2(x) of the batch, each (n_rows, latent_dim)."""
+        """The terms, given what the encoder makes of the batch."""

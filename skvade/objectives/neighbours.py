@@ -24,7 +24,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from skvade.nn.models import MixtureVAE
+from skvade.nn.autoencoder import Autoencoder
 from skvade.objectives.base import Batch, EncodedObjective, Objective, Terms
 
 A, B = 1.577, 0.895
@@ -70,17 +70,18 @@ class WithNeighbours(Objective):
         self.repulsion = repulsion
         self.push = push
 
-    def __call__(self, model: MixtureVAE, batch: Batch, generator: torch.Generator) -> Terms:
+    def __call__(self, model: Autoencoder, batch: Batch, generator: torch.Generator) -> Terms:
         if batch.index is None:
             return self.objective(model, batch, generator)
         near = model.view(self.neighbours(batch.index, generator).x)
-        mean, log_variance = model.encode(batch.x)
+        encoding = model.encode(batch.x)
+        mean = encoding.code
         if self.push:
             near = pushed_away(model.code_of, near, model.view(batch.x), mean.detach(), self.push)
         z, z_near = mean * self.scale, model.code_of(near) * self.scale
         attraction, repulsion = embedding_losses(z, z_near)
         return {
-            **self.objective.terms(model, batch, mean, log_variance, generator),
+            **self.objective.terms(model, batch, encoding, generator),
             "attraction": self.weight * attraction,
             "repulsion": self.weight * self.repulsion * repulsion,
         }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from skvade.nn.models import MixtureVAE
+from skvade.nn.autoencoder import Autoencoder, Encoding
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 
 
@@ -13,12 +12,7 @@ class Reconstruction(EncodedObjective):
     """-log p(x | f(m(x))): the likelihood of each row given its mean code, without sampling."""
 
     def terms(
-        self,
-        model: MixtureVAE,
-        batch: Batch,
-        mean: Tensor,
-        log_variance: Tensor,
-        generator: torch.Generator,
+        self, model: Autoencoder, batch: Batch, encoding: Encoding, generator: torch.Generator
     ) -> Terms:
-        outputs = model.decode(mean)
+        outputs = model.reconstruct(encoding.code)
         return {"reconstruction": -model.likelihood.log_prob(batch.x, outputs).mean()}

@@ -9,30 +9,23 @@ draw of z. The paper's own choice, E_q[p(c|z)] by sampling, gives a looser bound
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from skvade.nn.models import MixtureVAE, draw
+from skvade.nn.autoencoder import Encoding, draw, entropy
+from skvade.nn.models import MixtureVAE
 from skvade.objectives.base import Batch, EncodedObjective, Terms
-
-TERMS = ("reconstruction", "kl")  # what -ELBO is made of
 
 
 class NegativeELBO(EncodedObjective):
     """The bound above, one draw of z for each row."""
 
     def terms(
-        self,
-        model: MixtureVAE,
-        batch: Batch,
-        mean: Tensor,
-        log_variance: Tensor,
-        generator: torch.Generator,
+        self, model: MixtureVAE, batch: Batch, encoding: Encoding, generator: torch.Generator
     ) -> Terms:
+        mean, log_variance, _ = encoding
         outputs = model.decode(draw(mean, log_variance, generator))
-        joint = model.mixture.expected_log_joint(mean, log_variance.exp())
+        joint = model.category_logits(encoding)
         return {
             "reconstruction": -model.likelihood.log_prob(batch.x, outputs).mean(),
             "kl": -(self._expected_log_prior(joint, batch) + entropy(log_variance)).mean(),
@@ -59,6 +52,22 @@ class HeldNegativeELBO(NegativeELBO):
         return joint.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
 
 
-def entropy(log_variance: Tensor) -> Tensor:
-    """H[N(m, diag s2)] = 1/2 sum_l (1 + log 2 pi + log s2_l): (n, L) to (n,)."""
-    return 0.5 * (1 + math.log(2 * math.pi) + log_variance).sum(-1)
+class PartlyHeldNegativeELBO(NegativeELBO):
+    """The bound with q(c|x) held where the cluster is known, and optimal elsewhere.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (n_samples,)
+        The cluster of each row of the training data, -1 where it is not known.
+    """
+
+    def __init__(self, labels: Tensor):
+        self.labels = labels
+
+    def _expected_log_prior(self, joint: Tensor, batch: Batch) -> Tensor:
+        free = super()._expected_log_prior(joint, batch)
+        if batch.index is None:
+            return free
+        labels = self.labels[batch.index]
+        held = joint.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        return torch.where(labels >= 0, held, free)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
@@ -72,6 +73,39 @@ class LabelsStart(Initialiser):
 
     def restricted(self, rows: np.ndarray) -> Initialiser:
         return LabelsStart(self.labels[rows])
+
+
+@dataclass(frozen=True)
+class LabelledStart(Initialiser):
+    """Another start's partition, its clusters named so that known labels agree with it.
+
+    Clusters and labels are matched one to one, by the rows that they share; then rows with a label
+    go where it says.
+
+    Attributes
+    ----------
+    initialiser : Initialiser
+    labels : ndarray of shape (n_samples,)
+        Known clusters, -1 where none is known.
+    n_clusters : int
+    """
+
+    initialiser: Initialiser
+    labels: np.ndarray
+    n_clusters: int
+
+    def __call__(
+        self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
+    ) -> Partition:
+        found = self.initialiser(codes, seed, neighbours)
+        known = self.labels >= 0
+        shared = np.zeros((self.n_clusters, self.n_clusters), int)
+        np.add.at(shared, (found.labels[known], self.labels[known]), 1)
+        _, names = linear_sum_assignment(shared, maximize=True)
+        return Partition(np.where(known, self.labels, names[found.labels]), found.agreement)
+
+    def restricted(self, rows: np.ndarray) -> Initialiser:
+        return LabelledStart(self.initialiser.restricted(rows), self.labels[rows], self.n_clusters)
 
 
 @dataclass(frozen=True)

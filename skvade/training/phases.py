@@ -128,27 +128,19 @@ class FindNeighbours(Phase):
 
 
 @dataclass(frozen=True)
-class InitialiseMixture(Phase):
-    """Cluster the codes, give the latent space unit scale, and start the mixture from the clusters.
+class Initialise(Phase):
+    """Cluster the codes, give the latent space unit scale, and start the model's clusters there.
 
     The latent scale is not identified by an autoencoder; afterwards the pooled standard deviation
-    within clusters is one. The encoder's variance starts at a tenth of the median conditional
-    variance of the clusters, 1 / (Sigma_c^-1)_ll: were it larger than the clusters are thin, the
-    trace term would swamp the mixture and clusters would die.
-
-    Leaves `partition` (a tensor of labels) and `agreement` (between restarts) in `run.memory`, and
-    keeps `scale` true.
+    within clusters is one. Leaves `partition` (a tensor of labels) and `agreement` (between
+    restarts) in `run.memory`, and keeps `scale` true.
 
     Attributes
     ----------
     initialiser : Initialiser
-    floor : float
-        Added to the diagonal of the covariances, relative to the pooled variance within clusters.
     """
 
     initialiser: Initialiser
-    floor: float
-    variance_share: float = 0.1
 
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
@@ -160,10 +152,8 @@ class InitialiseMixture(Phase):
 
         scale = self._scale(codes, labels)
         model.rescale_latent_(scale)
-        model.mixture.assign_partition_(codes / scale, labels, self.floor)
-        thin = model.mixture.covariance.conditional_variances().median(0).values
-        model.encoder.set_log_variance_((self.variance_share * thin).log())
         _calibrate(model, run.rows)
+        model.take_partition_(codes / scale, labels)
         run.memory.update(partition=labels, agreement=partition.agreement)
         run.memory["scale"] = scale * run.memory.get("scale", 1.0)
 
@@ -184,7 +174,7 @@ def _codes(run: Run) -> torch.Tensor:
 def _calibrate(model: Any, rows: Rows) -> None:
     moments = torch.zeros(3, rows.n_features, dtype=torch.float64)
     for x in rows.blocks(row_bytes=1 << 14):
-        mean = model.likelihood.expectation(x, model.decode(model.code(x)))
+        mean = model.likelihood.expectation(x, model.reconstruct(model.code(x)))
         parts = ((x - mean).square(), mean, mean.square())
         moments += torch.stack([part.sum(0) for part in parts]).cpu().double()
     model.likelihood.calibrate_(*(moments / len(rows)).float())

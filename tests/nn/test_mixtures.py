@@ -144,7 +144,7 @@ def test_a_partition_gives_its_shares_means_and_covariances():
     z[labels == 1] *= 3
     z[labels == 2] += 5
     mixture = GaussianMixturePrior(Full(3, 2)).double()
-    mixture.assign_partition_(z, labels, floor=0.0)
+    mixture.assign_partition_(z, labels)
     with torch.no_grad():
         np.testing.assert_allclose(mixture.log_weights().exp().numpy(), [1 / 3] * 3, rtol=1e-10)
         for c in range(3):
@@ -158,8 +158,8 @@ def test_a_partition_gives_its_shares_means_and_covariances():
 def test_empty_and_single_member_clusters_get_the_pooled_shape():
     z, labels = codes(200, 2), torch.zeros(200, dtype=torch.long)
     labels[0] = 1
-    mixture = GaussianMixturePrior(Full(3, 2)).double()
-    mixture.assign_partition_(z, labels, floor=0.01)
+    mixture = GaussianMixturePrior(Full(3, 2, floor=0.01)).double()
+    mixture.assign_partition_(z, labels)
     with torch.no_grad():
         first, single, empty = mixture.covariance.covariances()
     pooled = np.cov(z.numpy().T)

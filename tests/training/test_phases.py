@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 
 from skvade.training.batches import Rows
 from skvade.training.initialisation import LabelsStart
-from skvade.training.phases import FindNeighbours, InitialiseMixture
+from skvade.training.phases import FindNeighbours, Initialise
 from skvade.training.runtime import Runtime
 from skvade.training.trainer import Run
 from tests.conftest import random_model
@@ -75,7 +75,7 @@ def test_signal_is_whole_where_all_components_are_sought_and_less_with_few(run):
 def test_scale_leads_back_to_the_units_of_the_embedding(run):
     FindNeighbours(5).run(run, seed=0)
     embedding = codes(run)
-    InitialiseMixture(LabelsStart(np.arange(80) % 3), floor=1e-2).run(run, seed=0)
+    Initialise(LabelsStart(np.arange(80) % 3)).run(run, seed=0)
     np.testing.assert_allclose(run.memory["scale"] * codes(run), embedding)
 
 

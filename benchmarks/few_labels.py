@@ -1,0 +1,63 @@
+"""The classifiers that the accuracy benchmark compares with ten labels of every class.
+
+A method takes (X, y, seed, likelihood, shelf), where y is -1 for all other rows, to a fitted
+classifier.
+
+- `vade-classifier`, `m2-classifier`, `auxiliary`: the classifiers by default.
+- `m1+m2`: M2Classifier on the codes of VaDEClustering(n_clusters=1), in a pipeline.
+- `m1+spreading`: scikit-learn's LabelSpreading on the same codes, 15 neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import make_pipeline
+from sklearn.semi_supervised import LabelSpreading
+
+from benchmarks.methods import shelved
+from benchmarks.shelf import Shelf
+from skvade import AuxiliaryTaskClassifier, M2Classifier, VaDEClassifier, VaDEClustering
+
+LABELS_A_CLASS = 10
+
+
+def hide_labels(y: np.ndarray, seed: int) -> np.ndarray:
+    """The labels of ten rows of every class, drawn by the seed, and -1 elsewhere."""
+    rng = np.random.RandomState(seed)
+    hidden = np.full(len(y), -1)
+    for name in np.unique(y):
+        rows = rng.choice(np.flatnonzero(y == name), LABELS_A_CLASS, replace=False)
+        hidden[rows] = name
+    return hidden
+
+
+def _classifier(cls: type, **parameters: Any) -> Any:
+    def method(X: np.ndarray, y: np.ndarray, seed: int, likelihood: str, shelf: Shelf) -> Any:
+        estimator = cls(likelihood=likelihood, random_state=seed, **parameters)
+        return shelved(estimator, shelf).fit(X, y)
+
+    return method
+
+
+def _on_codes(classifier: Callable[[int], Any]) -> Any:
+    def method(X: np.ndarray, y: np.ndarray, seed: int, likelihood: str, shelf: Shelf) -> Any:
+        codes = shelved(VaDEClustering(1, likelihood=likelihood, random_state=seed), shelf)
+        return make_pipeline(codes, classifier(seed)).fit(X, y)
+
+    return method
+
+
+def _spreading(seed: int) -> Any:
+    return LabelSpreading(kernel="knn", n_neighbors=15)
+
+
+CLASSIFIERS = {
+    "vade-classifier": _classifier(VaDEClassifier),
+    "m2-classifier": _classifier(M2Classifier),
+    "auxiliary": _classifier(AuxiliaryTaskClassifier),
+    "m1+m2": _on_codes(lambda seed: M2Classifier(random_state=seed)),
+    "m1+spreading": _on_codes(_spreading),
+}

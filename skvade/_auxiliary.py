@@ -1,0 +1,104 @@
+"""AuxiliaryTaskClassifier: classes by auxiliary tasks among features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skvade._base import Plan
+from skvade._docs import inherit_docs
+from skvade._parameters import parameters
+from skvade._recipe import Objectives
+from skvade._semi_supervised import SemiSupervisedClassifier
+from skvade.nn.headed import HeadedAutoencoder
+from skvade.nn.heads import Linear
+from skvade.objectives.auxiliary import AuxiliaryTasks
+from skvade.objectives.base import EncodedObjective
+from skvade.training.trainer import Run
+
+
+@inherit_docs
+@parameters
+class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
+    """Learning to cluster with auxiliary tasks: classes from few labels, without a density.
+
+    With features f(x), here the codes, p(c|x) by a linear head on them, and for every row an
+    assigned class c, its label or that of the nearest labelled rows among the features, the loss is
+
+        L_R + L_C + w_A L_A + w_F L_F:
+
+    the squared error of the reconstruction; KL(q(c|x) || uniform) / log K of a relaxed draw q;
+    an assignment loss, 1/2 mean [tanh(-log p(c|x)) + sum_{d != c} tanh(log p(d|x)) + 1]; and the
+    mean distance of features, of length one, to the labelled ones of their assigned class. It is
+    multiplied by the number of features of X, so that it counts beside the neighbours as a
+    likelihood does. At least one row needs a label.
+
+    Parameters
+    ----------
+    latent_dim : int, default=150
+        Number of features f.
+    n_nearest : int, default=1
+        Labelled rows that assign a class to an unlabelled one, kappa.
+    assignment_weight : float, default=10.0
+        w_A.
+    feature_weight : float, default=1.0
+        w_F.
+    labeled_share : float, default=0.6
+        Weight alpha of labelled rows in L_F; unlabelled ones have 1 - alpha.
+    temperature : float, default=1.0
+        Of the relaxed draws, softmax((log p(c|x) + Gumbel noise) / temperature).
+
+    See Also
+    --------
+    VaDEClassifier : A generative model with labels for some rows.
+
+    References
+    ----------
+    Arias Figueroa and Rivera, "Learning to cluster with auxiliary tasks: a semi-supervised
+    approach", 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skvade import AuxiliaryTaskClassifier
+    >>> X, y = make_blobs(300, centers=3, random_state=0)
+    >>> y[30:] = -1
+    >>> model = AuxiliaryTaskClassifier(hidden_layer_sizes=(64,), latent_dim=8, random_state=0)
+    >>> model.fit(X, y).predict(X[:2]).shape
+    (2,)
+    """
+
+    latent_dim: int = 150
+    n_nearest: int = 1
+    assignment_weight: float = 10.0
+    feature_weight: float = 1.0
+    labeled_share: float = 0.6
+    temperature: float = 1.0
+
+    covariance_type = "spherical"  # of the mixture that starts the classes: there are many features
+
+    def _read_labels(self, y: Any, n_samples: int) -> tuple[int, np.ndarray | None]:
+        n_clusters, labels = super()._read_labels(y, n_samples)
+        if labels is None:
+            raise ValueError(
+                "AuxiliaryTaskClassifier needs at least one labelled row, and y holds only -1; use "
+                "VaDEClassifier or VaDEClustering without labels."
+            )
+        return n_clusters, labels
+
+    def _make_model(self, networks: dict[str, Any], plan: Plan) -> HeadedAutoencoder:
+        return HeadedAutoencoder(**networks, head=Linear(plan.n_clusters, self.latent_dim))
+
+    def _make_objectives(self, plan: Plan) -> Objectives:
+        def train(run: Run) -> EncodedObjective:
+            return AuxiliaryTasks(
+                self._known(run, plan),
+                self.n_nearest,
+                self.assignment_weight,
+                self.feature_weight,
+                self.labeled_share,
+                self.temperature,
+            )
+
+        return Objectives(train=train)

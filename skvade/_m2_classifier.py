@@ -1,0 +1,62 @@
+"""M2Classifier: Kingma's M2, a category and a style with labels for some rows."""
+
+from __future__ import annotations
+
+from skvade._base import Plan
+from skvade._docs import inherit_docs
+from skvade._m2 import StyleModel
+from skvade._parameters import parameters
+from skvade._recipe import Objectives
+from skvade._semi_supervised import LabelTerm, SemiSupervisedClassifier
+from skvade.objectives.base import EncodedObjective
+from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
+from skvade.training.trainer import Run
+
+
+@inherit_docs
+@parameters
+class M2Classifier(LabelTerm, SemiSupervisedClassifier, StyleModel):
+    """A category and a style with labels for some rows: Kingma's M2.
+
+    The model is that of :class:`M2Clustering`. A labelled row is explained by its class,
+
+        E log p(x|z, y) + log p(y) - KL(q(z|x, y) || N(0, 1)),
+
+    any other by the expectation of this over q(c|x), with the entropy of q(c|x); and the loss has
+    the further term label_weight mean_labelled -log q(y|x). Kingma's M1+M2 is M2 on the codes of an
+    autoencoder: ``make_pipeline(VaDEClustering(n_clusters=1), M2Classifier())``.
+
+    See Also
+    --------
+    M2Clustering : The same without labels.
+    VaDEClassifier : A latent space that holds the classes too.
+
+    References
+    ----------
+    Kingma, Mohamed, Rezende, Welling, "Semi-supervised learning with deep generative models",
+    NeurIPS 2014, arXiv:1406.5298.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skvade import M2Classifier
+    >>> X, y = make_blobs(300, centers=3, random_state=0)
+    >>> y[30:] = -1
+    >>> model = M2Classifier(hidden_layer_sizes=(64,), latent_dim=2, random_state=0).fit(X, y)
+    >>> model.predict_proba(X[:2]).shape
+    (2, 3)
+    """
+
+    def _make_objectives(self, plan: Plan) -> Objectives:
+        def hold(run: Run) -> EncodedObjective:
+            held = HeldCategoryELBO(run.memory["partition"], **self._weights)
+            return self._beside_labels(held, self._known(run, plan))
+
+        def train(run: Run) -> EncodedObjective:
+            known = self._known(run, plan)
+            marginalization = self._make_marginalization(plan)
+            labels = known.labels if known else None
+            bound = CategoryNegativeELBO(marginalization, labels, **self._weights)
+            return self._beside_labels(bound, known)
+
+        return Objectives(hold=hold, train=train)

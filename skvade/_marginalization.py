@@ -1,0 +1,33 @@
+"""How methods with a q(c|x) of their own take the expectation over the category."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skvade._parameters import parameters
+from skvade.objectives.marginalization import Exact, Gumbel, Marginalization
+
+
+@parameters
+class MarginalizationParameters:
+    """Of methods whose reconstruction needs the category.
+
+    Parameters
+    ----------
+    marginalization : {"gumbel", "exact"}, default="gumbel"
+        Expectation of the reconstruction over the category, in the last phase. "exact" is the sum
+        over clusters, which takes `n_clusters` passes of the decoder in every step; "gumbel" is one
+        pass at a relaxed draw, softmax((log q(c|x) + Gumbel noise) / temperature).
+    temperature, min_temperature : float, default=1.0, 0.5
+        Of the relaxed draws in the first and the last step, falling geometrically between. Lower
+        temperatures are nearer to the exact bound, and their gradients vary more.
+    """
+
+    marginalization: str = "gumbel"
+    temperature: float = 1.0
+    min_temperature: float = 0.5
+
+    def _make_marginalization(self, plan: Any) -> Marginalization:
+        if self.marginalization == "exact":
+            return Exact()
+        return Gumbel(self.temperature, self.min_temperature, self._train_steps(plan))

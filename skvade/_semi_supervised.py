@@ -1,0 +1,175 @@
+"""What the classifiers share: labels, some of which may be missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from skvade._base import BaseDeepModel, Plan
+from skvade._parameters import DeepParameters, parameters
+from skvade.objectives.base import EncodedObjective
+from skvade.objectives.labels import LabeledRows, WithLabels
+from skvade.training.trainer import Run
+
+UNLABELED = -1
+
+
+@parameters
+class ClassifierParameters(DeepParameters):
+    """Of every classifier.
+
+    Parameters
+    ----------
+    n_clusters : int or None, default=None
+        Number of classes and of clusters without any label; None for the number of classes in y.
+        Clusters beyond these are named by the integers after the largest label, so that y must be
+        integers then.
+    """
+
+    n_clusters: int | None = None
+
+
+class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParameters):
+    """Classes that are clusters, some of whose rows are labelled.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_clusters,)
+        The labels in order, then the names of clusters without any.
+    labels_ : ndarray of shape (n_samples,)
+        Class of each training row; the same as `predict`.
+    cluster_sizes_ : ndarray of shape (n_clusters,)
+        Training rows in each class, in the order of `classes_`.
+    """
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Train on X, some of whose rows have a label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels; -1 marks a row without one (in an object array, beside strings). Where
+            `n_clusters` is None and the labels are -1 and 1 alone, both are classes.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter, X or y is not valid; nothing has been trained then. After any error the
+            estimator is as it was before the call.
+        FloatingPointError
+            If the loss stays non-finite although training was taken back and slowed.
+        """
+        return self._fit_or_restore(X, y)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        return self._named(super().predict(X))
+
+    def _publish(self, X: Any, candidates: Any, rng: np.random.RandomState) -> None:
+        super()._publish(X, candidates, rng)
+        self.labels_ = self._named(self.labels_)
+
+    def _named(self, clusters: np.ndarray) -> np.ndarray:
+        return self.classes_[clusters]
+
+    def _order(self, counts: np.ndarray) -> np.ndarray:
+        """Classes keep their places; clusters without labels come by size after them."""
+        places = np.arange(len(counts))
+        without = self._n_labeled + super()._order(counts[self._n_labeled :])
+        return np.concatenate([places[: self._n_labeled], without])
+
+    def _read_labels(self, y: Any, n_samples: int) -> tuple[int, np.ndarray | None]:
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None; pass "
+                "-1 for rows without a label."
+            )
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(np.empty(n_samples), y)
+        if y.dtype.kind in "fc":
+            assert_all_finite(y, input_name="y")
+        missing = _missing(y, self.n_clusters)
+        check_classification_targets(y[~missing])
+        names, codes = np.unique(y[~missing], return_inverse=True)
+        n_clusters = len(names) if self.n_clusters is None else self.n_clusters
+        if not n_clusters:
+            raise ValueError(
+                "y has no labels, only -1; set n_clusters to find that many classes without any."
+            )
+        if n_clusters < len(names):
+            raise ValueError(
+                f"y has {len(names)} classes, more than n_clusters={n_clusters}; raise n_clusters "
+                "to at least that, or set it to None."
+            )
+        self._n_labeled = len(names)
+        self.classes_ = _with_unnamed(names, n_clusters - len(names))
+        labels = np.full(n_samples, UNLABELED)
+        labels[~missing] = codes
+        return n_clusters, labels if len(names) else None
+
+    def _known(self, run: Run, plan: Plan) -> LabeledRows | None:
+        """The labelled rows, or None if there are none."""
+        return None if plan.labels is None else LabeledRows(run.rows, plan.labels)
+
+
+@parameters
+class LabelTerm:
+    """For classifiers whose loss has a term of its own for labels.
+
+    Parameters
+    ----------
+    label_weight : float, default=100.0
+        Weight of -log q(y|x) on labelled rows, in nats, beside the loss of all rows.
+    """
+
+    label_weight: float = 100.0
+
+    def _beside_labels(
+        self, objective: EncodedObjective, known: LabeledRows | None
+    ) -> EncodedObjective:
+        """The objective beside the loss of the labels, if there are any."""
+        return WithLabels(objective, known, self.label_weight) if known else objective
+
+
+def _missing(y: np.ndarray, n_clusters: int | None) -> np.ndarray:
+    """Which labels are missing."""
+    if y.dtype.kind == "O":
+        return np.array([not isinstance(label, str) and label == UNLABELED for label in y], bool)
+    if y.dtype.kind not in "iuf":
+        return np.zeros(len(y), bool)
+    missing = y == UNLABELED
+    # One class among unlabelled rows leaves nothing to tell apart: -1 and 1 are two classes.
+    pair = n_clusters is None and set(np.unique(y).tolist()) == {-1, 1}
+    return missing & (not pair)
+
+
+def _with_unnamed(names: np.ndarray, n_unnamed: int) -> np.ndarray:
+    if not n_unnamed:
+        return names
+    if not len(names):
+        return np.arange(n_unnamed)
+    if names.dtype.kind not in "iu":
+        raise ValueError(
+            f"n_clusters asks for {n_unnamed} more classes than y names, which can only be named "
+            f"after integers; y has {names.dtype} labels. Encode y, or set n_clusters=None."
+        )
+    return np.concatenate([names, names[-1] + 1 + np.arange(n_unnamed)])

@@ -1,0 +1,153 @@
+"""What every model here is built on: an encoder, a decoder and a likelihood."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from skvade.nn.likelihoods import Likelihood
+from skvade.nn.networks import Decoder, GaussianEncoder
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class Encoding(NamedTuple):
+    """What one pass of the encoder gives.
+
+    Attributes
+    ----------
+    code : Tensor of shape (n_samples, latent_dim)
+        m(x).
+    log_variance : Tensor of shape (n_samples, latent_dim)
+        log s2(x).
+    hidden : Tensor of shape (n_samples, n_hidden)
+        The body's features, of which further heads may make something.
+    """
+
+    code: Tensor
+    log_variance: Tensor
+    hidden: Tensor
+
+
+class Autoencoder(nn.Module, ABC):
+    """Codes of rows, rows of codes, and K clusters among the codes.
+
+    Parameters
+    ----------
+    encoder : GaussianEncoder
+    decoder : Decoder
+    likelihood : Likelihood
+
+    Attributes
+    ----------
+    compute_dtype : torch.dtype or None
+        Precision in which the two networks are multiplied; None for that of the parameters.
+        Densities always keep the precision of the parameters.
+    """
+
+    def __init__(self, encoder: GaussianEncoder, decoder: Decoder, likelihood: Likelihood):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.compute_dtype: torch.dtype | None = None
+
+    @abstractmethod
+    def category_logits(self, encoding: Encoding) -> Tensor:
+        """log q(c|x) up to a constant of each row, of shape (n_samples, n_clusters)."""
+
+    @abstractmethod
+    def take_partition_(self, codes: Tensor, labels: Tensor) -> None:
+        """Start the clusters at a partition of the codes, whose pooled std within is one."""
+
+    @abstractmethod
+    def permute_(self, order: Tensor) -> None:
+        """Reorder the clusters: the new cluster i is the old cluster order[i]."""
+
+    @abstractmethod
+    def centers(self) -> Tensor:
+        """The clusters' places among the codes, of shape (n_clusters, latent_dim)."""
+
+    def view(self, x: Tensor) -> Tensor:
+        """What the encoder sees of x; same shape."""
+        return self.likelihood.encoder_input(x)
+
+    def code(self, x: Tensor) -> Tensor:
+        """The mean code m(x): (n_samples, n_features) to (n_samples, latent_dim)."""
+        return self.code_of(self.view(x))
+
+    def code_of(self, view: Tensor) -> Tensor:
+        """The mean code of what the encoder sees; shapes as in `code`."""
+        return self.encoder.mean(self._hidden(view))
+
+    def encode(self, x: Tensor) -> Encoding:
+        """Everything that one pass of the encoder gives."""
+        hidden = self._hidden(self.view(x))
+        return Encoding(*self.encoder(hidden), hidden)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The likelihood's parameters f(z): (..., latent_dim) to (..., n_features)."""
+        flat = z.reshape(-1, z.shape[-1])
+        with self._autocast(z):
+            outputs = self.decoder(flat)
+        return outputs.to(z.dtype).view(*z.shape[:-1], -1)
+
+    def reconstruct(self, code: Tensor) -> Tensor:
+        """The likelihood's parameters for a code, as a plain autoencoder has them."""
+        return self.decode(code)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """What `transform` gives: the code."""
+        return self.code(x)
+
+    def expect(self, z: Tensor) -> Tensor:
+        """E[x|z], what `inverse_transform` gives: (n_samples, latent_dim) to rows."""
+        return self.likelihood.mean(self.decode(z))
+
+    def statistics(self) -> dict[str, Tensor]:
+        """What is known of the clusters, by the names of fitted attributes."""
+        return {"means": self.centers()}
+
+    def decode_centers(self) -> Tensor:
+        """The likelihood's parameters at the middle of each cluster: (n_clusters, n_features)."""
+        return self.decode(self.centers())
+
+    def assign(self, x: Tensor) -> Tensor:
+        """q(c|x), of shape (n_samples, n_clusters)."""
+        return self.category_logits(self.encode(x)).softmax(-1)
+
+    def product_weights(self) -> list[nn.Parameter]:
+        """Weights of dense and convolutional layers, of which `compute_dtype` speaks."""
+        bodies = (self.encoder.body, self.decoder.body)
+        layers = [layer for body in bodies for layer in body.modules() if type(layer) in LAYERS]
+        return [parameter for layer in layers for parameter in layer.parameters(recurse=False)]
+
+    @torch.no_grad()
+    def rescale_latent_(self, factor: float) -> None:
+        """Divide the latent space by `factor` without changing what is reconstructed."""
+        self.encoder.rescale_(factor)
+        self.decoder.rescale_(factor)
+
+    def _hidden(self, view: Tensor) -> Tensor:
+        with self._autocast(view):
+            return self.encoder.hidden(view)
+
+    def _autocast(self, x: Tensor) -> AbstractContextManager:
+        dtype = self.compute_dtype
+        return nullcontext() if dtype is None else torch.autocast(x.device.type, dtype=dtype)
+
+
+def draw(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:
+    """z = m + s * noise, the reparametrised draw of N(m, diag s2); all (n_samples, latent_dim)."""
+    noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+    return mean + (0.5 * log_variance).exp() * noise
+
+
+def entropy(log_variance: Tensor) -> Tensor:
+    """H[N(m, diag s2)] = 1/2 sum_l (1 + log 2 pi + log s2_l): (..., L) to (...)."""
+    return 0.5 * (1 + math.log(2 * math.pi) + log_variance).sum(-1)

@@ -1,0 +1,70 @@
+"""DEC's loss (Xie, Girshick, Farhadi, ICML 2016): assignments drawn towards sharper ones.
+
+    KL(P || Q) = mean_i sum_c p_ic log(p_ic / q_ic)
+    p_ic = (q_ic^2 / f_c) / sum_d (q_id^2 / f_d),    f_c = sum_i q_ic
+
+q is the model's q(c|x). The target p is fixed for some steps, then found anew from all rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import kl_div
+
+from skvade.nn.autoencoder import Autoencoder, Encoding
+from skvade.objectives.base import Batch, EncodedObjective, Terms
+
+ROW_BYTES = 1 << 14
+
+
+class SharpenedAssignment(EncodedObjective):
+    """The loss above.
+
+    Parameters
+    ----------
+    rows : Rows
+        All training rows, in the order of the batches' row numbers.
+    interval : int
+        Steps from one target to the next.
+    """
+
+    def __init__(self, rows: Any, interval: int):
+        self.rows = rows
+        self.interval = interval
+        self.n_steps = 0
+        self.frequencies: Tensor | None = None
+        self.targets: Tensor | None = None
+
+    def terms(
+        self, model: Autoencoder, batch: Batch, encoding: Encoding, generator: torch.Generator
+    ) -> Terms:
+        log_q = model.category_logits(encoding).log_softmax(-1)
+        if self.frequencies is None or (model.training and self.n_steps % self.interval == 0):
+            self._refresh(model)
+        if batch.index is None:  # rows that are not in the data
+            target = sharpened(log_q.detach().exp(), self.frequencies)
+        else:
+            self.n_steps += model.training
+            target = self.targets[batch.index]
+        return {"clustering": kl_div(log_q, target, reduction="batchmean")}
+
+    @torch.no_grad()
+    def _refresh(self, model: Autoencoder) -> None:
+        was_training = model.training
+        model.eval()
+        q = self.rows.map(model.assign, ROW_BYTES).to(self.rows.device)
+        model.train(was_training)
+        self.frequencies = q.sum(0)
+        self.targets = sharpened(q, self.frequencies)
+
+
+def sharpened(q: Tensor, frequencies: Tensor) -> Tensor:
+    """p of the module's formula: (n_samples, n_clusters), (n_clusters,) to (n_samples, n_clusters).
+
+    A cluster without any probability keeps none.
+    """
+    weights = q.square() / frequencies.clamp(min=1e-12)
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)

@@ -1,0 +1,76 @@
+"""Known labels beside another objective, however few they are.
+
+    weight * mean_i -log q(c_i | x_i)    over labelled rows
+
+In a batch of all rows a few labels would hardly ever be seen; so every step draws labelled rows of
+its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skvade.nn.autoencoder import Autoencoder, Encoding
+from skvade.objectives.base import Batch, EncodedObjective, Terms
+
+MAX_LABELED = 128
+
+
+class LabeledRows:
+    """The labelled rows of the training data.
+
+    Parameters
+    ----------
+    rows : Rows
+        All training rows.
+    labels : ndarray of shape (n_samples,)
+        Known clusters, -1 where none is known.
+
+    Attributes
+    ----------
+    labels : Tensor of shape (n_samples,)
+        The same, on the rows' device.
+    """
+
+    def __init__(self, rows: Any, labels: Any):
+        (known,) = (labels >= 0).nonzero()
+        self.rows = rows.subset(known)
+        self.labels = torch.from_numpy(labels).to(rows.device)
+        self._known = self.labels[torch.from_numpy(known).to(rows.device)]
+
+    def draw(self, n_rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """At most n_rows rows, without repetition, and their labels."""
+        order = torch.randperm(len(self._known), generator=generator, device=self._known.device)
+        index = order[:n_rows]
+        return self.rows.take(index.to(self.rows.index_device)), self._known[index]
+
+
+class WithLabels(EncodedObjective):
+    """Another objective's terms plus the one above.
+
+    Parameters
+    ----------
+    objective : EncodedObjective
+    labeled : LabeledRows
+    weight : float
+        In nats.
+    """
+
+    def __init__(self, objective: EncodedObjective, labeled: LabeledRows, weight: float):
+        self.objective = objective
+        self.labeled = labeled
+        self.weight = weight
+
+    def terms(
+        self, model: Autoencoder, batch: Batch, encoding: Encoding, generator: torch.Generator
+    ) -> Terms:
+        terms = self.objective.terms(model, batch, encoding, generator)
+        if batch.index is None or not self.weight:
+            return terms
+        x, labels = self.labeled.draw(MAX_LABELED, generator)
+        log_q = model.category_logits(model.encode(x)).log_softmax(-1)
+        loss = torch.nn.functional.nll_loss(log_q, labels)
+        return {**terms, "labels": self.weight * loss}
