@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 
 import skvade
 from skvade import VaDEClustering
+from skvade.nn.category import GMVAE, M2
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.nn.mixtures import GaussianMixturePrior
@@ -103,3 +104,25 @@ def rows_for(likelihood, n_rows=6, n_features=4):
         "poisson": (6 * uniform).floor(),
         "negative_binomial": (6 * uniform).floor(),
     }[likelihood]
+
+
+def random_category_model(cls, n_features=4, n_clusters=3, latent_dim=2):
+    """A small float64 GMVAE or M2 whose every parameter is random."""
+    generator = torch.Generator().manual_seed(1)
+    n_decoded = latent_dim + n_clusters * (cls is M2)
+    parts = {
+        "encoder": make_encoder(
+            None, torch.zeros(2, n_features), (8,), latent_dim, "tanh", generator
+        ),
+        "decoder": make_decoder(None, n_features, (8,), n_decoded, "tanh", generator),
+        "likelihood": LIKELIHOODS["gaussian"](summary(n_features)),
+        "head": random_mixture("full", n_clusters, latent_dim, seed=1),
+    }
+    if cls is GMVAE:
+        parts["mixture"] = random_mixture("full", n_clusters, latent_dim)
+    model = cls(**parts).double()
+    heads = [model.encoder.log_variance_head.weight, model.mean_offsets, model.log_variance_offsets]
+    heads += [model.style_head.weight, model.logits] if cls is M2 else []
+    for parameter in heads:
+        torch.nn.init.normal_(parameter, std=0.5, generator=generator)
+    return model

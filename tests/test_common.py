@@ -5,6 +5,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from skvade import VaDEClustering
+from tests.conftest import FAMILY
 
 QUICK = {"hidden_layer_sizes": (32,), "latent_dim": 4, "max_iter": 20}
 COVARIANCES = [
@@ -14,7 +15,7 @@ GAUSSIAN = VaDEClustering(likelihood="gaussian", **QUICK)
 COUNTS = [VaDEClustering(likelihood=name, **QUICK) for name in ("poisson", "negative_binomial")]
 
 
-@parametrize_with_checks([VaDEClustering(), *COVARIANCES, GAUSSIAN])
+@parametrize_with_checks([*(cls() for cls in FAMILY), *COVARIANCES, GAUSSIAN])
 def test_scikit_learn_check(estimator, check):
     check(estimator)
 
@@ -34,6 +35,6 @@ def test_scikit_learn_check_of_counts(estimator, check):
     check(clone(estimator))
 
 
-@pytest.mark.parametrize("estimator", [VaDEClustering(), *COVARIANCES, GAUSSIAN, *COUNTS])
+@pytest.mark.parametrize("estimator", [cls() for cls in FAMILY])
 def test_nothing_is_declared_random(estimator):
     assert not estimator.__sklearn_tags__().non_deterministic

@@ -89,7 +89,9 @@ class AuxiliaryTasks(EncodedObjective):
         certainty = torch.special.xlogy(q, n_clusters * q.clamp(min=1e-12)).sum(-1).mean()
         # Labelled rows count as rows too, so that few of them are seen in every step.
         known_log_p = model.category_logits(known).log_softmax(-1)
-        everyone, own_classes = torch.cat([log_p, known_log_p]), torch.cat([assigned, classes])
+        assignment = assignment_loss(
+            torch.cat([log_p, known_log_p]), torch.cat([assigned, classes])
+        )
         unlabeled = mean_distance(distances, classes, assigned)[own < 0]
         labeled = mean_distance(torch.cdist(representations, representations), classes, classes)
         share = self.labeled_share
@@ -97,9 +99,7 @@ class AuxiliaryTasks(EncodedObjective):
         return {
             "reconstruction": n_features * error,
             "clustering": n_features * certainty / math.log(max(n_clusters, 2)),
-            "assignment": n_features
-            * self.assignment_weight
-            * assignment_loss(everyone, own_classes),
+            "assignment": n_features * self.assignment_weight * assignment,
             "feature": n_features * self.feature_weight * feature,
         }
 

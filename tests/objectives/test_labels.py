@@ -1,0 +1,120 @@
+"""Labels beside an objective, and the auxiliary tasks, against naive loops."""
+
+import numpy as np
+import pytest
+import torch
+
+from skvade.nn.headed import HeadedAutoencoder
+from skvade.nn.heads import Linear
+from skvade.objectives.auxiliary import (
+    AuxiliaryTasks,
+    assignment_loss,
+    mean_distance,
+    nearest_class,
+)
+from skvade.objectives.base import Batch
+from skvade.objectives.labels import LabeledRows, WithLabels
+from skvade.objectives.vade import HeldNegativeELBO, NegativeELBO, PartlyHeldNegativeELBO
+from skvade.training.batches import Rows
+from tests.conftest import random_model, rows_for
+
+X = rows_for("gaussian", n_rows=12)
+LABELS = np.array([0, -1, 1, -1, -1, 2, -1, 0, -1, -1, 1, -1])
+
+
+@pytest.fixture
+def labeled():
+    return LabeledRows(Rows(X.numpy(), dtype=np.float64), LABELS)
+
+
+def whole():
+    return Batch(X, torch.arange(len(X)))
+
+
+def test_drawn_rows_come_with_their_labels(labeled, generator):
+    x, labels = labeled.draw(3, generator)
+    assert x.shape == (3, 4)
+    where = [(X == row).all(1).nonzero().item() for row in x]
+    assert len(set(where)) == 3
+    np.testing.assert_array_equal(LABELS[where], labels)
+    assert len(labeled.draw(100, generator)[0]) == 5
+
+
+def test_labels_add_their_mean_loss(labeled, generator):
+    model = random_model()
+    known = LABELS >= 0
+    with torch.no_grad():
+        terms = WithLabels(NegativeELBO(), labeled, 7.0)(model, whole(), generator)
+        q = model.assign(X[known])
+        naive = -7 * np.mean([np.log(q[i, c]) for i, c in enumerate(LABELS[known])])
+        assert terms["labels"].item() == pytest.approx(naive)
+        assert set(terms) == {"reconstruction", "kl", "labels"}
+        new = WithLabels(NegativeELBO(), labeled, 7.0)(model, Batch(X, None), generator)
+    assert set(new) == {"reconstruction", "kl"}
+
+
+def test_partly_held_is_held_where_labels_are_and_free_elsewhere(generator):
+    model, labels = random_model(), torch.from_numpy(LABELS)
+    kl = []
+    with torch.no_grad():
+        for i in range(len(X)):
+            one = Batch(X[i : i + 1], torch.tensor([i]))
+            held = HeldNegativeELBO(labels) if labels[i] >= 0 else NegativeELBO()
+            kl.append(held(model, one, generator)["kl"].item())
+        found = PartlyHeldNegativeELBO(labels)(model, whole(), generator)["kl"].item()
+        free = PartlyHeldNegativeELBO(labels)(model, Batch(X, None), generator)["kl"].item()
+        bound = NegativeELBO()(model, Batch(X, None), generator)["kl"].item()
+    assert found == pytest.approx(np.mean(kl))
+    assert free == bound
+
+
+def test_the_nearest_labelled_rows_vote():
+    distances = torch.tensor([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0], [1.0, 3.0, 2.0, 4.0]])
+    classes = torch.tensor([0, 1, 1, 2])
+    assert nearest_class(distances, classes, 3, 1).tolist() == [0, 2, 0]
+    assert nearest_class(distances, classes, 3, 3).tolist() == [1, 1, 1]
+    assert nearest_class(distances, classes, 3, 2).tolist() == [0, 2, 0]  # of equals the nearest
+    assert nearest_class(distances, classes, 3, 99).tolist() == [1, 1, 1]
+
+
+def test_auxiliary_losses_are_the_papers(generator):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(3), 6)
+    assigned = np.array([0, 1, 2, 2, 1, 0])
+    total = 0.0
+    for i, c in enumerate(assigned):
+        total += np.tanh(-np.log(p[i, c])) + 1
+        total += sum(np.tanh(np.log(p[i, d])) for d in range(3) if d != c)
+    found = assignment_loss(torch.from_numpy(p).log(), torch.from_numpy(assigned))
+    assert found.item() == pytest.approx(total / (2 * 6))
+
+    f, r = rng.normal(size=(6, 5)), rng.normal(size=(4, 5))
+    classes = np.array([0, 1, 1, 0])
+    distances = torch.cdist(torch.from_numpy(f), torch.from_numpy(r))
+    found = mean_distance(distances, torch.from_numpy(classes), torch.from_numpy(assigned))
+    for i, c in enumerate(assigned):
+        mine = r[classes == c]
+        naive = sum(np.linalg.norm(f[i] - v) for v in mine) / (np.sqrt(2) * max(1, len(mine)))
+        assert found[i].item() == pytest.approx(naive)
+
+
+def test_auxiliary_terms_follow_labels_and_have_gradients(labeled, generator):
+    vade = random_model()
+    model = HeadedAutoencoder(vade.encoder, vade.decoder, vade.likelihood, Linear(3, 2)).double()
+    codes = model.code(X).detach()
+    model.take_partition_(codes, torch.arange(12) % 3)
+    objective = AuxiliaryTasks(labeled)
+    terms = objective(model, whole(), generator)
+    assert list(terms) == ["reconstruction", "clustering", "assignment", "feature"]
+    error = (X - model.decode(model.code(X))).square().mean()
+    assert terms["reconstruction"].item() == pytest.approx(4 * error.item())
+    torch.stack(list(terms.values())).sum().backward()
+    learned = [*model.encoder.body.parameters(), *model.head.parameters()]
+    assert all(p.grad.isfinite().all() and p.grad.abs().max() > 0 for p in learned)
+    right = [LABELS, np.where(LABELS == 0, 1, LABELS)]
+    losses = []
+    for labels in right:
+        rows = LabeledRows(Rows(X.numpy(), dtype=np.float64), labels)
+        with torch.no_grad():
+            losses.append(AuxiliaryTasks(rows)(model, whole(), generator)["assignment"].item())
+    assert losses[0] != losses[1]
