@@ -36,8 +36,12 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
 
     Parameters
     ----------
+    n_clusters : int or None, default=None
+        Number of classes; every class needs a labelled row.
     latent_dim : int, default=150
         Number of features f.
+    learning_rate : float, default=2e-3
+        Of Adam, at its highest, in the phases of the autoencoder; the last phase has half of it.
     n_nearest : int, default=1
         Labelled rows that assign a class to an unlabelled one, kappa.
     assignment_weight : float, default=10.0
@@ -85,6 +89,12 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
                 "AuxiliaryTaskClassifier needs at least one labelled row, and y holds only -1; use "
                 "VaDEClassifier or VaDEClustering without labels."
             )
+        if n_clusters > self._n_labeled:
+            raise ValueError(
+                f"AuxiliaryTaskClassifier finds only classes with a labelled row; n_clusters="
+                f"{n_clusters} is more than the {self._n_labeled} in y. Set it to None, or use "
+                "VaDEClassifier."
+            )
         return n_clusters, labels
 
     def _make_model(self, networks: dict[str, Any], plan: Plan) -> HeadedAutoencoder:
@@ -101,4 +111,4 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
                 self.temperature,
             )
 
-        return Objectives(train=train)
+        return Objectives(train=train, rate=lambda n_rows: 0.5)  # bounded losses need no care

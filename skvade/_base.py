@@ -35,7 +35,7 @@ from skvade.training.runtime import Runtime, isolated_random_state, resolve_runt
 from skvade.training.trainer import Run
 
 LOW_AGREEMENT = 0.5
-SHAPING = ("n_clusters", "latent_dim", "activation", "covariance_type", "reg_covar")
+SHAPING = ("n_clusters", "latent_dim", "activation", "covariance_type", "reg_covar", "alpha")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class BaseDeepModel(
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
         The decoded middle of each cluster, in the units of X.
     means_ : ndarray of shape (n_clusters, latent_dim)
-        Cluster centres mu_c in latent space.
+        Cluster centres mu_c among the codes.
     cluster_sizes_ : ndarray of shape (n_clusters,)
         Training rows in each cluster, in decreasing order.
     mutual_information_ : float
@@ -400,11 +400,10 @@ class BaseDeepModel(
         return self._labels(self._check_new(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each cluster given each row, q(c|x) = softmax_c e_c(x).
+        """The probability q(c|x) of each cluster given each row, as the class's notes define it.
 
-        `e_c(x) = log pi_c + E_q(z|x) [log N(z; mu_c, Sigma_c)]`, which makes q(c|x) the optimum of
-        the evidence lower bound. It is computed row by row, without random draws, in float32 for
-        float32 and narrower data and in float64 otherwise.
+        It is computed row by row, without random draws, in float32 for float32 and narrower data
+        and in float64 otherwise.
 
         Parameters
         ----------
@@ -417,7 +416,7 @@ class BaseDeepModel(
         return self._proba(self._check_new(X))
 
     def transform(self, X: Any) -> np.ndarray:
-        """The latent code of each row: the mean m(x) of q(z|x).
+        """The latent code of each row: m(x), the mean of q(z|x) in models that have one.
 
         Parameters
         ----------

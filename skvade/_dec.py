@@ -93,8 +93,8 @@ class IDECClustering(TowardsTarget):
 
         -log p(x | f(z)) + gamma D KL(p || q),    z = m(x),
 
-    with DEC's q and p (:class:`DECClustering`), D features and gamma = `clustering_weight`: with
-    squared errors averaged over features, as in the paper, it is the paper's. Since the decoder is
+    with DEC's q and p (:class:`DECClustering`), D features and gamma = `clustering_weight`: that
+    of the authors' code, whose squared errors are averaged over features. Since the decoder is
     trained with the codes, they keep what is needed to draw a row.
 
     Parameters

@@ -25,8 +25,8 @@ class GenerativeMixin:
     weights_ : ndarray of shape (n_clusters,)
         Mixture weights pi.
     lower_bound_ : float
-        Evidence lower bound per row in the last pass, in nats, in the units of X; the neighbour
-        terms are not part of it.
+        Evidence lower bound per row in the last pass, in nats, in the units of X; terms of
+        neighbours and labels are not part of it.
     """
 
     def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:
@@ -45,7 +45,9 @@ class GenerativeMixin:
         """Log-likelihood of each row, an importance-weighted estimate from below.
 
         `log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x)` with S = 32 draws z_s of q(z|x) that are fixed at
-        fit and shared by all rows, so that the scores are deterministic.
+        fit and shared by all rows, so that the scores are deterministic. Where q(z|x, c) depends on
+        the cluster, z is drawn for the most probable one; where x does, the estimates of p(x, c) by
+        a share of the draws each are summed.
 
         Parameters
         ----------
@@ -98,7 +100,7 @@ class GenerativeMixin:
         ----------
         n_samples : int, default=1
         cluster : int or None, default=None
-            Generate from this cluster only.
+            Generate from this cluster only; of a classifier, the one at this place in `classes_`.
         random_state : int, RandomState instance or None, default=None
             None stands for the estimator's own `random_state`.
 

@@ -29,6 +29,11 @@ class StyleParameters(MarginalizationParameters):
     style_weight : float, default=1.0
         Weight of KL(q(z|x, c) || N(0, 1)). Lower it for sharper reconstructions, raise it for
         styles that say nothing of the cluster.
+
+    Attributes
+    ----------
+    means_ : ndarray of shape (n_clusters, latent_dim)
+        Cluster centres among the features that q(c|x) is read off, not among styles.
     """
 
     category_weight: float = 1.0

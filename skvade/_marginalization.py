@@ -21,6 +21,12 @@ class MarginalizationParameters:
     temperature, min_temperature : float, default=1.0, 0.5
         Of the relaxed draws in the first and the last step, falling geometrically between. Lower
         temperatures are nearer to the exact bound, and their gradients vary more.
+
+    Attributes
+    ----------
+    lower_bound_ : float
+        Evidence lower bound per row in the last pass, in nats, in the units of X; with "gumbel" its
+        reconstruction is that of relaxed draws. NaN where a term of it has the weight 0.
     """
 
     marginalization: str = "gumbel"

@@ -155,7 +155,7 @@ class MixtureParameters:
     ----------
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
         Shape of the components in latent space, as in
-        :class:`~sklearn.mixture.GaussianMixture`. The paper's is "diag".
+        :class:`~sklearn.mixture.GaussianMixture`. VaDE's paper has "diag".
     reg_covar : float, default=1e-2
         Least variance of a component in each latent dimension given those after it, relative to
         the pooled variance within clusters; between 0 (excluded) and 1. Raise it when clusters

@@ -40,11 +40,14 @@ class Objectives:
         None, where a method has no such phase.
     pretrain : callable
         Takes the run to the objective of the autoencoder.
+    rate : callable
+        Takes the number of rows to the share of the learning rate that `hold` and `train` have.
     """
 
     train: Callable[[Run], EncodedObjective]
     hold: Callable[[Run], EncodedObjective] | None = None
     pretrain: Callable[[Run], EncodedObjective] = lambda run: Reconstruction()
+    rate: Callable[[int], float] = fine_tuning
 
 
 class Recipe(ABC):
@@ -70,7 +73,7 @@ class Recipe(ABC):
             learning_rate=self.learning_rate,
             schedule=WarmUp(schedule),
         )
-        rate = self.learning_rate * fine_tuning(n_rows)
+        rate = self.learning_rate * objectives.rate(n_rows)
         embed = [
             FindNeighbours(self.n_neighbors),
             steps(

@@ -74,7 +74,7 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
 
 def _bound(estimator: Any) -> dict[str, str]:
     bound = getattr(estimator, "lower_bound_", None)
-    return {} if bound is None else {"lower bound": f"{bound:.2f} nats per row"}
+    return {} if bound is None or np.isnan(bound) else {"lower bound": f"{bound:.2f} nats per row"}
 
 
 def _phases(history: list[dict[str, Any]]) -> dict[str, str]:

@@ -126,6 +126,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         labels[~missing] = codes
         return n_clusters, labels if len(names) else None
 
+    def _shape_parameters(self) -> dict[str, Any]:
+        return {**super()._shape_parameters(), "classes": self.classes_.tolist()}
+
     def _known(self, run: Run, plan: Plan) -> LabeledRows | None:
         """The labelled rows, or None if there are none."""
         return None if plan.labels is None else LabeledRows(run.rows, plan.labels)

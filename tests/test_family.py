@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from skvade import (
     AuxiliaryTaskClassifier,
     DCNClustering,
+    DECClustering,
     M2Classifier,
     M2Clustering,
     VaDEClassifier,
@@ -143,6 +144,23 @@ def test_warm_starts_go_on(cls, models, data):
     assert {record["phase"] for record in model.history_} == {"train"}
 
 
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_warm_starts_keep_their_classes(cls, models, data):
+    """Clusters keep their places: with other classes they were named at random, or had no name."""
+    X, y = data
+    model = pickle.loads(pickle.dumps(models[cls])).set_params(warm_start=True)
+    for other in (y + 1, y % 2, np.arange(150) % 5):
+        with pytest.raises(ValueError, match=r"fitted model's classes=\[0, 1, 2\], got classes="):
+            model.fit(X, other)
+    np.testing.assert_array_equal(model.predict(X), models[cls].predict(X))
+
+
+def test_warm_starts_refuse_another_alpha(models, data):
+    model = pickle.loads(pickle.dumps(models[DECClustering]))
+    with pytest.raises(ValueError, match=r"fitted model's alpha=1.0, got alpha=2.0"):
+        model.set_params(warm_start=True, alpha=2.0).fit(*data)
+
+
 @pytest.mark.parametrize("cls", FAMILY)
 def test_a_failed_fit_changes_nothing(cls, models, data, monkeypatch):
     model = pickle.loads(pickle.dumps(models[cls]))
@@ -232,6 +250,12 @@ def test_styles_say_little_of_the_clusters(digits):
     assert found[1] < 0.6
 
 
+def test_a_bound_without_one_of_its_terms_is_not_reported(data):
+    model = small(M2Clustering, style_weight=0).fit(data[0])
+    assert np.isnan(model.lower_bound_)
+    assert "lower bound" not in str(model.report())
+
+
 def test_dcns_labels_are_of_the_nearest_centroid(models, data):
     model, (X, _) = models[DCNClustering], data
     distances = ((model.transform(X)[:, None] - model.means_) ** 2).sum(-1)
@@ -308,14 +332,16 @@ def test_classes_without_labels_are_found(cls):
 
 
 def test_without_labels_the_classifier_is_the_clusterer(data):
-    X, y = data
+    X, _ = data
     clusterer = small(VaDEClustering).fit(X)
     classifier = small(VaDEClassifier, n_clusters=3).fit(X, np.full(len(X), -1))
     np.testing.assert_array_equal(classifier.predict_proba(X), clusterer.predict_proba(X))
     np.testing.assert_array_equal(classifier.classes_, [0, 1, 2])
 
 
-def test_auxiliary_tasks_need_a_label(data):
+def test_auxiliary_tasks_need_a_label_of_every_class(data):
+    with pytest.raises(ValueError, match="finds only classes with a labelled row; n_clusters=4"):
+        small(AuxiliaryTaskClassifier, n_clusters=4).fit(*data)
     with pytest.raises(ValueError, match="needs at least one labelled row"):
         small(AuxiliaryTaskClassifier, n_clusters=3).fit(data[0], np.full(150, -1))
 
@@ -328,8 +354,8 @@ def test_with_all_labels_it_reaches_a_perceptron_of_its_size(cls, digits):
     X, X_test, y, y_test = train_test_split(*digits, random_state=0, stratify=digits[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        network = MLPClassifier((64, 128), max_iter=100, random_state=0).fit(X, y)
-    model = cls(hidden_layer_sizes=(64, 128), random_state=0).fit(X, y)
+        network = MLPClassifier((200, 400), max_iter=60, random_state=0).fit(X, y)
+    model = cls(hidden_layer_sizes=(200, 400), random_state=0).fit(X, y)
     assert model.score(X_test, y_test) > network.score(X_test, y_test) - 0.01
 
 

@@ -185,7 +185,7 @@ def _probe(name: str, body: nn.Module, example: Tensor) -> Tensor:
     try:
         output = body(example)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        columns = "n_features" if name == "encoder" else "latent_dim"
+        columns = "n_features" if name == "encoder" else "n_codes"
         raise ValueError(
             f"{name} fails on an input of shape {tuple(example.shape)}, (n_samples, {columns}): "
             f"{error}. Build it for rows of {example.shape[1]} columns; where it needs images, let "
