@@ -11,8 +11,9 @@ and, unless `--dry`, added to `benchmarks/results/<data>.jsonl`, where it replac
 data, split, method and seed. With `--jobs 2` two seeds run side by side, on half of the cores each,
 which takes less time in all; `threads` says on how many threads a record was made.
 
-`--split 100-labels` is of MNIST's training rows with ten labels of every class, drawn by the seed,
-and classifiers, judged by their error on the test rows.
+`--split few-labels` is of classifiers that get few labels of every class, drawn by the seed, and
+are judged by their error on test rows: ten labels a class of MNIST's official training rows, or
+three of 1,000 rows of scikit-learn's `circles` and `moons`.
 
 With `--shelf FOLDER` phases that methods have in common are trained once (see `shelf.py`), and
 records count what that took as if they had been trained again.
@@ -31,12 +32,14 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.datasets import make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -58,8 +61,14 @@ LIKELIHOODS = {
     "pendigits": "gaussian",
     "reuters21578": "gaussian",
     "sc_worm_neuron": "negative_binomial",
+    "circles": "gaussian",
+    "moons": "gaussian",
 }
-FEW = "100-labels"
+FEW = "few-labels"
+TOYS = {
+    "circles": partial(make_circles, factor=0.5, noise=0.05),
+    "moons": partial(make_moons, noise=0.1),
+}
 WITHOUT_LIKELIHOOD = ("kmeans", "gmm")
 
 
@@ -69,6 +78,8 @@ def load(data: str, subset: str, method: str) -> tuple[np.ndarray, np.ndarray]:
         X, y = fetch_benchmark("mnist", subset=subset)
         rows = np.random.RandomState(0).permutation(len(X))[:10_000]
         return X[rows], y[rows]
+    if data in TOYS:
+        return TOYS[data](1_000, random_state=int(subset == "test"))
     X, y = fetch_benchmark(data, subset=subset)
     if LIKELIHOODS[data] == "negative_binomial" and method in WITHOUT_LIKELIHOOD:
         totals = X.sum(1, keepdims=True).clip(1)
@@ -107,7 +118,7 @@ def measure(data: str, split: str, method: str, seed: int, folder: Path | None) 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         start = time.perf_counter()
-        given = (X, hide_labels(y, seed)) if few else (X, k)
+        given = (X, hide_labels(y, data, seed)) if few else (X, k)
         model = (CLASSIFIERS if few else METHODS)[method](*given, seed, LIKELIHOODS[data], shelf)
         seconds = time.perf_counter() - start
     peak = peak_memory_mb()

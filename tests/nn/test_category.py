@@ -20,12 +20,7 @@ def test_a_new_order_reorders_and_changes_nothing_else(cls, generator):
     order = torch.tensor([2, 0, 1])
     noise = torch.randn(30, 2, generator=generator, dtype=torch.float64)
     with torch.no_grad():
-        before = (
-            model.assign(x),
-            model.decode_centers(),
-            model.centers().clone(),
-            model.log_weights(),
-        )
+        before = model.assign(x), model.decode_centers(), model.centers().clone()
         weights, evidence = model.log_weights(), model.log_evidence(x, noise)
         embedded = model.embed(x)
         model.permute_(order)
