@@ -36,7 +36,7 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
 
     Parameters
     ----------
-    n_clusters : int or None, default=None
+    n_classes : int or None, default=None
         Number of classes; every class needs a labelled row.
     latent_dim : int, default=150
         Number of features f.
@@ -91,7 +91,7 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
             )
         if n_clusters > self._n_labeled:
             raise ValueError(
-                f"AuxiliaryTaskClassifier finds only classes with a labelled row; n_clusters="
+                f"AuxiliaryTaskClassifier finds only classes with a labelled row; n_classes="
                 f"{n_clusters} is more than the {self._n_labeled} in y. Set it to None, or use "
                 "VaDEClassifier."
             )

@@ -35,7 +35,15 @@ from skvade.training.runtime import Runtime, isolated_random_state, resolve_runt
 from skvade.training.trainer import Run
 
 LOW_AGREEMENT = 0.5
-SHAPING = ("n_clusters", "latent_dim", "activation", "covariance_type", "reg_covar", "alpha")
+SHAPING = (
+    "n_clusters",
+    "n_classes",
+    "latent_dim",
+    "activation",
+    "covariance_type",
+    "reg_covar",
+    "alpha",
+)
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,7 @@ class BaseDeepModel(
         Names of the features seen during fit, if all are strings.
     """
 
+    _count = "n_clusters"  # the parameter that says how many clusters there are
     covariance_type = "full"  # of the mixtures that start methods without one of their own
 
     @abstractmethod
@@ -196,7 +205,7 @@ class BaseDeepModel(
         warm = getattr(self, "module_", None) if self.warm_start else None
         X = validation.check_rows(self, X, reset=warm is None)
         n_clusters, labels = self._read_labels(y, X.shape[0])
-        validation.check_n_clusters(n_clusters, X.shape[0])
+        validation.check_n_clusters(self._count, n_clusters, X.shape[0])
         runtime = resolve_runtime(self.device, self.precision)
         # None stands for fresh entropy: numpy's global state is the caller's.
         rng = (
@@ -252,7 +261,7 @@ class BaseDeepModel(
             if n_samples - n_held_out < max(n_clusters, 2):
                 raise ValueError(
                     f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
-                    f"fewer than n_clusters={n_clusters}; lower validation_fraction (now "
+                    f"fewer than {self._count}={n_clusters}; lower validation_fraction (now "
                     f"{self.validation_fraction}) or pass more rows."
                 )
             order = rng.permutation(n_samples)
@@ -356,11 +365,11 @@ class BaseDeepModel(
         name = type(self).__name__
         n_used, n_clusters = int((self.cluster_sizes_ > 0).sum()), len(self.cluster_sizes_)
         faults = {
-            f"{name} uses {n_used} of n_clusters={n_clusters} clusters; the others are "
-            "empty. Lower n_clusters, or raise n_init or pretrain_iter.": n_used < n_clusters,
+            f"{name} uses {n_used} of {self._count}={n_clusters} clusters; the others are "
+            f"empty. Lower {self._count}, or raise n_init or pretrain_iter.": n_used < n_clusters,
             f"The two best restarts of {name} agree little (adjusted Rand index "
             f"{self.restart_agreement_:.2f}): other clusterings fit the data about as well. "
-            "Check n_clusters, or raise n_init or pretrain_iter.": (
+            f"Check {self._count}, or raise n_init or pretrain_iter.": (
                 self.restart_agreement_ < LOW_AGREEMENT
             ),
             f"The loss of {name} became non-finite {best.run.n_rescues} time(s); training was "

@@ -24,13 +24,12 @@ class ClassifierParameters(DeepParameters):
 
     Parameters
     ----------
-    n_clusters : int or None, default=None
-        Number of classes and of clusters without any label; None for the number of classes in y.
-        Clusters beyond these are named by the integers after the largest label, so that y must be
-        integers then.
+    n_classes : int or None, default=None
+        Number of classes, those without any label included; None for the number in y. Those without
+        are named by the integers after the largest label, so that y must be integers then.
     """
 
-    n_clusters: int | None = None
+    n_classes: int | None = None
 
 
 class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParameters):
@@ -38,13 +37,15 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_clusters,)
+    classes_ : ndarray of shape (n_classes,)
         The labels in order, then the names of clusters without any.
     labels_ : ndarray of shape (n_samples,)
         Class of each training row; the same as `predict`.
-    cluster_sizes_ : ndarray of shape (n_clusters,)
+    cluster_sizes_ : ndarray of shape (n_classes,)
         Training rows in each class, in the order of `classes_`.
     """
+
+    _count = "n_classes"
 
     def fit(self, X: Any, y: Any) -> Any:
         """Train on X, some of whose rows have a label.
@@ -54,7 +55,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
             Labels; -1 marks a row without one (in an object array, beside strings). Where
-            `n_clusters` is None and the labels are -1 and 1 alone, both are classes.
+            `n_classes` is None and the labels are -1 and 1 alone, both are classes.
 
         Returns
         -------
@@ -107,17 +108,17 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         check_consistent_length(np.empty(n_samples), y)
         if y.dtype.kind in "fc":
             assert_all_finite(y, input_name="y")
-        missing = _missing(y, self.n_clusters)
+        missing = _missing(y, self.n_classes)
         check_classification_targets(y[~missing])
         names, codes = np.unique(y[~missing], return_inverse=True)
-        n_clusters = len(names) if self.n_clusters is None else self.n_clusters
+        n_clusters = len(names) if self.n_classes is None else self.n_classes
         if not n_clusters:
             raise ValueError(
-                "y has no labels, only -1; set n_clusters to find that many classes without any."
+                "y has no labels, only -1; set n_classes to find that many classes without any."
             )
         if n_clusters < len(names):
             raise ValueError(
-                f"y has {len(names)} classes, more than n_clusters={n_clusters}; raise n_clusters "
+                f"y has {len(names)} classes, more than n_classes={n_clusters}; raise n_classes "
                 "to at least that, or set it to None."
             )
         self._n_labeled = len(names)
@@ -153,7 +154,7 @@ class LabelTerm:
         return WithLabels(objective, known, self.label_weight) if known else objective
 
 
-def _missing(y: np.ndarray, n_clusters: int | None) -> np.ndarray:
+def _missing(y: np.ndarray, n_classes: int | None) -> np.ndarray:
     """Which labels are missing."""
     if y.dtype.kind == "O":
         return np.array([not isinstance(label, str) and label == UNLABELED for label in y], bool)
@@ -161,7 +162,7 @@ def _missing(y: np.ndarray, n_clusters: int | None) -> np.ndarray:
         return np.zeros(len(y), bool)
     missing = y == UNLABELED
     # One class among unlabelled rows leaves nothing to tell apart: -1 and 1 are two classes.
-    pair = n_clusters is None and set(np.unique(y).tolist()) == {-1, 1}
+    pair = n_classes is None and set(np.unique(y).tolist()) == {-1, 1}
     return missing & (not pair)
 
 
@@ -172,7 +173,7 @@ def _with_unnamed(names: np.ndarray, n_unnamed: int) -> np.ndarray:
         return np.arange(n_unnamed)
     if names.dtype.kind not in "iu":
         raise ValueError(
-            f"n_clusters asks for {n_unnamed} more classes than y names, which can only be named "
-            f"after integers; y has {names.dtype} labels. Encode y, or set n_clusters=None."
+            f"n_classes asks for {n_unnamed} more classes than y names, which can only be named "
+            f"after integers; y has {names.dtype} labels. Encode y, or set n_classes=None."
         )
     return np.concatenate([names, names[-1] + 1 + np.arange(n_unnamed)])

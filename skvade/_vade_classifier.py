@@ -24,7 +24,7 @@ class VaDEClassifier(LabelTerm, SemiSupervisedClassifier, MixtureModel):
 
         label_weight mean_labelled -log q(y|x).
 
-    Without any label it is :class:`VaDEClustering` up to the clusters' names; give `n_clusters`
+    Without any label it is :class:`VaDEClustering` up to the clusters' names; give `n_classes`
     then.
 
     See Also

@@ -33,6 +33,7 @@ _AUTO = StrOptions({"auto"})
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [_POSITIVE],
+    "n_classes": [_POSITIVE, None],
     "alpha": [_ABOVE_ZERO],
     "update_interval": [_POSITIVE],
     "clustering_weight": [_NOT_NEGATIVE],
@@ -88,7 +89,7 @@ def check_parameters(estimator: BaseEstimator) -> None:
         With the parameter's name, what it must be, and what it is.
     """
     validate_parameter_constraints(
-        _constraints_of(estimator),
+        CONSTRAINTS,
         estimator.get_params(deep=False),
         caller_name=type(estimator).__name__,
     )
@@ -105,14 +106,6 @@ def check_parameters(estimator: BaseEstimator) -> None:
             "The 'hidden_layer_sizes' parameter must be a non-empty sequence of integers of at "
             f"least 1, such as (500, 500, 2000). Got {sizes!r} instead."
         )
-
-
-def _constraints_of(estimator: BaseEstimator) -> dict[str, list[Any]]:
-    """The table above; None is allowed too where it is an estimator's default."""
-    return {
-        name: [*allowed, None] if getattr(type(estimator), name, "none") is None else allowed
-        for name, allowed in CONSTRAINTS.items()
-    }
 
 
 def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
@@ -136,12 +129,11 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     return X.astype(np.float64) if X.dtype.itemsize > 8 else X
 
 
-def check_n_clusters(n_clusters: int, n_samples: int) -> None:
+def check_n_clusters(name: str, n_clusters: int, n_samples: int) -> None:
     """There must be a row for every cluster."""
     if n_samples < n_clusters:
         raise ValueError(
-            f"n_samples={n_samples} should be >= n_clusters={n_clusters}; pass more rows or lower "
-            "n_clusters."
+            f"n_samples={n_samples} should be >= {name}={n_clusters}; pass more rows or lower {name}."
         )
 
 

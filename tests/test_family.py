@@ -299,14 +299,14 @@ def test_wrong_labels_are_refused_before_training(cls, data, monkeypatch):
     model = small(cls)
     with pytest.raises(ValueError, match="requires y to be passed"):
         model.fit(X, None)
-    with pytest.raises(ValueError, match="set n_clusters to find"):
+    with pytest.raises(ValueError, match="set n_classes to find"):
         model.fit(X, np.full(150, -1))
-    with pytest.raises(ValueError, match="3 classes, more than n_clusters=2"):
-        clone(model).set_params(n_clusters=2).fit(X, y)
+    with pytest.raises(ValueError, match="3 classes, more than n_classes=2"):
+        clone(model).set_params(n_classes=2).fit(X, y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(X, y[:-1])
     with pytest.raises(ValueError, match="only be named after integers"):
-        clone(model).set_params(n_clusters=4).fit(X, y.astype(str))
+        clone(model).set_params(n_classes=4).fit(X, y.astype(str))
     with pytest.raises(ValueError, match="Unknown label type"):
         model.fit(X, y + 0.5)
 
@@ -315,7 +315,7 @@ def test_minus_one_and_one_are_two_classes_unless_more_are_sought(data):
     X, y = data
     pair = np.where(y == 0, 1, -1)
     assert small(VaDEClassifier).fit(X, pair).classes_.tolist() == [-1, 1]
-    assert small(VaDEClassifier, n_clusters=3).fit(X, pair).classes_.tolist() == [1, 2, 3]
+    assert small(VaDEClassifier, n_classes=3).fit(X, pair).classes_.tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("cls", [VaDEClassifier, M2Classifier])
@@ -323,7 +323,7 @@ def test_classes_without_labels_are_found(cls):
     X, y = make_blobs(300, centers=4, n_features=5, random_state=0)
     hidden = few(y)
     hidden[y >= 2] = -1
-    model = cls(n_clusters=4, random_state=0).fit(X, hidden)
+    model = cls(n_classes=4, random_state=0).fit(X, hidden)
     assert model.classes_.tolist() == [0, 1, 2, 3]
     labels = model.predict(X)
     assert np.mean(labels[y < 2] == y[y < 2]) > 0.97
@@ -334,16 +334,16 @@ def test_classes_without_labels_are_found(cls):
 def test_without_labels_the_classifier_is_the_clusterer(data):
     X, _ = data
     clusterer = small(VaDEClustering).fit(X)
-    classifier = small(VaDEClassifier, n_clusters=3).fit(X, np.full(len(X), -1))
+    classifier = small(VaDEClassifier, n_classes=3).fit(X, np.full(len(X), -1))
     np.testing.assert_array_equal(classifier.predict_proba(X), clusterer.predict_proba(X))
     np.testing.assert_array_equal(classifier.classes_, [0, 1, 2])
 
 
 def test_auxiliary_tasks_need_a_label_of_every_class(data):
-    with pytest.raises(ValueError, match="finds only classes with a labelled row; n_clusters=4"):
-        small(AuxiliaryTaskClassifier, n_clusters=4).fit(*data)
+    with pytest.raises(ValueError, match="finds only classes with a labelled row; n_classes=4"):
+        small(AuxiliaryTaskClassifier, n_classes=4).fit(*data)
     with pytest.raises(ValueError, match="needs at least one labelled row"):
-        small(AuxiliaryTaskClassifier, n_clusters=3).fit(data[0], np.full(150, -1))
+        small(AuxiliaryTaskClassifier, n_classes=3).fit(data[0], np.full(150, -1))
 
 
 @pytest.mark.parametrize("cls", CLASSIFIERS)

@@ -243,6 +243,7 @@ BAD_PARAMETERS = {
     "precision": ["float16", None, 32],
     "random_state": ["seed", -1, 1.5],
     "verbose": ["loud", -1],
+    "n_classes": [0, -1, 2.5, "two"],
     "alpha": [0, -1, "one"],
     "update_interval": [0, 1.5, "auto"],
     "clustering_weight": [-1, "strong", np.nan],
