@@ -133,7 +133,8 @@ def check_n_clusters(name: str, n_clusters: int, n_samples: int) -> None:
     """There must be a row for every cluster."""
     if n_samples < n_clusters:
         raise ValueError(
-            f"n_samples={n_samples} should be >= {name}={n_clusters}; pass more rows or lower {name}."
+            f"n_samples={n_samples} should be >= {name}={n_clusters}; pass more rows or lower "
+            f"{name}."
         )
 
 
