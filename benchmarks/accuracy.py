@@ -139,6 +139,8 @@ def measure(data: str, split: str, method: str, seed: int, folder: Path | None) 
         record |= judge_on_test(model, X, y, data, method)
     if few:
         X_test, y_test = load(data, "test", method)
+        hidden = hide_labels(y, data, seed) == -1
+        record["hidden_error"] = round(100 * float(np.mean(labels[hidden] != y[hidden])), 2)
         record["error"] = round(100 * (1 - float(np.mean(model.predict(X_test) == y_test))), 2)
     return record | {
         "seconds": round(seconds + shelf.spared_seconds, 1),

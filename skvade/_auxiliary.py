@@ -43,7 +43,8 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
     learning_rate : float, default=2e-3
         Of Adam, at its highest, in the phases of the autoencoder; the last phase has half of it.
     n_nearest : int, default=1
-        Labelled rows that assign a class to an unlabelled one, kappa.
+        Labelled rows that assign a class to an unlabelled one, kappa; among 256 drawn in every
+        step, where there are more.
     assignment_weight : float, default=10.0
         w_A.
     feature_weight : float, default=1.0
@@ -80,20 +81,17 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
     labeled_share: float = 0.6
     temperature: float = 1.0
 
+    _finds_unlabeled = False
+    _cure_of_no_labels = "label some rows, or use VaDEClassifier or VaDEClustering"
     covariance_type = "spherical"  # of the mixture that starts the classes: there are many features
 
     def _read_labels(self, y: Any, n_samples: int) -> tuple[int, np.ndarray | None]:
         n_clusters, labels = super()._read_labels(y, n_samples)
-        if labels is None:
-            raise ValueError(
-                "AuxiliaryTaskClassifier needs at least one labelled row, and y holds only -1; use "
-                "VaDEClassifier or VaDEClustering without labels."
-            )
         if n_clusters > self._n_labeled:
             raise ValueError(
                 f"AuxiliaryTaskClassifier finds only classes with a labelled row; n_classes="
                 f"{n_clusters} is more than the {self._n_labeled} in y. Set it to None, or use "
-                "VaDEClassifier."
+                "VaDEClassifier or VaDEClustering."
             )
         return n_clusters, labels
 

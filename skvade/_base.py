@@ -35,15 +35,6 @@ from skvade.training.runtime import Runtime, isolated_random_state, resolve_runt
 from skvade.training.trainer import Run
 
 LOW_AGREEMENT = 0.5
-SHAPING = (
-    "n_clusters",
-    "n_classes",
-    "latent_dim",
-    "activation",
-    "covariance_type",
-    "reg_covar",
-    "alpha",
-)
 
 
 @dataclass(frozen=True)
@@ -144,6 +135,7 @@ class BaseDeepModel(
     """
 
     _count = "n_clusters"  # the parameter that says how many clusters there are
+    _cure_of_empty = "Lower n_clusters, or raise n_init or pretrain_iter."
     covariance_type = "full"  # of the mixtures that start methods without one of their own
 
     @abstractmethod
@@ -264,7 +256,7 @@ class BaseDeepModel(
                     f"fewer than {self._count}={n_clusters}; lower validation_fraction (now "
                     f"{self.validation_fraction}) or pass more rows."
                 )
-            order = rng.permutation(n_samples)
+            order = labels_last(rng.permutation(n_samples), labels)
             held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
             initialiser = initialiser.restricted(kept)
             seed = int(rng.randint(2**31))
@@ -314,8 +306,8 @@ class BaseDeepModel(
         }
 
     def _shape_parameters(self) -> dict[str, Any]:
-        given = self.get_params(deep=False)
-        shape = {name: given[name] for name in SHAPING if name in given}
+        blocks = (cls.__dict__.get("_shaping", ()) for cls in type(self).__mro__)
+        shape = {name: getattr(self, name) for names in blocks for name in names}
         return {**shape, "hidden_layer_sizes": tuple(self.hidden_layer_sizes)}
 
     def _check_warm(self) -> None:
@@ -365,8 +357,8 @@ class BaseDeepModel(
         name = type(self).__name__
         n_used, n_clusters = int((self.cluster_sizes_ > 0).sum()), len(self.cluster_sizes_)
         faults = {
-            f"{name} uses {n_used} of {self._count}={n_clusters} clusters; the others are "
-            f"empty. Lower {self._count}, or raise n_init or pretrain_iter.": n_used < n_clusters,
+            f"{name} uses {n_used} of {self._count}={n_clusters} clusters; the others are empty. "
+            f"{self._cure_of_empty}": n_used < n_clusters,
             f"The two best restarts of {name} agree little (adjusted Rand index "
             f"{self.restart_agreement_:.2f}): other clusterings fit the data about as well. "
             f"Check {self._count}, or raise n_init or pretrain_iter.": (
@@ -530,3 +522,16 @@ class BaseDeepModel(
         tags.classifier_tags = ClassifierTags()
         tags.input_tags.positive_only = self.likelihood in ("poisson", "negative_binomial")
         return tags
+
+
+def labels_last(order: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """Rows in their order, but those with a label later, and the first of every class last.
+
+    What is held out from the front takes no label that training needs, as long as it can.
+    """
+    if labels is None:
+        return order
+    needed = (labels[order] >= 0).astype(int)
+    _, first = np.unique(labels[order], return_index=True)
+    needed[first] *= 2
+    return order[np.argsort(needed, kind="stable")]

@@ -27,11 +27,14 @@ class TargetParameters:
     alpha : float, default=1.0
         Degrees of freedom of Student's t in q(c|x). The papers' 1 is seldom worth changing.
     update_interval : int, default=140
-        Gradient steps from one target to the next, which takes a pass over the data.
+        Gradient steps from one target to the next, which takes a pass over the data. Lower it on
+        small data, where a whole phase has few more.
     """
 
     alpha: float = 1.0
     update_interval: int = 140
+
+    _shaping = ("alpha",)
 
 
 class TowardsTarget(TargetParameters, ClusterMixin, BaseDeepModel, ClusterParameters):
@@ -41,8 +44,10 @@ class TowardsTarget(TargetParameters, ClusterMixin, BaseDeepModel, ClusterParame
         head = StudentT(plan.n_clusters, self.latent_dim, self.alpha)
         return HeadedAutoencoder(**networks, head=head)
 
-    def _sharpen(self, run: Run) -> SharpenedAssignment:
-        return SharpenedAssignment(run.rows, self.update_interval)
+    def _sharpened(self, run: Run, plan: Plan) -> tuple[float, SharpenedAssignment]:
+        """DEC's loss and its weight, for which a likelihood is a sum over features."""
+        weight = self.clustering_weight * plan.summary.n_features
+        return weight, SharpenedAssignment(run.rows, self.update_interval)
 
 
 @inherit_docs
@@ -59,6 +64,12 @@ class DECClustering(TowardsTarget):
     serves the phases before; afterwards the codes move and it does not follow, so
     `inverse_transform` and `cluster_centers_` are poor, and :class:`IDECClustering` is the better
     choice where they matter. The paper has no neighbours: ``neighbor_weight=0``.
+
+    Parameters
+    ----------
+    clustering_weight : float, default=1.0
+        Weight of D KL(P || Q), with D features, beside the neighbours. Without them it has no
+        effect.
 
     See Also
     --------
@@ -80,8 +91,10 @@ class DECClustering(TowardsTarget):
     (2, 3)
     """
 
+    clustering_weight: float = 1.0
+
     def _make_objectives(self, plan: Plan) -> Objectives:
-        return Objectives(train=self._sharpen)
+        return Objectives(train=lambda run: Together(self._sharpened(run, plan)))
 
 
 @inherit_docs
@@ -125,7 +138,4 @@ class IDECClustering(TowardsTarget):
     clustering_weight: float = 0.1
 
     def _make_objectives(self, plan: Plan) -> Objectives:
-        weight = self.clustering_weight * plan.summary.n_features
-        return Objectives(
-            train=lambda run: Together(Reconstruction(), (weight, self._sharpen(run)))
-        )
+        return Objectives(train=lambda run: Together(Reconstruction(), self._sharpened(run, plan)))

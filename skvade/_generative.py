@@ -108,8 +108,8 @@ class GenerativeMixin:
         -------
         X : ndarray of shape (n_samples, n_features)
             Grey values, that is Bernoulli data strictly between 0 and 1, come as means.
-        y : ndarray of shape (n_samples,), int64
-            The cluster of each row.
+        y : ndarray of shape (n_samples,)
+            The cluster of each row, int64; of a classifier, its class.
 
         Raises
         ------

@@ -15,7 +15,9 @@ from skvade._parameters import ClusterParameters, parameters
 from skvade._recipe import Objectives
 from skvade.nn.category import M2
 from skvade.nn.mixtures import make_mixture
+from skvade.objectives.base import EncodedObjective
 from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
+from skvade.training.trainer import Run
 
 
 @parameters
@@ -29,6 +31,13 @@ class StyleParameters(MarginalizationParameters):
     style_weight : float, default=1.0
         Weight of KL(q(z|x, c) || N(0, 1)). Lower it for sharper reconstructions, raise it for
         styles that say nothing of the cluster.
+    encoder, decoder : torch.nn.Module or None, default=None
+        Networks of your own, used as templates: each fit trains copies. An encoder takes
+        (n_samples, n_features) to (n_samples, n_hidden), and linear heads are put on it; with
+        neighbours or labels it is run several times a step, in training mode. A decoder takes
+        (n_samples, latent_dim + n_clusters), the style and the category, to
+        (n_samples, n_features), the logits, means or log rates of the likelihood.
+        `hidden_layer_sizes` and `activation` then do not apply to it.
 
     Attributes
     ----------
@@ -52,7 +61,7 @@ class StyleParameters(MarginalizationParameters):
 
 
 class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
-    """What the methods with a category and a style share: the model, and its styles."""
+    """What M2 is with and without labels: a model of category and style."""
 
     def _n_decoded(self, plan: Plan) -> int:
         return self.latent_dim + plan.n_clusters
@@ -60,6 +69,20 @@ class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
     def _make_model(self, networks: dict[str, Any], plan: Plan) -> M2:
         head = make_mixture("full", plan.n_clusters, self.latent_dim, floor=1e-2)
         return M2(**networks, head=head)
+
+    def _make_objectives(self, plan: Plan) -> Objectives:
+        def hold(run: Run) -> EncodedObjective:
+            held = HeldCategoryELBO(run.memory["partition"], **self._weights)
+            return self._beside_labels(held, self._known(run, plan))
+
+        def train(run: Run) -> EncodedObjective:
+            known = self._known(run, plan)
+            labels = known.labels if known else None
+            marginalization = self._make_marginalization(plan)
+            bound = CategoryNegativeELBO(marginalization, labels, **self._weights)
+            return self._beside_labels(bound, known)
+
+        return Objectives(hold=hold, train=train)
 
     def transform(self, X: Any) -> np.ndarray:
         """The style of each row, E[z|x]: what is left of it beside the cluster.
@@ -98,7 +121,7 @@ class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
 
 @inherit_docs
 @parameters
-class M2Clustering(StyleModel, ClusterMixin, ClusterParameters):
+class M2Clustering(ClusterMixin, StyleModel, ClusterParameters):
     """A category and a style: Kingma's M2 without labels.
 
     Rows are explained by
@@ -113,8 +136,7 @@ class M2Clustering(StyleModel, ClusterMixin, ClusterParameters):
 
     with a relaxed draw of c, or the sum over all (`marginalization`). The features are the codes of
     an autoencoder, among which clusters are sought first, as in :class:`VaDEClustering`; then
-    `transform` gives styles. A decoder of your own takes `latent_dim + n_clusters` columns, the
-    style and the category.
+    `transform` gives styles.
 
     See Also
     --------
@@ -137,11 +159,3 @@ class M2Clustering(StyleModel, ClusterMixin, ClusterParameters):
     >>> [model.inverse_transform(styles, cluster=c).shape for c in range(3)]
     [(5, 2), (5, 2), (5, 2)]
     """
-
-    def _make_objectives(self, plan: Plan) -> Objectives:
-        return Objectives(
-            hold=lambda run: HeldCategoryELBO(run.memory["partition"], **self._weights),
-            train=lambda run: CategoryNegativeELBO(
-                self._make_marginalization(plan), **self._weights
-            ),
-        )

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from skvade._base import Plan
 from skvade._docs import inherit_docs
 from skvade._m2 import StyleModel
 from skvade._parameters import parameters
-from skvade._recipe import Objectives
 from skvade._semi_supervised import LabelTerm, SemiSupervisedClassifier
-from skvade.objectives.base import EncodedObjective
-from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
-from skvade.training.trainer import Run
 
 
 @inherit_docs
@@ -46,17 +41,3 @@ class M2Classifier(LabelTerm, SemiSupervisedClassifier, StyleModel):
     >>> model.predict_proba(X[:2]).shape
     (2, 3)
     """
-
-    def _make_objectives(self, plan: Plan) -> Objectives:
-        def hold(run: Run) -> EncodedObjective:
-            held = HeldCategoryELBO(run.memory["partition"], **self._weights)
-            return self._beside_labels(held, self._known(run, plan))
-
-        def train(run: Run) -> EncodedObjective:
-            known = self._known(run, plan)
-            marginalization = self._make_marginalization(plan)
-            labels = known.labels if known else None
-            bound = CategoryNegativeELBO(marginalization, labels, **self._weights)
-            return self._beside_labels(bound, known)
-
-        return Objectives(hold=hold, train=train)

@@ -36,4 +36,9 @@ class MarginalizationParameters:
     def _make_marginalization(self, plan: Any) -> Marginalization:
         if self.marginalization == "exact":
             return Exact()
+        if self.min_temperature > self.temperature:
+            raise ValueError(
+                f"min_temperature={self.min_temperature} must be at most temperature="
+                f"{self.temperature}, from which it falls; lower it, or raise temperature."
+            )
         return Gumbel(self.temperature, self.min_temperature, self._train_steps(plan))

@@ -35,10 +35,10 @@ class DeepParameters:
     encoder, decoder : torch.nn.Module or None, default=None
         Networks of your own, used as templates: each fit trains copies. An encoder takes
         (n_samples, n_features) to (n_samples, n_hidden), and linear heads for m(x) and log s2(x)
-        are put on it; with neighbours it is run three times a step, in training mode. A decoder
-        takes (n_samples, latent_dim) to (n_samples, n_features), the
-        logits, means or log rates of the likelihood. `hidden_layer_sizes` and `activation` then
-        do not apply to it. For images begin with :class:`torch.nn.Unflatten`.
+        are put on it; with neighbours or labels it is run several times a step, in training mode.
+        A decoder takes (n_samples, latent_dim) to (n_samples, n_features), the logits, means or
+        log rates of the likelihood. `hidden_layer_sizes` and `activation` then do not apply to it.
+        For images begin with :class:`torch.nn.Unflatten`.
     n_neighbors : int, default=15
         Nearest neighbours of each row that count as its neighbours: near in the codes and in 40
         principal components, both together. Exact up to 100,000 rows; beyond, they are sought in
@@ -131,6 +131,8 @@ class DeepParameters:
     random_state: Any = None
     verbose: bool | int = False
 
+    _shaping = ("latent_dim", "activation")  # a warm start needs them as they were
+
 
 @dataclass(eq=False, repr=False)
 class ClusterParameters(DeepParameters):
@@ -145,6 +147,8 @@ class ClusterParameters(DeepParameters):
 
     n_clusters: int = 4
     _: KW_ONLY
+
+    _shaping = ("n_clusters",)
 
 
 @parameters
@@ -170,3 +174,5 @@ class MixtureParameters:
 
     covariance_type: str = "full"
     reg_covar: float = 1e-2
+
+    _shaping = ("covariance_type", "reg_covar")

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from skvade.objectives.base import EncodedObjective, Objective
+from skvade.objectives.labels import LabeledRows
 from skvade.objectives.neighbours import PUSH, WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.training.budgets import auto_steps, fine_tuning, n_steps
@@ -116,6 +117,16 @@ class Recipe(ABC):
         """The phases of a fit that goes on from the previous one."""
         graph = [FindNeighbours(self.n_neighbors, rescale=False)] if self.neighbor_weight else []
         return [*graph, self._make_phases(plan)[-1]]
+
+    def _known(self, run: Run, plan: Any) -> LabeledRows | None:
+        """The rows whose cluster is known, or None if there are none."""
+        return None if plan.labels is None else LabeledRows(run.rows, plan.labels)
+
+    def _beside_labels(
+        self, objective: EncodedObjective, known: LabeledRows | None
+    ) -> EncodedObjective:
+        """The objective beside a loss of known labels, in methods that have one."""
+        return objective
 
     def _rows_a_step(self, plan: Any) -> int:
         # Of a batch with neighbours half are rows; the neighbours that they bring are encoded only.

@@ -9,11 +9,10 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from skvade._base import BaseDeepModel, Plan
+from skvade._base import BaseDeepModel
 from skvade._parameters import DeepParameters, parameters
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.labels import LabeledRows, WithLabels
-from skvade.training.trainer import Run
 
 UNLABELED = -1
 
@@ -46,6 +45,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
     """
 
     _count = "n_classes"
+    _finds_unlabeled = True
+    _cure_of_no_labels = "set n_classes to find that many classes without any"
+    _cure_of_empty = "Label more rows of them, or lower n_classes."
 
     def fit(self, X: Any, y: Any) -> Any:
         """Train on X, some of whose rows have a label.
@@ -104,18 +106,14 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
                 f"{type(self).__name__} requires y to be passed, but the target y is None; pass "
                 "-1 for rows without a label."
             )
-        y = column_or_1d(y, warn=True)
+        y = _as_labels(y)
         check_consistent_length(np.empty(n_samples), y)
-        if y.dtype.kind in "fc":
-            assert_all_finite(y, input_name="y")
         missing = _missing(y, self.n_classes)
         check_classification_targets(y[~missing])
         names, codes = np.unique(y[~missing], return_inverse=True)
         n_clusters = len(names) if self.n_classes is None else self.n_classes
-        if not n_clusters:
-            raise ValueError(
-                "y has no labels, only -1; set n_classes to find that many classes without any."
-            )
+        if not len(names) and (self.n_classes is None or not self._finds_unlabeled):
+            raise ValueError(f"y has no labels, only -1; {self._cure_of_no_labels}.")
         if n_clusters < len(names):
             raise ValueError(
                 f"y has {len(names)} classes, more than n_classes={n_clusters}; raise n_classes "
@@ -128,11 +126,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         return n_clusters, labels if len(names) else None
 
     def _shape_parameters(self) -> dict[str, Any]:
-        return {**super()._shape_parameters(), "classes": self.classes_.tolist()}
-
-    def _known(self, run: Run, plan: Plan) -> LabeledRows | None:
-        """The labelled rows, or None if there are none."""
-        return None if plan.labels is None else LabeledRows(run.rows, plan.labels)
+        labeled = self.classes_[: self._n_labeled]
+        own = {"classes": self.classes_.tolist(), "labelled classes": labeled.tolist()}
+        return {**super()._shape_parameters(), **own}
 
 
 @parameters
@@ -150,14 +146,37 @@ class LabelTerm:
     def _beside_labels(
         self, objective: EncodedObjective, known: LabeledRows | None
     ) -> EncodedObjective:
-        """The objective beside the loss of the labels, if there are any."""
         return WithLabels(objective, known, self.label_weight) if known else objective
+
+
+def _as_labels(y: Any) -> np.ndarray:
+    """One-dimensional labels: strings beside -1 as objects, all others in a dtype of their own."""
+    y = column_or_1d(y, warn=True)
+    if y.dtype.kind == "O":
+        if any(isinstance(label, str) for label in y):
+            known = [label for label in y if not _is_missing(label)]
+            if not all(isinstance(label, str) for label in known):
+                raise ValueError("y mixes strings with other labels; use one kind, and -1.")
+            return y
+        y = np.array(y.tolist())
+    if y.dtype.kind in "US" and np.any(y == np.array(str(UNLABELED), y.dtype)):
+        raise ValueError(
+            "y holds the string '-1', as a list of strings and -1 becomes in numpy; pass "
+            "np.array(y, dtype=object), in which -1 stays a number and marks rows without a label."
+        )
+    if y.dtype.kind in "fc":
+        assert_all_finite(y, input_name="y")
+    return y
+
+
+def _is_missing(label: Any) -> bool:
+    return not isinstance(label, str) and label == UNLABELED
 
 
 def _missing(y: np.ndarray, n_classes: int | None) -> np.ndarray:
     """Which labels are missing."""
     if y.dtype.kind == "O":
-        return np.array([not isinstance(label, str) and label == UNLABELED for label in y], bool)
+        return np.array([_is_missing(label) for label in y], bool)
     if y.dtype.kind not in "iuf":
         return np.zeros(len(y), bool)
     missing = y == UNLABELED
@@ -167,6 +186,7 @@ def _missing(y: np.ndarray, n_classes: int | None) -> np.ndarray:
 
 
 def _with_unnamed(names: np.ndarray, n_unnamed: int) -> np.ndarray:
+    """The labels, and as many integers after the largest of them, from 0."""
     if not n_unnamed:
         return names
     if not len(names):
@@ -176,4 +196,4 @@ def _with_unnamed(names: np.ndarray, n_unnamed: int) -> np.ndarray:
             f"n_classes asks for {n_unnamed} more classes than y names, which can only be named "
             f"after integers; y has {names.dtype} labels. Encode y, or set n_classes=None."
         )
-    return np.concatenate([names, names[-1] + 1 + np.arange(n_unnamed)])
+    return np.array([*names.tolist(), *(max(-1, int(names[-1])) + 1 + np.arange(n_unnamed))])

@@ -13,20 +13,34 @@ from skvade._parameters import ClusterParameters, MixtureParameters, parameters
 from skvade._recipe import Objectives
 from skvade.nn.mixtures import make_mixture
 from skvade.nn.models import MixtureVAE
+from skvade.objectives.base import EncodedObjective
 from skvade.objectives.vade import HeldNegativeELBO, NegativeELBO
+from skvade.training.trainer import Run
 
 
 class MixtureModel(MixtureParameters, GenerativeMixin, BaseDeepModel):
-    """What VaDE shares with and without labels: the model."""
+    """What VaDE is with and without labels."""
 
     def _make_model(self, networks: dict[str, Any], plan: Plan) -> MixtureVAE:
         shape = (plan.n_clusters, self.latent_dim, self.reg_covar)
         return MixtureVAE(**networks, mixture=make_mixture(self.covariance_type, *shape))
 
+    def _make_objectives(self, plan: Plan) -> Objectives:
+        def hold(run: Run) -> EncodedObjective:
+            held = HeldNegativeELBO(run.memory["partition"])
+            return self._beside_labels(held, self._known(run, plan))
+
+        def train(run: Run) -> EncodedObjective:
+            known = self._known(run, plan)
+            bound = HeldNegativeELBO(known.labels) if known else NegativeELBO()
+            return self._beside_labels(bound, known)
+
+        return Objectives(hold=hold, train=train)
+
 
 @inherit_docs
 @parameters
-class VaDEClustering(MixtureModel, ClusterMixin, ClusterParameters):
+class VaDEClustering(ClusterMixin, MixtureModel, ClusterParameters):
     """Variational deep embedding: a variational autoencoder with a Gaussian-mixture prior.
 
     One model clusters, embeds, scores and generates. Rows are explained by
@@ -68,9 +82,3 @@ class VaDEClustering(MixtureModel, ClusterMixin, ClusterParameters):
     >>> new_rows.shape
     (5, 2)
     """
-
-    def _make_objectives(self, plan: Plan) -> Objectives:
-        return Objectives(
-            hold=lambda run: HeldNegativeELBO(run.memory["partition"]),
-            train=lambda run: NegativeELBO(),
-        )

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from skvade._base import Plan
 from skvade._docs import inherit_docs
 from skvade._parameters import parameters
-from skvade._recipe import Objectives
 from skvade._semi_supervised import LabelTerm, SemiSupervisedClassifier
 from skvade._vade import MixtureModel
-from skvade.objectives.base import EncodedObjective
-from skvade.objectives.vade import HeldNegativeELBO, NegativeELBO, PartlyHeldNegativeELBO
-from skvade.training.trainer import Run
 
 
 @inherit_docs
@@ -47,15 +42,3 @@ class VaDEClassifier(LabelTerm, SemiSupervisedClassifier, MixtureModel):
     >>> model.classes_
     array([0, 1, 2])
     """
-
-    def _make_objectives(self, plan: Plan) -> Objectives:
-        def hold(run: Run) -> EncodedObjective:
-            held = HeldNegativeELBO(run.memory["partition"])
-            return self._beside_labels(held, self._known(run, plan))
-
-        def train(run: Run) -> EncodedObjective:
-            known = self._known(run, plan)
-            bound = PartlyHeldNegativeELBO(known.labels) if known else NegativeELBO()
-            return self._beside_labels(bound, known)
-
-        return Objectives(hold=hold, train=train)

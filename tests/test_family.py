@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone, is_classifier
+import torch
+from sklearn.base import clone, is_classifier, is_clusterer
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -22,6 +23,7 @@ from skvade import (
     VaDEClassifier,
     VaDEClustering,
 )
+from skvade._base import labels_last
 from skvade.metrics import clustering_accuracy
 from tests.conftest import FAMILY
 
@@ -150,9 +152,18 @@ def test_warm_starts_keep_their_classes(cls, models, data):
     X, y = data
     model = pickle.loads(pickle.dumps(models[cls])).set_params(warm_start=True)
     for other in (y + 1, y % 2, np.arange(150) % 5):
-        with pytest.raises(ValueError, match=r"fitted model's classes=\[0, 1, 2\], got classes="):
+        with pytest.raises(ValueError, match=r"fitted model's classes=\[0, 1, 2\], .*got classes="):
             model.fit(X, other)
     np.testing.assert_array_equal(model.predict(X), models[cls].predict(X))
+
+
+def test_warm_starts_do_not_name_clusters_that_have_no_label(data):
+    """Clusters without labels are named by size: labels of the same names were other clusters."""
+    X, y = data
+    model = small(VaDEClassifier, n_classes=3, warm_start=True).fit(X, np.full(150, -1))
+    with pytest.raises(ValueError, match=r"labelled classes=\[\], got .*\[0, 1, 2\]"):
+        model.fit(X, y)
+    model.set_params(n_classes=None).set_params(n_classes=3).fit(X, np.full(150, -1))
 
 
 def test_warm_starts_refuse_another_alpha(models, data):
@@ -250,6 +261,26 @@ def test_styles_say_little_of_the_clusters(digits):
     assert found[1] < 0.6
 
 
+def test_temperatures_fall(data):
+    with pytest.raises(ValueError, match=r"min_temperature=2 must be at most temperature=1\.0"):
+        small(M2Clustering, min_temperature=2).fit(data[0])
+
+
+def test_m2_takes_decoders_of_any_kind(data):
+    class Split(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = torch.nn.Linear(8, 4)
+            self.style, self.category = torch.nn.Linear(3, 8), torch.nn.Linear(3, 8)
+
+        def forward(self, x):
+            return self.out(torch.tanh(self.style(x[:, :3]) + self.category(x[:, 3:])))
+
+    for decoder in (Split(), torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Linear(8, 4))):
+        model = small(M2Clustering, decoder=decoder).fit(data[0])
+        assert np.isfinite(model.score_samples(data[0])).all()
+
+
 def test_a_bound_without_one_of_its_terms_is_not_reported(data):
     model = small(M2Clustering, style_weight=0).fit(data[0])
     assert np.isnan(model.lower_bound_)
@@ -271,6 +302,27 @@ def few(y, n_each=3):
         rows = np.flatnonzero(y == c)[:n_each]
         hidden[rows] = c
     return hidden
+
+
+@pytest.mark.parametrize("cls", FAMILY)
+def test_scikit_learn_knows_what_it_is(cls):
+    assert is_clusterer(cls()) is (cls in CLUSTERERS)
+    assert is_classifier(cls()) is (cls in CLASSIFIERS)
+
+
+def test_rows_whose_labels_are_needed_are_held_out_last():
+    labels = np.array([-1, 0, -1, 1, 0, -1, 1, -1])
+    order = labels_last(np.array([1, 3, 4, 6, 0, 2, 5, 7]), labels)
+    assert order.tolist() == [0, 2, 5, 7, 4, 6, 1, 3]
+    assert labels_last(order, None) is order
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_early_stopping_leaves_a_label_of_every_class(cls, data):
+    X, y = data
+    model = small(cls, early_stopping=True, validation_fraction=0.6).fit(X, few(y, 1))
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert model.classes_.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("cls", CLASSIFIERS)
@@ -299,7 +351,7 @@ def test_wrong_labels_are_refused_before_training(cls, data, monkeypatch):
     model = small(cls)
     with pytest.raises(ValueError, match="requires y to be passed"):
         model.fit(X, None)
-    with pytest.raises(ValueError, match="set n_classes to find"):
+    with pytest.raises(ValueError, match="y has no labels, only -1; "):
         model.fit(X, np.full(150, -1))
     with pytest.raises(ValueError, match="3 classes, more than n_classes=2"):
         clone(model).set_params(n_classes=2).fit(X, y)
@@ -309,6 +361,41 @@ def test_wrong_labels_are_refused_before_training(cls, data, monkeypatch):
         clone(model).set_params(n_classes=4).fit(X, y.astype(str))
     with pytest.raises(ValueError, match="Unknown label type"):
         model.fit(X, y + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a", "b", -1] * 50, "the string '-1'"),
+        (np.array(["a", 3, -1] * 50, dtype=object), "mixes strings with other labels"),
+    ],
+)
+def test_labels_that_numpy_would_misread_are_refused(y, message, data):
+    with pytest.raises(ValueError, match=message):
+        small(VaDEClassifier).fit(data[0], y)
+
+
+def test_numbers_among_objects_are_numbers(data):
+    X, y = data
+    model = small(VaDEClassifier).fit(X, few(y).astype(object))
+    assert model.classes_.tolist() == [0, 1, 2]
+    pair = np.where(y == 0, 1, -1).astype(object)
+    assert small(VaDEClassifier).fit(X, pair).classes_.tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (np.array([253, 254, 255], np.uint8), [253, 254, 255, 256]),
+        (np.array([3, 5, 9], np.uint64), [3, 5, 9, 10]),
+        (np.array([-4, -3, -2]), [-4, -3, -2, 0]),
+    ],
+)
+def test_unnamed_classes_come_after_the_largest_label(labels, names, data):
+    X, y = data
+    model = small(VaDEClassifier, n_classes=4).fit(X, labels[y])
+    assert model.classes_.tolist() == names
+    assert model.classes_.dtype.kind == "i"
 
 
 def test_minus_one_and_one_are_two_classes_unless_more_are_sought(data):
@@ -342,7 +429,7 @@ def test_without_labels_the_classifier_is_the_clusterer(data):
 def test_auxiliary_tasks_need_a_label_of_every_class(data):
     with pytest.raises(ValueError, match="finds only classes with a labelled row; n_classes=4"):
         small(AuxiliaryTaskClassifier, n_classes=4).fit(*data)
-    with pytest.raises(ValueError, match="needs at least one labelled row"):
+    with pytest.raises(ValueError, match="label some rows, or use VaDEClassifier"):
         small(AuxiliaryTaskClassifier, n_classes=3).fit(data[0], np.full(150, -1))
 
 

@@ -215,9 +215,8 @@ class M2(CategoryModel):
 
     def expect(self, z: Tensor) -> Tensor:
         """E[x|z], with the expectation over the category."""
-        every = self.every_category().expand(len(z), -1, -1)
-        outputs = self.decode_given(z.unsqueeze(1).expand(-1, self.n_clusters, -1), every)
-        return (self.log_weights().exp().view(1, -1, 1) * self.likelihood.mean(outputs)).sum(1)
+        weights = self.log_weights().exp()
+        return sum(weight * self.expect_given(z, c) for c, weight in enumerate(weights))
 
     def expect_given(self, z: Tensor, cluster: int) -> Tensor:
         """E[x|z, c] for one category c."""
@@ -232,14 +231,15 @@ class M2(CategoryModel):
     def take_partition_(self, codes: Tensor, labels: Tensor) -> None:
         """Start at styles that are the codes without their clusters' means.
 
-        Where the decoder begins with a dense layer, the category brings the mean back, and
-        reconstructions stay as they are.
+        Where the decoder is a sequence that begins with a dense layer, the category brings the mean
+        back, and reconstructions stay as they are.
         """
         super().take_partition_(codes, labels)
         self.logits.copy_(self.head.logits)
         self.style_head.load_state_dict(self.encoder.mean_head.state_dict())
         self.mean_offsets.copy_(-self.head.means)
-        first = next(iter(self.decoder.body.children()), None)
+        body = self.decoder.body
+        first = body[0] if isinstance(body, nn.Sequential) else None
         if isinstance(first, nn.Linear):
             style, category = first.weight.split([codes.shape[1], self.n_clusters], 1)
             category.copy_(style @ self.head.means.T)
@@ -253,24 +253,28 @@ class M2(CategoryModel):
         return {"weights": self.log_weights().exp(), "means": self.head.means}
 
     def log_evidence(self, x: Tensor, noise: Tensor) -> Tensor:
-        """log sum_c p(x, c), each importance-weighted with its share of the draws of q(z|x, c)."""
+        """log sum_c p(x, c), each importance-weighted by draws of q(z|x, c).
+
+        All draws are used for a row's most probable category, and a share of them for the others,
+        which hardly count.
+        """
         encoding = self.encode(x)
-        mean, log_variance = self.posterior(encoding, self.every_category())
-        noise = noise[: max(1, len(noise) // self.n_clusters)]
-        every = self.every_category()[0]
-        log_joint = [
-            log_weight
-            + importance_weighted(
+        order = self.category_logits(encoding).argsort(-1, descending=True)
+        every, log_weights = self.every_category()[0], self.log_weights()
+        few = noise[: max(1, len(noise) // self.n_clusters)]
+        log_joint = []
+        for rank, c in enumerate(order.T):
+            mean, log_variance = self.posterior(encoding, every[c])
+            log_evidence = importance_weighted(
                 x,
-                mean[:, c],
-                log_variance[:, c],
-                noise,
+                mean,
+                log_variance,
+                few if rank else noise,
                 lambda z: -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1),
-                lambda z, c=c: self.decode_given(z, every[c]),
+                lambda z, c=c: self.decode_given(z, every[c].unsqueeze(1)),
                 self.likelihood,
             )
-            for c, log_weight in enumerate(self.log_weights())
-        ]
+            log_joint.append(log_weights[c] + log_evidence)
         return torch.stack(log_joint).logsumexp(0)
 
     def sample(self, labels: Tensor, generator: torch.Generator) -> Tensor:

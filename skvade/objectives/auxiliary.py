@@ -117,12 +117,11 @@ def nearest_class(distances: Tensor, classes: Tensor, n_clusters: int, n_nearest
     -------
     Tensor of shape (n_samples,)
     """
-    n_nearest = min(n_nearest, len(classes))
-    nearest = distances.topk(n_nearest, largest=False).indices  # (B, kappa), the nearest first
-    votes = one_hot(classes[nearest], n_clusters).to(distances)
-    earlier = torch.linspace(1.0, 0.0, n_nearest, device=distances.device)
-    weights = 1 + earlier.view(1, -1, 1) / (2 * n_nearest)
-    return (votes * weights).sum(1).argmax(-1)
+    nearest = distances.topk(min(n_nearest, len(classes)), largest=False).indices
+    candidates = classes[nearest]  # (B, kappa), the nearest first
+    votes = one_hot(candidates, n_clusters).sum(1)
+    tied = votes.gather(1, candidates) == votes.amax(1, keepdim=True)
+    return candidates.gather(1, tied.byte().argmax(1, keepdim=True)).squeeze(1)
 
 
 def mean_distance(distances: Tensor, classes: Tensor, assigned: Tensor) -> Tensor:

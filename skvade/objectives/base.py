@@ -30,6 +30,15 @@ class Batch:
     index: Tensor | None
 
 
+def joined(*parts: Terms) -> Terms:
+    """All terms; none may hide another of its name."""
+    terms = {name: term for part in parts for name, term in part.items()}
+    if len(terms) < sum(map(len, parts)):
+        names = [list(part) for part in parts]
+        raise ValueError(f"Two terms of a loss have the same name: {names}; rename one.")
+    return terms
+
+
 class Objective(ABC):
     """A loss made of named terms, each a mean over the batch; their sum is minimised."""
 

@@ -57,6 +57,8 @@ class SharpenedAssignment(EncodedObjective):
         model.eval()
         q = self.rows.map(model.assign, ROW_BYTES).to(self.rows.device)
         model.train(was_training)
+        if self.frequencies is not None and not q.isfinite().all():
+            return  # the trainer will take the model back; the old target holds until then
         self.frequencies = q.sum(0)
         self.targets = sharpened(q, self.frequencies)
 

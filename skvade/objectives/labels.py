@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from skvade.nn.autoencoder import Autoencoder, Encoding
-from skvade.objectives.base import Batch, EncodedObjective, Terms
+from skvade.objectives.base import Batch, EncodedObjective, Terms, joined
 
 MAX_LABELED = 128
 
@@ -42,9 +42,12 @@ class LabeledRows:
         self._known = self.labels[torch.from_numpy(known).to(rows.device)]
 
     def draw(self, n_rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """At most n_rows rows, without repetition, and their labels."""
+        """At most n_rows rows, without repetition, and their labels.
+
+        A single row comes twice: batch normalisation has no variance of one.
+        """
         order = torch.randperm(len(self._known), generator=generator, device=self._known.device)
-        index = order[:n_rows]
+        index = order[:n_rows] if len(order) > 1 else order.repeat(2)
         return self.rows.take(index.to(self.rows.index_device)), self._known[index]
 
 
@@ -73,4 +76,4 @@ class WithLabels(EncodedObjective):
         x, labels = self.labeled.draw(MAX_LABELED, generator)
         log_q = model.category_logits(model.encode(x)).log_softmax(-1)
         loss = torch.nn.functional.nll_loss(log_q, labels)
-        return {**terms, "labels": self.weight * loss}
+        return joined(terms, {"labels": self.weight * loss})

@@ -47,8 +47,12 @@ class Exact(Marginalization):
     ) -> Tensor:
         every = model.every_category()
         z = draw(*model.posterior(encoding, every), generator)  # (B, K, L)
-        outputs = model.decode_given(z, every)
-        return (log_q.exp() * model.likelihood.log_prob(x.unsqueeze(1), outputs)).sum(-1)
+        # One category after the other: all outputs at once would be K times the rows.
+        log_likelihoods = [
+            model.likelihood.log_prob(x, model.decode_given(z[:, c], category))
+            for c, category in enumerate(every[0])
+        ]
+        return (log_q.exp() * torch.stack(log_likelihoods, -1)).sum(-1)
 
 
 class Gumbel(Marginalization):

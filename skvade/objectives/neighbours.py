@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from skvade.nn.autoencoder import Autoencoder
-from skvade.objectives.base import Batch, EncodedObjective, Objective, Terms
+from skvade.objectives.base import Batch, EncodedObjective, Objective, Terms, joined
 
 A, B = 1.577, 0.895
 MAX_SIMILARITY = 1 - 1e-4
@@ -80,11 +80,13 @@ class WithNeighbours(Objective):
             near = pushed_away(model.code_of, near, model.view(batch.x), mean.detach(), self.push)
         z, z_near = mean * self.scale, model.code_of(near) * self.scale
         attraction, repulsion = embedding_losses(z, z_near)
-        return {
-            **self.objective.terms(model, batch, encoding, generator),
-            "attraction": self.weight * attraction,
-            "repulsion": self.weight * self.repulsion * repulsion,
-        }
+        return joined(
+            self.objective.terms(model, batch, encoding, generator),
+            {
+                "attraction": self.weight * attraction,
+                "repulsion": self.weight * self.repulsion * repulsion,
+            },
+        )
 
 
 def pushed_away(

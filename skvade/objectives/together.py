@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from skvade.nn.autoencoder import Encoding
-from skvade.objectives.base import Batch, EncodedObjective, Terms
+from skvade.objectives.base import Batch, EncodedObjective, Terms, joined
 
 
 class Together(EncodedObjective):
@@ -25,8 +25,11 @@ class Together(EncodedObjective):
     def terms(
         self, model: Any, batch: Batch, encoding: Encoding, generator: torch.Generator
     ) -> Terms:
-        return {
-            name: weight * term
-            for weight, part in self.parts
-            for name, term in part.terms(model, batch, encoding, generator).items()
-        }
+        found = [part.terms(model, batch, encoding, generator) for _, part in self.parts]
+        weights = [weight for weight, _ in self.parts]
+        return joined(
+            *(
+                {name: weight * term for name, term in terms.items()}
+                for weight, terms in zip(weights, found, strict=True)
+            )
+        )

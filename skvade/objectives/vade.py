@@ -36,29 +36,12 @@ class NegativeELBO(EncodedObjective):
 
 
 class HeldNegativeELBO(NegativeELBO):
-    """The bound with q(c|x) held at a given partition, E_q[log p(z, c)] in place of logsumexp.
-
-    Parameters
-    ----------
-    partition : Tensor of shape (n_samples,)
-        The cluster of each row of the training data.
-    """
-
-    def __init__(self, partition: Tensor):
-        self.partition = partition
-
-    def _expected_log_prior(self, joint: Tensor, batch: Batch) -> Tensor:
-        labels = self.partition[batch.index]
-        return joint.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-
-
-class PartlyHeldNegativeELBO(NegativeELBO):
-    """The bound with q(c|x) held where the cluster is known, and optimal elsewhere.
+    """The bound with q(c|x) held where the cluster is known, E_q[log p(z, c)] for logsumexp.
 
     Parameters
     ----------
     labels : Tensor of shape (n_samples,)
-        The cluster of each row of the training data, -1 where it is not known.
+        The cluster of each row of the training data, -1 where q(c|x) is free.
     """
 
     def __init__(self, labels: Tensor):

@@ -128,13 +128,14 @@ class HeldOut(Listener):
         self.converged = False
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
+        self.objective = phase.objective(run)
         self.best = float("inf")
         self.best_state: dict[str, torch.Tensor] = {}
         self.waited = 0
         self.converged = False
 
     def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
-        record["validation_loss"] = loss = self._loss(run, phase)
+        record["validation_loss"] = loss = self._loss(run)
         if loss < self.best - self.tol * abs(loss):
             self.best, self.waited = loss, 0
             self.best_state = run.weights.state()
@@ -148,13 +149,12 @@ class HeldOut(Listener):
             run.weights.restore(self.best_state)
 
     @torch.no_grad()
-    def _loss(self, run: Run, phase: Optimise) -> float:
+    def _loss(self, run: Run) -> float:
         run.model.eval()
         generator = run.runtime.generator(self.seed)
-        objective = phase.objective(run)
         total = 0.0
         for x in self.rows.blocks(row_bytes=1 << 14):
-            terms = objective(run.model, Batch(x, index=None), generator)
+            terms = self.objective(run.model, Batch(x, index=None), generator)
             total += float(sum(terms.values())) * len(x)
         run.model.train()
         return total / len(self.rows)

@@ -9,7 +9,7 @@ from torch.distributions import Categorical, MultivariateNormal, Normal, kl_dive
 
 from skvade.nn.category import GMVAE, M2
 from skvade.objectives.base import Batch
-from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO, label_loss
+from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
 from skvade.objectives.marginalization import Exact, Gumbel, Known, relaxed_draw
 from tests.conftest import random_category_model, rows_for
 
@@ -153,7 +153,7 @@ def test_with_known_categories_m2s_bound_is_the_textbook_one(generator):
         prior = Categorical(logits=model.logits)
         assert terms["category"].item() == pytest.approx(-prior.log_prob(labels).mean().item())
         log_q = model.category_logits(encoding).log_softmax(-1)
-        assert terms["labels"].item() == pytest.approx(-log_q[range(6), labels].mean().item())
+        assert terms["partition"].item() == pytest.approx(-log_q[range(6), labels].mean().item())
         z = q.sample((30_000,))
         one_hot = torch.eye(3, dtype=torch.float64)[labels].expand(30_000, -1, -1)
         outputs = model.decode_given(z, one_hot)
@@ -171,8 +171,8 @@ def test_all_labels_known_is_the_held_bound_whatever_the_marginalization(
     labels = torch.tensor([2, 2, 0, 1, 0, 1])
     with torch.no_grad():
         held = HeldCategoryELBO(labels)(model, batch, generator)
-        other = CategoryNegativeELBO(marginalization, labels, 1.0)(model, batch, generator)
-    for name in ("category", "latent", "labels"):
+        other = CategoryNegativeELBO(marginalization, labels)(model, batch, generator)
+    for name in ("category", "latent"):
         assert other[name].item() == pytest.approx(held[name].item(), rel=1e-9)
     assert other["reconstruction"].item() == pytest.approx(held["reconstruction"].item(), rel=0.02)
 
@@ -193,13 +193,6 @@ def test_labels_of_some_rows_leave_the_others_alone(generator):
     assert parts[1].item() == pytest.approx(free.item())
 
 
-def test_label_loss_counts_labelled_rows_only():
-    log_q = torch.tensor([[0.7, 0.3], [0.2, 0.8], [0.5, 0.5]]).log()
-    loss = label_loss(log_q, torch.tensor([0, -1, 1]))
-    assert loss.item() == pytest.approx(-(math.log(0.7) + math.log(0.5)) / 2)
-    assert label_loss(log_q, torch.tensor([-1, -1, -1])).item() == 0
-
-
 @pytest.mark.parametrize("cls", MODELS)
 @pytest.mark.parametrize("labels", [None, torch.tensor([0, -1, 1, -1, 2, 2])])
 def test_gradients_agree_with_finite_differences(cls, labels):
@@ -208,7 +201,7 @@ def test_gradients_agree_with_finite_differences(cls, labels):
 
     def loss(*parameters):
         generator = torch.Generator().manual_seed(3)
-        objective = CategoryNegativeELBO(Exact(), labels, label_weight=2.0)
+        objective = CategoryNegativeELBO(Exact(), labels)
         return sum(objective(model, batch, generator).values())
 
     assert torch.autograd.gradcheck(loss, parameters, atol=1e-4, fast_mode=True)

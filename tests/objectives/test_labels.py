@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from skvade.nn.autoencoder import entropy
+from skvade.nn.category import M2
 from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import Linear
 from skvade.objectives.auxiliary import (
@@ -13,10 +15,12 @@ from skvade.objectives.auxiliary import (
     nearest_class,
 )
 from skvade.objectives.base import Batch
+from skvade.objectives.category import HeldCategoryELBO
 from skvade.objectives.labels import LabeledRows, WithLabels
-from skvade.objectives.vade import HeldNegativeELBO, NegativeELBO, PartlyHeldNegativeELBO
+from skvade.objectives.together import Together
+from skvade.objectives.vade import HeldNegativeELBO, NegativeELBO
 from skvade.training.batches import Rows
-from tests.conftest import random_model, rows_for
+from tests.conftest import random_category_model, random_model, rows_for
 
 X = rows_for("gaussian", n_rows=12)
 LABELS = np.array([0, -1, 1, -1, -1, 2, -1, 0, -1, -1, 1, -1])
@@ -59,13 +63,33 @@ def test_partly_held_is_held_where_labels_are_and_free_elsewhere(generator):
     with torch.no_grad():
         for i in range(len(X)):
             one = Batch(X[i : i + 1], torch.tensor([i]))
-            held = HeldNegativeELBO(labels) if labels[i] >= 0 else NegativeELBO()
-            kl.append(held(model, one, generator)["kl"].item())
-        found = PartlyHeldNegativeELBO(labels)(model, whole(), generator)["kl"].item()
-        free = PartlyHeldNegativeELBO(labels)(model, Batch(X, None), generator)["kl"].item()
+            mean, log_variance, _ = model.encode(one.x)
+            joint = model.mixture.expected_log_joint(mean, log_variance.exp())[0]
+            prior = joint[labels[i]] if labels[i] >= 0 else joint.logsumexp(0)
+            kl.append(-(prior + entropy(log_variance)).item())
+        found = HeldNegativeELBO(labels)(model, whole(), generator)["kl"].item()
+        free = HeldNegativeELBO(labels)(model, Batch(X, None), generator)["kl"].item()
         bound = NegativeELBO()(model, Batch(X, None), generator)["kl"].item()
     assert found == pytest.approx(np.mean(kl))
     assert free == bound
+
+
+def test_a_single_labelled_row_comes_twice(generator):
+    """Batch normalisation has no variance of one row."""
+    one = LabeledRows(Rows(X.numpy(), dtype=np.float64), np.where(np.arange(12) == 3, 1, -1))
+    x, labels = one.draw(100, generator)
+    np.testing.assert_array_equal(x, X[[3, 3]])
+    assert labels.tolist() == [1, 1]
+
+
+def test_terms_do_not_hide_one_another(labeled, generator):
+    """In M2Classifier's held phase labels hid the loss by which q(c|x) learns the partition."""
+    held = HeldCategoryELBO(torch.from_numpy(np.abs(LABELS)))
+    terms = WithLabels(held, labeled, 7.0)(random_category_model(M2), whole(), generator)
+    assert set(terms) == {"reconstruction", "category", "latent", "partition", "labels"}
+    twice = Together(NegativeELBO(), NegativeELBO())
+    with pytest.raises(ValueError, match="same name"):
+        twice(random_model(), whole(), generator)
 
 
 def test_the_nearest_labelled_rows_vote():
@@ -75,6 +99,9 @@ def test_the_nearest_labelled_rows_vote():
     assert nearest_class(distances, classes, 3, 3).tolist() == [1, 1, 1]
     assert nearest_class(distances, classes, 3, 2).tolist() == [0, 2, 0]  # of equals the nearest
     assert nearest_class(distances, classes, 3, 99).tolist() == [1, 1, 1]
+    order = torch.arange(6.0).unsqueeze(0)
+    assert nearest_class(order[:, :4], torch.tensor([1, 0, 0, 1]), 2, 4).tolist() == [1]
+    assert nearest_class(order, torch.tensor([1, 0, 0, 0, 1, 1]), 2, 6).tolist() == [1]
 
 
 def test_auxiliary_losses_are_the_papers(generator):
