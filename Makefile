@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Threads of GNU's OpenMP that spin long are ruinous beside other programs (docs/user_guide.md).
 export GOMP_SPINCOUNT ?= 10000
 
-.PHONY: demo test lint quick oldest benchmark tables clean
+.PHONY: demo test lint quick checks oldest benchmark tables clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,9 @@ quick: $(VENV)/.installed  ## The tests without scikit-learn's checks
 
 test: lint  ## Everything CI does
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+checks: $(VENV)/.installed  ## scikit-learn's checks on every estimator as it is constructed by default
+	OMP_NUM_THREADS=1 SKVADE_DEFAULT_CHECKS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/test_common.py
 
 # scikit-learn's checks on the lowest versions that pyproject.toml admits (torch as installed).
 oldest:
