@@ -12,7 +12,7 @@ from skvade._generative import GenerativeMixin
 from skvade._marginalization import MarginalizationParameters
 from skvade._parameters import ClusterParameters, MixtureParameters, parameters
 from skvade._recipe import Objectives
-from skvade.nn.category import GMVAE
+from skvade.nn.gmvae import GMVAE
 from skvade.nn.mixtures import make_mixture
 from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
 

@@ -13,7 +13,7 @@ from skvade._generative import GenerativeMixin
 from skvade._marginalization import MarginalizationParameters
 from skvade._parameters import ClusterParameters, parameters
 from skvade._recipe import Objectives
-from skvade.nn.category import M2
+from skvade.nn.m2 import M2
 from skvade.nn.mixtures import make_mixture
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO

@@ -10,9 +10,10 @@ from sklearn.datasets import load_digits
 
 import skvade
 from skvade import VaDEClustering
-from skvade.nn.category import GMVAE, M2
 from skvade.nn.covariances import COVARIANCES
+from skvade.nn.gmvae import GMVAE
 from skvade.nn.likelihoods import LIKELIHOODS
+from skvade.nn.m2 import M2
 from skvade.nn.mixtures import GaussianMixturePrior
 from skvade.nn.models import MixtureVAE
 from skvade.nn.networks import make_decoder, make_encoder

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skvade.nn.category import GMVAE, M2
+from skvade.nn.gmvae import GMVAE
+from skvade.nn.m2 import M2
 from skvade.objectives.base import Batch
 from skvade.objectives.category import CategoryNegativeELBO
 from skvade.objectives.marginalization import Exact

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.distributions import Categorical, MultivariateNormal, Normal, kl_divergence
 
-from skvade.nn.category import GMVAE, M2
+from skvade.nn.gmvae import GMVAE
+from skvade.nn.m2 import M2
 from skvade.objectives.base import Batch
 from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
 from skvade.objectives.marginalization import Exact, Gumbel, Known, relaxed_draw

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from skvade.nn.autoencoder import entropy
-from skvade.nn.category import M2
 from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import Linear
+from skvade.nn.m2 import M2
 from skvade.objectives.auxiliary import (
     AuxiliaryTasks,
     assignment_loss,
