@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from skvade.objectives.base import Batch
-from skvade.training.batches import Rows
+from skvade.training.batches import Rows, row_slices
 from skvade.training.cells import neighbours_in_cells
 
 MAX_EXACT_ROWS = 100_000
@@ -173,6 +173,18 @@ def nearest_neighbours(
     search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=torch.get_num_threads()).fit(places)
     distances, neighbours = search.kneighbors()
     return neighbours, distances
+
+
+def cumulative_weights(distances: np.ndarray) -> np.ndarray:
+    """Running sums of each row's weights, the last of them 1: float32, and shaped as distances.
+
+    A block of rows after the other, since the search for sigma needs several times their memory.
+    """
+    cumulative = np.empty(distances.shape, np.float32)
+    for part in row_slices(*distances.shape):
+        sums = membership_weights(distances[part]).cumsum(1)
+        cumulative[part] = sums / sums[:, -1:]
+    return cumulative
 
 
 def membership_weights(distances: np.ndarray) -> np.ndarray:

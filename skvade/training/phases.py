@@ -18,7 +18,7 @@ from skvade.training.initialiser import Initialiser
 from skvade.training.neighbours import (
     NeighbourGraph,
     beside,
-    membership_weights,
+    cumulative_weights,
     nearest_neighbours,
     principal_components,
     signal_share,
@@ -114,8 +114,7 @@ class FindNeighbours(Phase):
         components = principal_components(run.rows, run.model.view, self.n_components, seed)
         places = codes if components is None else beside(codes, run.rows, components)
         neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
-        cumulative = membership_weights(distances).cumsum(1)
-        cumulative = torch.from_numpy((cumulative / cumulative[:, -1:]).astype(np.float32))
+        cumulative = torch.from_numpy(cumulative_weights(distances))
         signal = 1.0 if components is None else signal_share(run.rows, neighbours, components, seed)
         device = run.rows.device
         run.memory["graph"] = NeighbourGraph(

@@ -9,11 +9,12 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import chisquare
 
-from skvade.training import neighbours
+from skvade.training import batches, neighbours
 from skvade.training.batches import Rows
 from skvade.training.neighbours import (
     NeighbourGraph,
     beside,
+    cumulative_weights,
     membership_weights,
     nearest_neighbours,
     principal_components,
@@ -128,3 +129,12 @@ def test_neighbours_are_drawn_by_weight(generator):
     counts = np.bincount(drawn.index.numpy(), minlength=4)
     assert counts[0] == 0
     assert chisquare(counts[1:], weights * len(drawn.index)).pvalue > 1e-3
+
+
+def test_cumulative_weights_do_not_depend_on_blocks(monkeypatch):
+    distances = np.sort(np.random.default_rng(0).random((1_000, 15)), axis=1)
+    whole = membership_weights(distances).cumsum(1)
+    whole = (whole / whole[:, -1:]).astype(np.float32)
+    monkeypatch.setattr(batches, "BLOCK_BYTES", 8 * 15 * 64)
+    np.testing.assert_array_equal(cumulative_weights(distances), whole)
+    assert (cumulative_weights(distances)[:, -1] == 1).all()
