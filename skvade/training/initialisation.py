@@ -16,6 +16,7 @@ from sklearn.utils import check_array
 
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.mixture_start import GaussianMixtureStart
+from skvade.training.spreading import spread_accuracy, spread_labels
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,9 @@ class LabelsStart(Initialiser):
 class LabelledStart(Initialiser):
     """Another start's partition, its clusters named so that known labels agree with it.
 
-    Clusters and labels are matched one to one, by the rows that they share; then rows with a label
-    go where it says.
+    Clusters and labels are matched one to one, by the rows that they share; or, where that names
+    more of the labels rightly when they are left out, labels spread along the graph of neighbours:
+    a class need not be one cluster. Then rows with a label go where it says.
 
     Attributes
     ----------
@@ -102,7 +104,13 @@ class LabelledStart(Initialiser):
         shared = np.zeros((self.n_clusters, self.n_clusters), int)
         np.add.at(shared, (found.labels[known], self.labels[known]), 1)
         _, names = linear_sum_assignment(shared, maximize=True)
-        return Partition(np.where(known, self.labels, names[found.labels]), found.agreement)
+        named = names[found.labels]
+        if neighbours is not None:
+            given = self.labels, neighbours, self.n_clusters
+            if spread_accuracy(*given) > np.mean(named[known] == self.labels[known]):
+                spread = spread_labels(*given)
+                named = np.where(spread >= 0, spread, named)
+        return Partition(np.where(known, self.labels, named), found.agreement)
 
     def restricted(self, rows: np.ndarray) -> Initialiser:
         return LabelledStart(self.initialiser.restricted(rows), self.labels[rows], self.n_clusters)

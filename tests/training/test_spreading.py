@@ -1,0 +1,65 @@
+"""Labels spread along a graph, against the closed form of the same diffusion."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_circles
+from sklearn.neighbors import NearestNeighbors
+
+from skvade.training.initialisation import LabelledStart, LabelsStart
+from skvade.training.spreading import spread_accuracy, spread_labels
+
+
+def circles():
+    X, y = make_circles(400, factor=0.4, noise=0.04, random_state=0)
+    neighbours = NearestNeighbors(n_neighbors=10).fit(X).kneighbors(return_distance=False)
+    labels = np.full(len(y), -1)
+    for c in (0, 1):
+        labels[np.flatnonzero(y == c)[:3]] = c
+    return X, y, neighbours, labels
+
+
+def test_labels_follow_the_circles():
+    _, y, neighbours, labels = circles()
+    np.testing.assert_array_equal(spread_labels(labels, neighbours, 2), y)
+    assert spread_accuracy(labels, neighbours, 2) == 1
+
+
+@pytest.mark.parametrize("alpha", [0.9, 0.97])
+def test_it_is_the_closed_form_of_the_diffusion(alpha):
+    """(I - alpha S)^-1 Y, Zhou et al. 2003, with a dense inverse."""
+    _, _, neighbours, labels = circles()
+    labels[200], labels[300] = 0, 1
+    n = len(labels)
+    W = np.zeros((n, n))
+    W[np.arange(n).repeat(10), neighbours.ravel()] = 1
+    W = np.maximum(W, W.T)
+    S = W / np.sqrt(W.sum(1)[:, None] * W.sum(1))
+    Y = np.stack([labels == c for c in (0, 1)], 1) / [(labels == c).sum() for c in (0, 1)]
+    F = np.linalg.solve(np.eye(n) - alpha * S, Y)
+    clear = abs(F[:, 0] - F[:, 1]) > 1e-3 * F.sum(1)
+    found = spread_labels(labels, neighbours, 2, alpha)
+    assert clear.mean() > 0.9
+    assert np.mean(found[clear] == F.argmax(1)[clear]) > 0.99
+
+
+def test_rows_that_no_path_joins_to_a_label_get_none():
+    neighbours = np.array([[1], [0], [3], [2]])
+    assert spread_labels(np.array([0, -1, -1, -1]), neighbours, 2).tolist() == [0, 0, -1, -1]
+
+
+def test_accuracy_of_one_label_a_class_is_not_known():
+    neighbours = np.array([[1], [0], [3], [2]])
+    assert np.isnan(spread_accuracy(np.array([0, -1, 1, -1]), neighbours, 2))
+
+
+def test_a_start_spreads_labels_only_where_its_clusters_contradict_them():
+    X, y, neighbours, labels = circles()
+    halves = LabelsStart((X[:, 0] > 0).astype(int))
+    found = LabelledStart(halves, labels, 2)(X, 0, neighbours).labels
+    np.testing.assert_array_equal(found, y)
+    odd = np.where(np.arange(len(y)) % 7 == 0, 1 - y, y)
+    odd[labels >= 0] = y[labels >= 0]
+    found = LabelledStart(LabelsStart(1 - odd), labels, 2)(X, 0, neighbours).labels
+    np.testing.assert_array_equal(found, odd)
+    without = LabelledStart(halves, labels, 2)(X, 0).labels
+    np.testing.assert_array_equal(without[labels >= 0], labels[labels >= 0])
