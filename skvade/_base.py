@@ -1,4 +1,4 @@
-"""What every deep mixture estimator shares: one `fit`, and everything that follows it."""
+"""What every estimator shares: one `fit`, and everything that follows it."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ class GenerativeMixin:
 
         `log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x)` with S = 32 draws z_s of q(z|x) that are fixed at
         fit and shared by all rows, so that the scores are deterministic. Where q(z|x, c) depends on
-        the cluster, z is drawn for the most probable one; where x does, the estimates of p(x, c) by
-        a share of the draws each are summed.
+        the cluster, z is drawn for the most probable one; where x does, estimates of p(x, c) are
+        summed, by all draws for the most probable cluster and a share of them for the others.
 
         Parameters
         ----------

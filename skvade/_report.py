@@ -44,7 +44,7 @@ class Report:
 
 
 def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
-    """The report of a fitted deep mixture."""
+    """The report of a fitted estimator."""
     sizes = estimator.cluster_sizes_
     n_rows = int(sizes.sum())
     most = np.log(len(sizes))

@@ -86,8 +86,7 @@ class Gumbel(Marginalization):
     ) -> Tensor:
         relaxed = relaxed_draw(log_q, self.temperature, generator)
         self.step += model.training
-        z = draw(*model.posterior(encoding, relaxed), generator)
-        return model.likelihood.log_prob(x, model.decode_given(z, relaxed))
+        return one_pass(model, x, encoding, relaxed, generator)
 
 
 class Known(Marginalization):
@@ -101,9 +100,15 @@ class Known(Marginalization):
         log_q: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        q = log_q.exp()
-        z = draw(*model.posterior(encoding, q), generator)
-        return model.likelihood.log_prob(x, model.decode_given(z, q))
+        return one_pass(model, x, encoding, log_q.exp(), generator)
+
+
+def one_pass(
+    model: CategoryModel, x: Tensor, encoding: Encoding, weights: Tensor, generator: torch.Generator
+) -> Tensor:
+    """log p(x|z, c) at one z for each row, and its category, one-hot or relaxed: (n_samples,)."""
+    z = draw(*model.posterior(encoding, weights), generator)
+    return model.likelihood.log_prob(x, model.decode_given(z, weights))
 
 
 def relaxed_draw(log_q: Tensor, temperature: float, generator: torch.Generator) -> Tensor:

@@ -105,9 +105,10 @@ class LabelledStart(Initialiser):
         np.add.at(shared, (found.labels[known], self.labels[known]), 1)
         _, names = linear_sum_assignment(shared, maximize=True)
         named = names[found.labels]
-        if neighbours is not None:
+        agreement = np.mean(named[known] == self.labels[known])
+        if neighbours is not None and agreement < 1 and not known.all():
             given = self.labels, neighbours, self.n_clusters
-            if spread_accuracy(*given) > np.mean(named[known] == self.labels[known]):
+            if spread_accuracy(*given) > agreement:
                 spread = spread_labels(*given)
                 named = np.where(spread >= 0, spread, named)
         return Partition(np.where(known, self.labels, named), found.agreement)

@@ -63,3 +63,15 @@ def test_a_start_spreads_labels_only_where_its_clusters_contradict_them():
     np.testing.assert_array_equal(found, odd)
     without = LabelledStart(halves, labels, 2)(X, 0).labels
     np.testing.assert_array_equal(without[labels >= 0], labels[labels >= 0])
+
+
+def test_nothing_is_spread_where_it_could_not_help(monkeypatch):
+    X, y, neighbours, labels = circles()
+    monkeypatch.setattr(
+        "skvade.training.initialisation.spread_accuracy", lambda *args: pytest.fail("spread")
+    )
+    halves = LabelsStart((X[:, 0] > 0).astype(int))
+    np.testing.assert_array_equal(LabelledStart(halves, y, 2)(X, 0, neighbours).labels, y)
+    np.testing.assert_array_equal(
+        LabelledStart(LabelsStart(1 - y), labels, 2)(X, 0, neighbours).labels, y
+    )
