@@ -24,7 +24,6 @@ import torch
 
 from benchmarks.machine import code_digest, peak_memory_mb
 from skvade.training.batches import Rows
-from skvade.training.neighbours import NeighbourGraph
 from skvade.training.phases import Initialise, Optimise, Phase
 from skvade.training.trainer import Run
 
@@ -84,7 +83,7 @@ class Shelved(Phase):
             "parts": {part: getattr(run.model, part).state_dict() for part in PARTS},
             "history": run.history[n_records:],
             "n_rescues": run.n_rescues - n_rescues,
-            "graph": (graph.neighbours, graph.cumulative, graph.signal) if found else None,
+            "graph": graph if found else None,
             "scale": run.memory.get("scale"),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +112,7 @@ class Shelved(Phase):
         run.history.extend(left["history"])
         run.n_rescues += left["n_rescues"]
         if left["graph"] is not None:
-            run.memory.update(graph=NeighbourGraph(run.rows, *left["graph"]), scale=left["scale"])
+            run.memory.update(graph=left["graph"], scale=left["scale"])
 
 
 def _describe(phase: Phase, run: Run) -> Any:

@@ -6,6 +6,7 @@ from skvade._dec import DECClustering, IDECClustering
 from skvade._gmvae import GMVAEClustering
 from skvade._m2 import M2Clustering
 from skvade._m2_classifier import M2Classifier
+from skvade._persistence import load
 from skvade._vade import VaDEClustering
 from skvade._vade_classifier import VaDEClassifier
 from skvade._version import __version__
@@ -21,4 +22,5 @@ __all__ = [
     "VaDEClassifier",
     "VaDEClustering",
     "__version__",
+    "load",
 ]

@@ -17,7 +17,9 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import ClassifierTags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skvade import _model_file as model_file
 from skvade import _validation as validation
+from skvade._checkpoint import open_checkpoint
 from skvade._parameters import DeepParameters
 from skvade._precision import in_precision, numpy_dtype, row_bytes
 from skvade._recipe import Recipe
@@ -31,6 +33,7 @@ from skvade.training.budgets import auto_batch_size
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.initialisation import LabelledStart, make_initialiser
 from skvade.training.initialiser import Initialiser
+from skvade.training.keeper import Keeper
 from skvade.training.runtime import Runtime, isolated_random_state, resolve_runtime
 from skvade.training.trainer import Run
 
@@ -74,7 +77,6 @@ class Candidate:
     """One finished training, ready to be compared with others without labels."""
 
     run: Run
-    monitor: Any
     proba: np.ndarray
 
     @property
@@ -156,7 +158,14 @@ class BaseDeepModel(
 
     # ------------------------------------------------------------------ fit
 
-    def fit(self, X: Any, y: Any = None) -> Any:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        checkpoint: Any = None,
+        checkpoint_interval: float = 300.0,
+    ) -> Any:
         """Train on X.
 
         Parameters
@@ -166,6 +175,13 @@ class BaseDeepModel(
             dense a batch at a time.
         y : Ignored
             Present for API consistency by convention.
+        checkpoint : path-like or None, default=None
+            A file that keeps the state of the fit, so that the same call goes on from there after
+            a crash, and ends as it would have without; on the CPU, to the bit. A finished fit
+            leaves it: remove it to train anew.
+        checkpoint_interval : float, default=300.0
+            Seconds from one state to the next; a state takes about five times the memory of the
+            networks, and that of the neighbours.
 
         Returns
         -------
@@ -175,24 +191,24 @@ class BaseDeepModel(
         Raises
         ------
         ValueError, TypeError
-            If a parameter or X is not valid; nothing has been trained then. After any error the
-            estimator is as it was before the call.
+            If a parameter or X is not valid, or the checkpoint is that of another fit; nothing has
+            been trained then. After any error the estimator is as it was before the call.
         FloatingPointError
             If the loss stays non-finite although training was taken back and slowed.
         """
-        return self._fit_or_restore(X, None)
+        return self._fit_or_restore(X, None, checkpoint, checkpoint_interval)
 
-    def _fit_or_restore(self, X: Any, y: Any) -> Any:
+    def _fit_or_restore(self, X: Any, y: Any, checkpoint: Any, interval: float) -> Any:
         before = dict(self.__dict__)
         try:
-            self._fit(X, y)
+            self._fit(X, y, checkpoint, interval)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
         return self
 
-    def _fit(self, X: Any, y: Any) -> None:
+    def _fit(self, X: Any, y: Any, checkpoint: Any, interval: float) -> None:
         validation.check_parameters(self)
         warm = getattr(self, "module_", None) if self.warm_start else None
         X = validation.check_rows(self, X, reset=warm is None)
@@ -207,16 +223,23 @@ class BaseDeepModel(
         )
         if warm is not None:
             self._check_warm()
+        keeper = open_checkpoint(self, X, labels, warm, checkpoint, interval)
+        if keeper is not None:
+            keeper.begin(rng)
         plan, rows = self._prepare(X, runtime, warm is not None, rng, n_clusters, labels)
 
         candidates = [
-            self._train(plan, rows, runtime, warm, seed=int(rng.randint(2**31)))
+            self._train(plan, rows, runtime, warm, int(rng.randint(2**31)), keeper)
             for _ in range(self.n_init if warm is None else 1)
         ]
         candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
         self._units = plan.units
         self._dtype = validation.working_dtype(X)
         self._shaped_by = self._shape_parameters()
+        if warm is None:  # what else `load` needs to build the model again
+            self._summary = plan.summary
+            own = (name for name in ("encoder", "decoder") if getattr(self, name) is not None)
+            self._supplied = tuple(own)
         self.likelihood_ = plan.likelihood
         self._publish(X, candidates, rng)
         self._findings = self._find_faults(candidates[0])
@@ -270,26 +293,30 @@ class BaseDeepModel(
             summary, name, units, len(rows), size, initialiser, monitor, n_clusters, labels
         ), rows
 
-    def _train(self, plan: Plan, rows: Rows, runtime: Runtime, warm: Any, seed: int) -> Candidate:
+    def _train(
+        self, plan: Plan, rows: Rows, runtime: Runtime, warm: Any, seed: int, keeper: Keeper | None
+    ) -> Candidate:
         listeners: list[Listener] = [History()]
         if self.verbose and runtime.is_main:
             listeners.append(Progress())
-        monitor = copy.copy(plan.monitor)
-        plan = replace(plan, monitor=monitor)
-        own_networks = self.encoder is None and self.decoder is None
-        state = nullcontext() if own_networks else isolated_random_state(seed, runtime.device)
+        plan = replace(plan, monitor=copy.copy(plan.monitor))
+        # Only a user's networks draw from torch's own generator, which a checkpoint keeps as well.
+        draws_own = self.encoder is None and self.decoder is None and keeper is None
+        state = nullcontext() if draws_own else isolated_random_state(seed, runtime.device)
         with state:
             if warm is None:
                 model = self._make_model(self._make_networks(plan, rows, seed), plan)
-                run = Run(model, rows, runtime, seed, listeners)
-                run.go(self._make_phases(plan))
+                phases, memory = self._make_phases(plan), {}
             else:
-                memory = {"scale": self._scale}
-                run = Run(copy.deepcopy(warm), rows, runtime, seed, listeners, memory=memory)
-                run.go(self._make_warm_phases(plan))
+                model = copy.deepcopy(warm)
+                phases, memory = self._make_warm_phases(plan), {"scale": self._scale}
+            run = Run(
+                model, rows, runtime, seed, listeners, memory=memory, keeper=keeper or Keeper()
+            )
+            run.go(phases)
         with torch.inference_mode():
             proba = rows.map(run.model.assign, row_bytes(rows)).double().numpy()
-        return Candidate(run, monitor, proba)
+        return Candidate(run, proba)
 
     def _make_networks(self, plan: Plan, rows: Rows, seed: int) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(seed)
@@ -336,6 +363,7 @@ class BaseDeepModel(
         self.labels_ = proba.argmax(1)
         self.cluster_sizes_ = np.bincount(self.labels_, minlength=n_clusters)
         self.mutual_information_ = mutual_information(proba)
+        self._confidence = float(proba.max(1).mean())
         self.restart_agreement_ = best.run.memory.get("agreement", float("nan"))
         if len(candidates) > 1:
             pair = (candidate.labels for candidate in candidates[:2])
@@ -343,7 +371,7 @@ class BaseDeepModel(
         self._scale = best.run.memory.get("scale", 1.0)
         self.history_ = best.run.history
         self.n_iter_ = self.history_[-1]["epoch"]
-        self.converged_ = bool(best.monitor.converged)
+        self.converged_ = bool(best.run.memory.get("converged", False))
         model = in_precision(self.module_, torch.float64, torch.device("cpu"))
         with torch.no_grad():
             for name, tensor in model.statistics().items():
@@ -385,6 +413,30 @@ class BaseDeepModel(
         """
         check_is_fitted(self)
         return describe(self, self._findings)
+
+    def save(self, path: Any) -> None:
+        """Write the fitted estimator to one file, which :func:`skvade.load` reads.
+
+        The file is in the safetensors format and holds tensors and plain values, no code: loading
+        executes nothing. It takes the place of an older one when it is complete, and not before.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Such as "model.safetensors".
+
+        Raises
+        ------
+        NotFittedError
+            If there is nothing to save.
+        TypeError
+            If a parameter could only be loaded by executing code, such as a clusterer as `init`;
+            the message names it. Of an `encoder` or `decoder` of your own the tensors are saved,
+            and :func:`skvade.load` asks for the module.
+        OSError
+            If the file cannot be written; an older one is left as it was.
+        """
+        model_file.save(self, path)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable cluster of each row.

@@ -13,6 +13,7 @@ from skvade.objectives.labels import LabeledRows
 from skvade.objectives.neighbours import PUSH, WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.training.budgets import auto_steps, fine_tuning, n_steps
+from skvade.training.neighbours import NeighbourGraph
 from skvade.training.phases import (
     FindNeighbours,
     Initialise,
@@ -141,7 +142,7 @@ class Recipe(ABC):
             return objective
 
         def near(run: Run) -> Objective:
-            graph, scale = run.memory["graph"], run.memory["scale"]
+            graph, scale = NeighbourGraph(run.rows, **run.memory["graph"]), run.memory["scale"]
             push = PUSH * graph.signal
             return WithNeighbours(objective(run), graph, self.neighbor_weight, scale, push=push)
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 
+STYLE = """
+.skvade-report { font-family: monospace; line-height: 1.4; color: inherit; }
+.skvade-report summary { font-weight: bold; cursor: pointer; padding: .2em .5em;
+  border: 1px solid currentColor; border-radius: .3em; width: fit-content; }
+.skvade-report th, .skvade-report td { text-align: left; padding: .1em .8em; }
+.skvade-report .good { border-left: .3em solid #2a9d4a; padding-left: .6em; }
+.skvade-report .bad { border-left: .3em solid #d98a00; padding-left: .6em; }
+"""
+
 
 @dataclass(frozen=True)
 class Report:
-    """A summary of a fit that says whether to trust it; `print` it.
+    """A summary of a fit that says whether to trust it; `print` it, or show it in a notebook.
 
     Attributes
     ----------
@@ -29,18 +39,34 @@ class Report:
         """Whether nothing was found that speaks against the run."""
         return not self.findings
 
+    @property
+    def verdict(self) -> str:
+        """One sentence; the findings follow it, if there are any."""
+        return (
+            "Nothing speaks against this run." if self.trustworthy else "Before you trust this run:"
+        )
+
     def __str__(self) -> str:
         width = max(map(len, self.lines))
         body = [f"  {name:<{width}}  {value}" for name, value in self.lines.items()]
-        verdict = (
-            ["Nothing speaks against this run."]
-            if self.trustworthy
-            else ["Before you trust this run:", *(f"  - {finding}" for finding in self.findings)]
-        )
-        return "\n".join([self.title, *body, *verdict])
+        findings = [f"  - {finding}" for finding in self.findings]
+        return "\n".join([self.title, *body, self.verdict, *findings])
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in self.lines.items()
+        )
+        findings = "".join(f"<li>{escape(finding)}</li>" for finding in self.findings)
+        kind = "good" if self.trustworthy else "bad"
+        return (
+            f'<div class="skvade-report"><style>{STYLE}</style><details open="">'
+            f"<summary>{escape(self.title)}</summary><table>{rows}</table>"
+            f'<div class="{kind}">{escape(self.verdict)}<ul>{findings}</ul></div></details></div>'
+        )
 
 
 def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
@@ -57,6 +83,9 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
             **{f"phase {name}": text for name, text in _phases(estimator.history_).items()},
             "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
             "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
+            "confidence": (
+                f"{estimator._confidence:.1%} of a row's probability in its cluster, on average"
+            ),
             "mutual information": (
                 f"{estimator.mutual_information_:.3f} of at most log {len(sizes)} = {most:.3f} nats"
             ),

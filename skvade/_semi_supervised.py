@@ -49,7 +49,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
     _cure_of_no_labels = "set n_classes to find that many classes without any"
     _cure_of_empty = "Label more rows of them, or lower n_classes."
 
-    def fit(self, X: Any, y: Any) -> Any:
+    def fit(
+        self, X: Any, y: Any, *, checkpoint: Any = None, checkpoint_interval: float = 300.0
+    ) -> Any:
         """Train on X, some of whose rows have a label.
 
         Parameters
@@ -58,6 +60,10 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         y : array-like of shape (n_samples,)
             Labels; -1 marks a row without one (in an object array, beside strings). Where
             `n_classes` is None and the labels are -1 and 1 alone, both are classes.
+        checkpoint : path-like or None, default=None
+            A file that keeps the state of the fit; see :meth:`VaDEClustering.fit`.
+        checkpoint_interval : float, default=300.0
+            Seconds from one state to the next.
 
         Returns
         -------
@@ -72,7 +78,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         FloatingPointError
             If the loss stays non-finite although training was taken back and slowed.
         """
-        return self._fit_or_restore(X, y)
+        return self._fit_or_restore(X, y, checkpoint, checkpoint_interval)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row.

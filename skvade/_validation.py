@@ -160,9 +160,8 @@ def check_support(name: str, likelihood: type[Likelihood], low: float, high: flo
         )
     if high > likelihood.upper:
         raise ValueError(
-            f"likelihood={name!r} needs X in [0, 1], got values up to {high:.6g}; scale the data "
-            "with MinMaxScaler(clip=True), divide pixels by their maximum, or use "
-            "likelihood='gaussian'."
+            f"likelihood={name!r} needs X in [{likelihood.lower:.6g}, {likelihood.upper:.6g}], got "
+            f"values up to {high:.6g}; {likelihood.cure_of_large}, or use likelihood='gaussian'."
         )
 
 

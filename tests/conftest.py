@@ -19,7 +19,7 @@ from skvade.nn.models import MixtureVAE
 from skvade.nn.networks import make_decoder, make_encoder
 from skvade.nn.summary import DataSummary
 
-FAMILY = [getattr(skvade, name) for name in skvade.__all__ if name != "__version__"]
+FAMILY = [cls for cls in map(vars(skvade).get, skvade.__all__) if isinstance(cls, type)]
 SMALL = {"n_clusters": 3, "latent_dim": 3, "hidden_layer_sizes": (16,), "max_iter": 3}
 
 

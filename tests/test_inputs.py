@@ -215,6 +215,17 @@ def test_bernoulli_data_end_at_one():
         clone(QUICK).set_params(likelihood="bernoulli").fit(COUNTS)
 
 
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial"])
+def test_counts_end_where_float32_does(likelihood):
+    model = clone(QUICK).set_params(likelihood=likelihood)
+    with pytest.raises(
+        ValueError, match=r"needs X in \[0, 1e\+09\], got values up to 3e\+29; divide"
+    ):
+        model.fit(COUNTS * 1e29)
+    model.fit(COUNTS * 3e8)
+    assert np.isfinite(model.score_samples(COUNTS * 3e8)).all()
+
+
 BAD_PARAMETERS = {
     "n_clusters": [0, -1, 2.5, "3", None],
     "latent_dim": [0, 1.5],

@@ -1,11 +1,15 @@
 """The report tells good runs from bad ones."""
 
+from dataclasses import replace
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skvade import VaDEClustering
+from skvade._report import Report
 
 
 def test_report_of_a_good_run(fitted):
@@ -34,3 +38,19 @@ def test_report_repeats_what_fit_warned_of(quick):
 def test_report_needs_a_fit():
     with pytest.raises(NotFittedError):
         VaDEClustering().report()
+
+
+def test_report_says_how_sure_rows_are(fitted, digits):
+    mean = fitted.predict_proba(digits[0]).max(1).mean()
+    assert f"{mean:.1%} of a row's probability" in fitted.report().lines["confidence"]
+
+
+def test_a_notebook_shows_the_same_in_html(fitted):
+    good = Report("A & B", {"a<b": "1"}, ())
+    page = ElementTree.fromstring(good._repr_html_())
+    texts = [text.strip() for text in page.itertext() if "{" not in text]
+    assert texts == ["A & B", "a<b", "1", good.verdict]
+    bad = ElementTree.fromstring(replace(good, findings=("x > y",))._repr_html_())
+    assert [item.text for item in bad.iter("li")] == ["x > y"]
+    cells = ElementTree.fromstring(fitted.report()._repr_html_()).iter("td")
+    assert [cell.text for cell in cells] == list(fitted.report().lines.values())

@@ -26,13 +26,16 @@ class Likelihood(nn.Module, ABC):
     encodes_support_only : bool
         Whether the encoder's input is defined on the support only.
     lower, upper : float
-        Bounds of the support.
+        Bounds of the support, or of what can be computed.
+    cure_of_large : str
+        What to do with data beyond the upper one.
     """
 
     standardizes = False
     encodes_support_only = False
     lower = -math.inf
     upper = math.inf
+    cure_of_large = ""
 
     def __init__(self, summary: DataSummary):
         super().__init__()
@@ -74,6 +77,7 @@ class Bernoulli(Likelihood):
     """
 
     lower, upper = 0.0, 1.0
+    cure_of_large = "scale the data with MinMaxScaler(clip=True), divide pixels by their maximum"
 
     def __init__(self, summary: DataSummary):
         super().__init__(summary)
@@ -138,7 +142,8 @@ class _Counts(Likelihood):
     """
 
     encodes_support_only = True
-    lower = 0.0
+    lower, upper = 0.0, 1e9  # float32 cannot hold what lies beyond, nor its gamma function
+    cure_of_large = "divide the counts by a constant"
     typical_total: Tensor
 
     def __init__(self, summary: DataSummary):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skvade._stateful import Stateful
 from skvade.nn.autoencoder import Autoencoder, Encoding
 
 Terms = dict[str, Tensor]
@@ -39,7 +40,7 @@ def joined(*parts: Terms) -> Terms:
     return terms
 
 
-class Objective(ABC):
+class Objective(Stateful, ABC):
     """A loss made of named terms, each a mean over the batch; their sum is minimised."""
 
     @abstractmethod

@@ -8,6 +8,8 @@ Where the category of a row is known, q(c|x) is one-hot (Eq. 6).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -44,6 +46,9 @@ class CategoryNegativeELBO(EncodedObjective):
         self.labels = labels
         self.category_weight = category_weight
         self.latent_weight = latent_weight
+
+    def parts(self) -> Sequence[Marginalization]:
+        return [self.marginalization]
 
     def terms(
         self,

@@ -31,6 +31,8 @@ class SharpenedAssignment(EncodedObjective):
         Steps from one target to the next.
     """
 
+    changing = ("n_steps", "frequencies", "targets")
+
     def __init__(self, rows: Any, interval: int):
         self.rows = rows
         self.interval = interval

@@ -8,6 +8,7 @@ its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -66,6 +67,9 @@ class WithLabels(EncodedObjective):
         self.objective = objective
         self.labeled = labeled
         self.weight = weight
+
+    def parts(self) -> Sequence[EncodedObjective]:
+        return [self.objective]
 
     def terms(
         self, model: Autoencoder, batch: Batch, encoding: Encoding, generator: torch.Generator

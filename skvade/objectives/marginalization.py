@@ -15,11 +15,12 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from skvade._stateful import Stateful
 from skvade.nn.autoencoder import Encoding, draw
 from skvade.nn.category import CategoryModel
 
 
-class Marginalization(ABC):
+class Marginalization(Stateful, ABC):
     """Takes log q(c|x) to the expected log-likelihood of rows, one draw of z for each c."""
 
     @abstractmethod
@@ -64,6 +65,8 @@ class Gumbel(Marginalization):
         Temperatures of the first and the last step.
     n_steps : int
     """
+
+    changing = ("step",)
 
     def __init__(self, first: float, last: float, n_steps: int):
         self.first = first

@@ -19,7 +19,7 @@ applied to pairs of neighbours, whose first derivative is enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -69,6 +69,9 @@ class WithNeighbours(Objective):
         self.scale = scale
         self.repulsion = repulsion
         self.push = push
+
+    def parts(self) -> Sequence[Objective]:
+        return [self.objective]
 
     def __call__(self, model: Autoencoder, batch: Batch, generator: torch.Generator) -> Terms:
         if batch.index is None:

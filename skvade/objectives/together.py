@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,16 +21,20 @@ class Together(EncodedObjective):
     """
 
     def __init__(self, *parts: EncodedObjective | tuple[float, EncodedObjective]):
-        self.parts = [part if isinstance(part, tuple) else (1.0, part) for part in parts]
+        weighted = [part if isinstance(part, tuple) else (1.0, part) for part in parts]
+        self.weights = [weight for weight, _ in weighted]
+        self.objectives = [objective for _, objective in weighted]
+
+    def parts(self) -> Sequence[EncodedObjective]:
+        return self.objectives
 
     def terms(
         self, model: Any, batch: Batch, encoding: Encoding, generator: torch.Generator
     ) -> Terms:
-        found = [part.terms(model, batch, encoding, generator) for _, part in self.parts]
-        weights = [weight for weight, _ in self.parts]
+        found = [part.terms(model, batch, encoding, generator) for part in self.objectives]
         return joined(
             *(
                 {name: weight * term for name, term in terms.items()}
-                for weight, terms in zip(weights, found, strict=True)
+                for weight, terms in zip(self.weights, found, strict=True)
             )
         )

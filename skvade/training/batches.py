@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from skvade._stateful import Stateful
 from skvade.nn.summary import DataSummary
 from skvade.objectives.base import Batch
 
@@ -132,7 +133,7 @@ def row_slices(n_rows: int, n_features: int, row_bytes: int = 0) -> Iterator[sli
         yield slice(start, min(start + size, n_rows))
 
 
-class Batches:
+class Batches(Stateful):
     """Endless shuffled batches, a new order each epoch; an incomplete last batch is left out.
 
     Parameters
@@ -144,13 +145,24 @@ class Batches:
         Of the orders.
     shard : callable
         Takes an epoch's order to the part that this process works on.
+
+    Attributes
+    ----------
+    before : dict
+        State of the random generator before the order of this epoch was drawn.
+    position : int
+        Batches of this epoch that have been given.
     """
+
+    changing = ("before", "position")
 
     def __init__(self, rows: Rows, batch_size: int, seed: int, shard: Any = lambda order: order):
         self.rows = rows
         self.batch_size = min(batch_size, len(rows))
         self.shard = shard
         self._rng = np.random.default_rng(seed)
+        self.before = self._rng.bit_generator.state
+        self.position = 0
 
     @cached_property
     def per_epoch(self) -> int:
@@ -159,11 +171,14 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         while True:
+            self._rng.bit_generator.state = self.before
             order = self.shard(self._rng.permutation(len(self.rows)))
             order = torch.from_numpy(order).to(self.rows.index_device)
-            for step in range(self.per_epoch):
-                index = order[step * self.batch_size : (step + 1) * self.batch_size]
+            while self.position < self.per_epoch:
+                index = order[self.position * self.batch_size :][: self.batch_size]
+                self.position += 1
                 yield Batch(self.rows.take(index), index.to(self.rows.device))
+            self.before, self.position = self._rng.bit_generator.state, 0
 
 
 def summarize(X: Any) -> DataSummary:

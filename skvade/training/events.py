@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from skvade._stateful import Stateful
 from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from skvade.training.trainer import Run
 
 
-class Listener:
+class Listener(Stateful):
     """Reacts to the loop's events; every method does nothing by default."""
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
@@ -73,6 +75,7 @@ class Settled(Listener):
     """
 
     n_checks = 25
+    changing = ("labels", "unchanged", "converged")
 
     def __init__(self, tol: float, patience: int, max_rows: int = 4_000):
         self.tol = tol
@@ -97,6 +100,9 @@ class Settled(Listener):
         self.converged = self.unchanged >= self.patience
         return self.converged
 
+    def on_phase_end(self, run: Run, phase: Optimise) -> None:
+        run.memory["converged"] = self.converged
+
     @torch.no_grad()
     def _labels(self, run: Run) -> torch.Tensor:
         run.model.eval()
@@ -120,12 +126,17 @@ class HeldOut(Listener):
         Of the draws in the loss, the same every time.
     """
 
+    changing = ("best", "best_state", "waited", "converged")
+
     def __init__(self, rows: Rows, tol: float, patience: int, seed: int):
         self.rows = rows
         self.tol = tol
         self.patience = patience
         self.seed = seed
         self.converged = False
+
+    def parts(self) -> Sequence[Stateful]:
+        return [self.objective]
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
         self.objective = phase.objective(run)
@@ -145,6 +156,7 @@ class HeldOut(Listener):
         return self.converged
 
     def on_phase_end(self, run: Run, phase: Optimise) -> None:
+        run.memory["converged"] = self.converged
         if self.best_state:
             run.weights.restore(self.best_state)
 

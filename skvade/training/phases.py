@@ -16,7 +16,6 @@ from skvade.training.batches import Rows
 from skvade.training.events import Listener
 from skvade.training.initialiser import Initialiser
 from skvade.training.neighbours import (
-    NeighbourGraph,
     beside,
     cumulative_weights,
     nearest_neighbours,
@@ -32,7 +31,7 @@ class Phase(ABC):
 
     @abstractmethod
     def run(self, run: Run, seed: int) -> None:
-        """Change the model, and leave in `run.memory` what later phases need."""
+        """Change the model, and leave in `run.memory`, as plain data, what later phases need."""
 
 
 def all_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -117,9 +116,11 @@ class FindNeighbours(Phase):
         cumulative = torch.from_numpy(cumulative_weights(distances))
         signal = 1.0 if components is None else signal_share(run.rows, neighbours, components, seed)
         device = run.rows.device
-        run.memory["graph"] = NeighbourGraph(
-            run.rows, torch.from_numpy(neighbours).to(device), cumulative.to(device), signal
-        )
+        run.memory["graph"] = {
+            "neighbours": torch.from_numpy(neighbours).to(device),
+            "cumulative": cumulative.to(device),
+            "signal": signal,
+        }
         if self.rescale:
             reach = float(np.median(np.linalg.norm(codes - codes[neighbours[:, -1]], axis=1)))
             run.model.rescale_latent_(reach if reach > 1e-6 else 1.0)
@@ -145,7 +146,7 @@ class Initialise(Phase):
     def run(self, run: Run, seed: int) -> None:
         model, codes = run.model, _codes(run)
         graph = run.memory.get("graph")
-        neighbours = None if graph is None else graph.neighbours.cpu().numpy()
+        neighbours = None if graph is None else graph["neighbours"].cpu().numpy()
         partition = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
         labels = torch.from_numpy(partition.labels).to(codes.device)
 
