@@ -1,0 +1,190 @@
+"""What displays ask of a fitted estimator, alone or as the end of a pipeline or of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import signature
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skvade._base import BaseDeepModel
+
+N_REFERENCE = 1_000
+
+AS_MATRICES = {
+    "full": lambda covariances, eye: covariances,
+    "tied": lambda covariances, eye: covariances,
+    "diag": lambda covariances, eye: covariances[:, :, None] * eye,
+    "spherical": lambda covariances, eye: covariances[:, None, None] * eye,
+}
+
+
+class Fitted:
+    """The public side of an estimator, with rows in the units of the data that the user has.
+
+    Parameters
+    ----------
+    estimator : estimator, Pipeline or search
+    caller : str
+        Of the display, for messages.
+    """
+
+    def __init__(self, estimator: Any, caller: str):
+        estimator = getattr(estimator, "best_estimator_", estimator)
+        ends = isinstance(estimator, Pipeline)
+        self.model = estimator[-1] if ends else estimator
+        self.before = estimator[:-1] if ends and len(estimator) > 1 else None
+        self.caller = caller
+        if not isinstance(self.model, BaseDeepModel):
+            raise TypeError(
+                f"estimator must be one of skvade's, or a pipeline or search that ends in one, got "
+                f"{self.name}; {caller} shows what those have learned."
+            )
+        check_is_fitted(self.model)
+        self.feature_names = getattr(estimator, "feature_names_in_", None)
+
+    @property
+    def name(self) -> str:
+        """The class of the model."""
+        return type(self.model).__name__
+
+    @property
+    def means(self) -> np.ndarray:
+        """Of the clusters, of shape (n_clusters, latent_dim)."""
+        return self.model.means_
+
+    @property
+    def cluster_names(self) -> np.ndarray:
+        """The classes of a classifier, and integers from 0 of a clusterer."""
+        return getattr(self.model, "classes_", np.arange(len(self.means)))
+
+    @property
+    def has_styles(self) -> bool:
+        """Whether the codes are styles, apart from the cluster."""
+        return "cluster" in signature(self.model.inverse_transform).parameters
+
+    @property
+    def covariances(self) -> np.ndarray | None:
+        """Of the clusters, (n_clusters, latent_dim, latent_dim); None if the model has none."""
+        if not hasattr(self.model, "covariances_"):
+            return None
+        n_clusters, latent_dim = self.means.shape
+        as_matrices = AS_MATRICES[self.model.covariance_type]
+        matrices = as_matrices(self.model.covariances_, np.eye(latent_dim))
+        return np.broadcast_to(matrices, (n_clusters, latent_dim, latent_dim))
+
+    @property
+    def centers(self) -> np.ndarray:
+        """The decoded middle of each cluster."""
+        return self._to_data(self.model.cluster_centers_)
+
+    def need(self, name: str, cure: str) -> None:
+        """Check that the model has a fitted attribute or method."""
+        if not hasattr(self.model, name):
+            raise ValueError(
+                f"estimator must have {name} for {self.caller}, got {self.name}; {cure}."
+            )
+
+    def row_options(self, image_shape: tuple[int, ...] | None, X: Any = None) -> dict[str, Any]:
+        """What a display of rows is to know, beside the rows."""
+        reference = None if image_shape else self._reference(X)
+        return {
+            "image_shape": image_shape,
+            "feature_names": self.feature_names,
+            "reference": reference,
+        }
+
+    def codes(self, X: Any) -> np.ndarray:
+        """The codes of rows."""
+        return np.asarray(self.model.transform(self._seen(X)))
+
+    def proba(self, X: Any) -> np.ndarray:
+        """q(c|x) of rows."""
+        return self.model.predict_proba(self._seen(X))
+
+    def decode(self, codes: np.ndarray, cluster: int | None = None) -> np.ndarray:
+        """Expected rows: (..., latent_dim) to (..., n_features)."""
+        given = {"cluster": cluster} if self.has_styles else {}
+        flat = codes.reshape(-1, codes.shape[-1])
+        rows = self._to_data(self.model.inverse_transform(flat, **given))
+        return rows.reshape(*codes.shape[:-1], -1)
+
+    def reconstruct(self, X: Any, labels: np.ndarray) -> np.ndarray:
+        """Codes of rows, decoded; styles for the clusters that `labels` says."""
+        codes = self.codes(X)
+        if not self.has_styles:
+            return self.decode(codes)
+        rows = np.empty((len(codes), self.centers.shape[1]))
+        for label in np.unique(labels):
+            rows[labels == label] = self.decode(codes[labels == label], label)
+        return rows
+
+    def sample(self, n_samples: int, cluster: int | None, random_state: Any) -> np.ndarray:
+        """New rows, of one cluster or of all."""
+        rows, _ = self.model.sample(n_samples, cluster=cluster, random_state=random_state)
+        return self._to_data(rows)
+
+    def clusters(self, clusters: int | Sequence[int] | None) -> np.ndarray:
+        """Checked places of clusters; None stands for all."""
+        n_clusters = len(self.means)
+        if clusters is None:
+            return np.arange(n_clusters)
+        chosen = np.atleast_1d(np.asarray(clusters, dtype=object))
+        known = [isinstance(c, Integral) and 0 <= c < n_clusters for c in chosen]
+        if not known or not all(known):
+            raise ValueError(
+                f"clusters must hold integers from 0 to {n_clusters - 1}, got {clusters!r}; of a "
+                "classifier, pass places in classes_."
+            )
+        return chosen.astype(int)
+
+    def _reference(self, X: Any) -> np.ndarray:
+        """Rows that tell the usual mean and spread of each feature."""
+        if X is not None:
+            return as_rows(choose_rows(X, np.zeros(np.shape(X)[0]), N_REFERENCE, random_state=0)[0])
+        if hasattr(self.model, "sample"):
+            return self.sample(N_REFERENCE, None, random_state=0)
+        return self.centers
+
+    def _seen(self, X: Any) -> Any:
+        return X if self.before is None else self.before.transform(X)
+
+    def _to_data(self, rows: np.ndarray) -> np.ndarray:
+        if self.before is None:
+            return rows
+        if not hasattr(self.before, "inverse_transform"):
+            raise ValueError(
+                f"estimator must lead back to the data for {self.caller}, but a step of the "
+                "pipeline has no inverse_transform; pass its last step, and rows as that sees them."
+            )
+        return np.asarray(self.before.inverse_transform(rows))
+
+
+def make_rng(random_state: Any) -> np.random.RandomState:
+    """A generator; None stands for fresh entropy, since numpy's global state is the caller's."""
+    return np.random.RandomState() if random_state is None else check_random_state(random_state)
+
+
+def choose_rows(X: Any, labels: np.ndarray, n_samples: int, random_state: Any) -> tuple[Any, Any]:
+    """Rows that clusters take turns to give, and their labels, in the order of the labels."""
+    order = make_rng(random_state).permutation(len(labels))
+    turns = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        turns[members] = np.arange(len(members))
+    chosen = order[np.argsort(turns[order], kind="stable")][:n_samples]
+    chosen = chosen[np.argsort(labels[chosen], kind="stable")]
+    if hasattr(X, "iloc"):
+        return X.iloc[chosen], labels[chosen]
+    return (X.tocsr() if issparse(X) else np.asarray(X))[chosen], labels[chosen]
+
+
+def as_rows(X: Any) -> np.ndarray:
+    """A dense array of floats."""
+    return np.asarray(X.toarray() if issparse(X) else X, dtype=float)
