@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Threads of GNU's OpenMP that spin long are ruinous beside other programs (docs/user_guide.md).
 export GOMP_SPINCOUNT ?= 10000
 
-.PHONY: demo test lint quick checks oldest benchmark tables clean
+.PHONY: demo test lint quick checks fuzz docs docs-check dist oldest benchmark tables clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/.installed  ## Cluster scikit-learn's digits: a table, and pictures in build/demo/
-	$(BIN)/python examples/plot_digits.py --output build/demo
+	$(BIN)/python examples/plot_digits.py --seeds 3 --output build/demo
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -29,6 +29,35 @@ test: lint  ## Everything CI does
 
 checks: $(VENV)/.installed  ## scikit-learn's checks on every estimator as it is constructed by default
 	OMP_NUM_THREADS=1 SKVADE_DEFAULT_CHECKS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/test_common.py
+
+# Sphinx is installed for the site only, so `make test` does without it.
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
+# Examples run anew when they have changed (all of them after `make clean`); SKVADE_GALLERY=0 runs none.
+docs: $(VENV)/.docs  ## The site, in build/docs/; every warning is an error
+	rm -rf build/docs docs/generated/*.rst
+	$(BIN)/sphinx-build -E -W --keep-going -q -b html -d build/doctrees docs build/docs
+	@echo "Open build/docs/index.html"
+
+docs-check: $(VENV)/.docs  ## Every page of the site in headless Chromium (Debian's package chromium)
+	$(BIN)/python docs/check_site.py build/docs
+
+dist: $(VENV)/.installed  ## Source archive and wheel in dist/, each tried in an empty environment
+	rm -rf dist build/dist build/lib
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv build/dist
+	for archive in dist/*.tar.gz dist/*.whl; do \
+	    build/dist/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $$archive && \
+	    build/dist/bin/pip install --quiet --disable-pip-version-check -c constraints.txt $$archive && \
+	    (cd build/dist && bin/python ../../docs/check_installed.py $(CURDIR)) || exit 1; \
+	done
+
+EXAMPLES ?= 3000
+fuzz: $(VENV)/.installed  ## Thousands of random fits, and of damaged model files
+	OMP_NUM_THREADS=1 SKVADE_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest -q -n 2 tests/test_fuzz.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz_files
 
 # scikit-learn's checks on the lowest versions that pyproject.toml admits (torch as installed).
 oldest:
@@ -53,4 +82,4 @@ tables: $(VENV)/.installed  ## docs/benchmarks.md from the records
 	$(BIN)/python -m benchmarks.tables
 
 clean:
-	rm -rf $(VENV) .venv-oldest build dist *.egg-info
+	rm -rf $(VENV) .venv-oldest build dist *.egg-info docs/generated docs/gallery

@@ -31,8 +31,8 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
     the squared error of the reconstruction; KL(q(c|x) || uniform) / log K of a relaxed draw q;
     an assignment loss, 1/2 mean [tanh(-log p(c|x)) + sum_{d != c} tanh(log p(d|x)) + 1]; and the
     mean distance of features, of length one, to the labelled ones of their assigned class. It is
-    multiplied by the number of features of X, so that it counts beside the neighbours as a
-    likelihood does. At least one row needs a label.
+    multiplied by 64, so that it counts beside the neighbours, whose weight is in nats. At least one
+    row needs a label.
 
     Parameters
     ----------

@@ -9,8 +9,9 @@ and for every row an assigned class c_i, its own label or that of the nearest la
     L_F = alpha mean_labelled D(f, r) + (1 - alpha) mean_unlabelled D(f, r)
     D(f, r) = 1 / (sqrt(2) |r|) sum_l |f - r_l|  over the representations of the assigned class
 
-L_R + L_C + w_A L_A + w_F L_F is multiplied by the number of features, which makes L_R a sum over
-features as a likelihood is.
+L_R + L_C + w_A L_A + w_F L_F is multiplied by 64, so that it counts beside neighbours, whose weight
+is in nats. A factor that grew with the features would outweigh them, and rows would follow wrong
+assignments.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from skvade.objectives.labels import LabeledRows
 from skvade.objectives.marginalization import relaxed_draw
 
 MAX_REPRESENTATIONS = 256
+NATS = 64.0  # the factor
 
 
 class AuxiliaryTasks(EncodedObjective):
@@ -71,7 +73,7 @@ class AuxiliaryTasks(EncodedObjective):
     ) -> Terms:
         x, classes = self.labeled.draw(MAX_REPRESENTATIONS, generator)
         known = model.encode(x)
-        n_rows, n_features = batch.x.shape
+        n_rows = len(batch.x)
         own = torch.full((n_rows,), -1, device=batch.x.device)
         own = own if batch.index is None else self.labeled.labels[batch.index]
 
@@ -97,10 +99,10 @@ class AuxiliaryTasks(EncodedObjective):
         share = self.labeled_share
         feature = share * labeled.mean() + (1 - share) * unlabeled.sum() / max(1, len(unlabeled))
         return {
-            "reconstruction": n_features * error,
-            "clustering": n_features * certainty / math.log(max(n_clusters, 2)),
-            "assignment": n_features * self.assignment_weight * assignment,
-            "feature": n_features * self.feature_weight * feature,
+            "reconstruction": NATS * error,
+            "clustering": NATS * certainty / math.log(max(n_clusters, 2)),
+            "assignment": NATS * self.assignment_weight * assignment,
+            "feature": NATS * self.feature_weight * feature,
         }
 
 

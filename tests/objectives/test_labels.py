@@ -9,6 +9,7 @@ from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import Linear
 from skvade.nn.m2 import M2
 from skvade.objectives.auxiliary import (
+    NATS,
     AuxiliaryTasks,
     assignment_loss,
     mean_distance,
@@ -134,7 +135,7 @@ def test_auxiliary_terms_follow_labels_and_have_gradients(labeled, generator):
     terms = objective(model, whole(), generator)
     assert list(terms) == ["reconstruction", "clustering", "assignment", "feature"]
     error = (X - model.decode(model.code(X))).square().mean()
-    assert terms["reconstruction"].item() == pytest.approx(4 * error.item())
+    assert terms["reconstruction"].item() == pytest.approx(NATS * error.item())
     torch.stack(list(terms.values())).sum().backward()
     learned = [*model.encoder.body.parameters(), *model.head.parameters()]
     assert all(p.grad.isfinite().all() and p.grad.abs().max() > 0 for p in learned)
