@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from skvade import _model_file as model_file
 from skvade import _validation as validation
 from skvade._checkpoint import open_checkpoint
+from skvade._identity import identity_of
 from skvade._parameters import DeepParameters
 from skvade._precision import in_precision, numpy_dtype, row_bytes
 from skvade._recipe import Recipe
@@ -177,11 +178,12 @@ class BaseDeepModel(
             Present for API consistency by convention.
         checkpoint : path-like or None, default=None
             A file that keeps the state of the fit, so that the same call goes on from there after
-            a crash, and ends as it would have without; on the CPU, to the bit. A finished fit
-            leaves it: remove it to train anew.
+            a crash, and ends as it would have without: to the bit, on the CPU with the same number
+            of threads. One file for each fit, so not inside a search. A finished fit leaves it:
+            remove it to train anew.
         checkpoint_interval : float, default=300.0
             Seconds from one state to the next; a state takes about five times the memory of the
-            networks, and that of the neighbours.
+            networks, and once more for each restart that is done, and that of the neighbours.
 
         Returns
         -------
@@ -200,11 +202,15 @@ class BaseDeepModel(
 
     def _fit_or_restore(self, X: Any, y: Any, checkpoint: Any, interval: float) -> Any:
         before = dict(self.__dict__)
+        draws = self.random_state if isinstance(self.random_state, np.random.RandomState) else None
+        state = None if draws is None else draws.get_state()
         try:
             self._fit(X, y, checkpoint, interval)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
+            if draws is not None:
+                draws.set_state(state)
             raise
         return self
 
@@ -223,10 +229,14 @@ class BaseDeepModel(
         )
         if warm is not None:
             self._check_warm()
-        keeper = open_checkpoint(self, X, labels, warm, checkpoint, interval)
+        keeper = open_checkpoint(
+            lambda: identity_of(self, X, labels, warm, runtime), checkpoint, interval
+        )
         if keeper is not None:
             keeper.begin(rng)
         plan, rows = self._prepare(X, runtime, warm is not None, rng, n_clusters, labels)
+        if keeper is not None:
+            keeper.claim()
 
         candidates = [
             self._train(plan, rows, runtime, warm, int(rng.randint(2**31)), keeper)
@@ -300,9 +310,8 @@ class BaseDeepModel(
         if self.verbose and runtime.is_main:
             listeners.append(Progress())
         plan = replace(plan, monitor=copy.copy(plan.monitor))
-        # Only a user's networks draw from torch's own generator, which a checkpoint keeps as well.
-        draws_own = self.encoder is None and self.decoder is None and keeper is None
-        state = nullcontext() if draws_own else isolated_random_state(seed, runtime.device)
+        supplied = self.encoder is not None or self.decoder is not None
+        state = isolated_random_state(seed, runtime.device) if supplied else nullcontext()
         with state:
             if warm is None:
                 model = self._make_model(self._make_networks(plan, rows, seed), plan)
@@ -310,9 +319,9 @@ class BaseDeepModel(
             else:
                 model = copy.deepcopy(warm)
                 phases, memory = self._make_warm_phases(plan), {"scale": self._scale}
-            run = Run(
-                model, rows, runtime, seed, listeners, memory=memory, keeper=keeper or Keeper()
-            )
+            run = Run(model, rows, runtime, seed, listeners, memory=memory)
+            run.keeper = keeper or Keeper()
+            run.draws_from_torch = supplied
             run.go(phases)
         with torch.inference_mode():
             proba = rows.map(run.model.assign, row_bytes(rows)).double().numpy()

@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from collections.abc import Callable
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-import torch
 
 from skvade import _storage as storage
-from skvade._version import __version__
+from skvade._identity import changes
 from skvade.training.keeper import Keeper
 
 KIND = "checkpoint"
-DIGEST = "#"
-INDIFFERENT = ("verbose", "device")  # parameters that may differ from one call to the next
 
 
 class Checkpoint(Keeper):
@@ -48,7 +45,8 @@ class Checkpoint(Keeper):
         self._number = -1
         self._written = -np.inf
         if path.exists():
-            content = storage.read(path, KIND)
+            storage.remove_unfinished(path)
+            content = self._read()
             self._refuse_others(content["identity"])
             self._runs, self._random_state = content["runs"], content["random_state"]
 
@@ -56,14 +54,19 @@ class Checkpoint(Keeper):
         """Give the generator the state that it had in the first call, or note that it has now."""
         if self._random_state is None:
             self._random_state = rng.get_state(legacy=False)
-            try:
-                self._write([])
-            except OSError as error:
-                raise type(error)(
-                    f"checkpoint={str(self.path)!r} cannot be written ({error}); name a file in a "
-                    "folder that exists and can be written."
-                ) from error
         rng.set_state(self._random_state)
+
+    def claim(self) -> None:
+        """Write the file for the first time, now that the fit is known to be possible."""
+        if self.path.exists():
+            return
+        try:
+            self._write([])
+        except OSError as error:
+            raise type(error)(
+                f"checkpoint={str(self.path)!r} cannot be written ({error}); name a file in a "
+                "folder that exists and can be written."
+            ) from error
 
     def left(self) -> dict[str, Any] | None:
         self._number += 1
@@ -78,7 +81,7 @@ class Checkpoint(Keeper):
             self._runs = runs
         try:
             self._write(runs)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             warnings.warn(
                 f"The checkpoint {str(self.path)!r} could not be written ({error}). The fit goes "
                 "on; the file is as it was.",
@@ -89,24 +92,31 @@ class Checkpoint(Keeper):
     def _write(self, runs: list[dict[str, Any]]) -> None:
         random_state = self._random_state
         content = {"identity": self.identity, "random_state": random_state, "runs": runs}
-        storage.write(self.path, KIND, content)
-        self._written = time.monotonic()
+        try:
+            storage.write(self.path, KIND, content)
+        finally:  # what failed is not tried again before the next interval
+            self._written = time.monotonic()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return storage.read(self.path, KIND)
+        except ValueError as error:
+            raise ValueError(
+                f"checkpoint={str(self.path)!r} cannot be taken up: {error} Name another file, or "
+                "remove this one to start anew."
+            ) from error
 
     def _refuse_others(self, kept: dict[str, str]) -> None:
-        changes = [
-            f"{name} {_change(kept.get(name, ''), now)}"
-            for name, now in self.identity.items()
-            if kept.get(name) != now
-        ]
-        if changes:
+        differing = changes(kept, self.identity)
+        if differing:
             raise ValueError(
-                f"checkpoint={str(self.path)!r} is that of another fit: {'; '.join(changes)}. Name "
-                "another file, or remove this one to start anew."
+                f"checkpoint={str(self.path)!r} is that of another fit: {'; '.join(differing)}. "
+                "Name another file, or remove this one to start anew."
             )
 
 
 def open_checkpoint(
-    estimator: Any, X: Any, y: Any, warm: Any, path: Any, interval: Any
+    identity: Callable[[], dict[str, str]], path: Any, interval: Any
 ) -> Checkpoint | None:
     """The checkpoint of a fit, checked; None if there is no path."""
     if path is None:
@@ -117,25 +127,6 @@ def open_checkpoint(
         raise ValueError(
             f"checkpoint_interval must be a number of seconds of at least 0, got {interval!r}."
         )
-    given = estimator.get_params(deep=False)
-    given = {name: value for name, value in given.items() if name not in INDIFFERENT}
-    given |= {"X": X, "y": y, "skvade": __version__, "class": type(estimator).__name__}
-    given["the model that it goes on from"] = warm
-    identity = {name: _text(value) for name, value in given.items()}
-    return Checkpoint(Path(path), float(interval), identity)
-
-
-def _text(value: Any) -> str:
-    """The same text for the same value, in every process: itself, or a digest."""
-    if value is None or isinstance(value, str | int | float):
-        return repr(value)
-    if isinstance(value, torch.nn.Module):
-        tensors = {name: t.detach().cpu().numpy() for name, t in value.state_dict().items()}
-        value = [repr(value), tensors]
-    return DIGEST + joblib.hash(value, coerce_mmap=True)
-
-
-def _change(before: str, now: str) -> str:
-    if before.startswith(DIGEST) or now.startswith(DIGEST):
-        return "differs"
-    return f"was {before} and is {now}"
+    if not os.fspath(path) or os.path.isdir(path):
+        raise ValueError(f"checkpoint={os.fspath(path)!r} is not the name of a file; pass one.")
+    return Checkpoint(Path(path).absolute(), float(interval), identity())

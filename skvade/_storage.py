@@ -10,6 +10,7 @@ be flushed before it counts, and every defect can be named; the package reads th
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import itertools
 import json
@@ -157,6 +158,13 @@ def _replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def remove_unfinished(path: str | os.PathLike[str]) -> None:
+    """Remove what a process that was killed in `write` has left beside the file."""
+    path = Path(os.path.realpath(path))
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        temporary.unlink(missing_ok=True)
 
 
 def _read(file: BinaryIO, kind: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -13,7 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
 
 from skvade import DECClustering, M2Clustering, VaDEClassifier, VaDEClustering
@@ -217,6 +218,8 @@ def test_parameters_that_change_no_number_may_differ(tmp_path):
         ({"checkpoint": "a", "checkpoint_interval": -1}, ValueError, "of at least 0, got -1"),
         ({"checkpoint": "a", "checkpoint_interval": "1"}, ValueError, "of at least 0, got '1'"),
         ({"checkpoint": "no/such/folder"}, OSError, "name a file in a folder that exists"),
+        ({"checkpoint": "."}, ValueError, "checkpoint='.' is not the name of a file"),
+        ({"checkpoint": ""}, ValueError, "checkpoint='' is not the name of a file"),
     ],
 )
 def test_bad_arguments_are_named_before_training(given, error, message, tmp_path, monkeypatch):
@@ -228,7 +231,7 @@ def test_bad_arguments_are_named_before_training(given, error, message, tmp_path
 
 def test_a_file_that_is_no_checkpoint_is_refused_and_left(tmp_path):
     (tmp_path / "fit").write_bytes(b"my thesis")
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"cannot be taken up: .* Name another file, or remove"):
         small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit")
     assert (tmp_path / "fit").read_bytes() == b"my thesis"
 
@@ -267,6 +270,92 @@ def test_a_full_disk_does_not_end_the_fit(tmp_path, monkeypatch):
     with pytest.warns(RuntimeWarning, match="could not be written .*No space left"):
         model = small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit", checkpoint_interval=0)
     assert_same(model, small(VaDEClustering).fit(X))
+
+
+def test_a_write_that_fails_waits_for_the_next_interval(tmp_path, monkeypatch):
+    write = storage.write
+    calls = []
+
+    def full(path, kind, content):
+        calls.append(path)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, kind, content)
+
+    monkeypatch.setattr(storage, "write", full)
+    with pytest.warns(RuntimeWarning, match="could not be written"):
+        small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit", checkpoint_interval=1e6)
+    assert len(calls) == 2
+
+
+def test_a_refused_call_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="Negative values"):
+        small(VaDEClustering, likelihood="poisson").fit(X - 5, checkpoint=tmp_path / "fit")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_call_may_pass_equal_values_in_other_containers(tmp_path):
+    first = small(VaDEClustering).fit(X, checkpoint=tmp_path / "dense")
+    given = {"latent_dim": np.int64(3), "hidden_layer_sizes": [16]}
+    for same in (np.asfortranarray(X), pd.DataFrame(X), np.repeat(X, 2, axis=0)[::2]):
+        model = small(VaDEClustering, **given).fit(same, checkpoint=tmp_path / "dense")
+        assert model.history_ == first.history_
+    rows = sp.csr_array(X)
+    small(VaDEClustering).fit(rows, checkpoint=tmp_path / "sparse")
+    assert rows.has_canonical_format  # which scipy then remembers
+    small(VaDEClustering).fit(rows, checkpoint=tmp_path / "sparse")
+
+
+def test_a_random_state_is_put_back_after_an_interruption(tmp_path):
+    rng = np.random.RandomState(5)
+    estimator = small(VaDEClustering, random_state=rng)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        crash_after(monkeypatch, 2)
+        with pytest.raises(Crash):
+            estimator.fit(X, checkpoint=tmp_path / "fit", checkpoint_interval=0)
+    resumed = estimator.fit(X, checkpoint=tmp_path / "fit")
+    again = np.random.RandomState(5)
+    assert_same(resumed, small(VaDEClustering, random_state=again).fit(X))
+    assert rng.randint(10**9) == again.randint(10**9)
+
+
+def test_what_a_killed_write_left_is_removed(tmp_path):
+    small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit")
+    (tmp_path / ".fit.0a1b2c3d.tmp").write_bytes(b"half")
+    (tmp_path / ".other.0a1b2c3d.tmp").write_bytes(b"half")
+    small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".other.0a1b2c3d.tmp", "fit"]
+
+
+def test_networks_of_any_dtype_have_an_identity(tmp_path):
+    encoder = Dropping()
+    encoder.register_buffer("unused", torch.zeros(2, dtype=torch.bfloat16))
+    encoder.register_buffer("count", torch.tensor(3))
+    small(VaDEClustering, encoder=encoder).fit(X, checkpoint=tmp_path / "fit")
+    encoder.count += 1
+    with pytest.raises(ValueError, match="encoder differs"):
+        small(VaDEClustering, encoder=encoder).fit(X, checkpoint=tmp_path / "fit")
+
+
+def test_what_cannot_be_recognised_is_named(tmp_path):
+    init = make_pipeline(FunctionTransformer(lambda X: X), KMeans(3, n_init=1))
+    with pytest.raises(TypeError, match=r"cannot tell init=.*use named functions"):
+        small(VaDEClustering, init=init).fit(X, checkpoint=tmp_path / "fit")
+
+
+def test_changing_the_folder_does_not_lose_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    keep = Checkpoint.keep
+
+    def wander(self, state, last=False):
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        keep(self, state, last)
+
+    monkeypatch.setattr(Checkpoint, "keep", wander)
+    small(VaDEClustering).fit(X, checkpoint="fit", checkpoint_interval=0)
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["fit"]
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_random_states_of_the_caller_stay(tmp_path):

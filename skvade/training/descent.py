@@ -46,7 +46,7 @@ class Draws(Stateful):
 
     @position.setter
     def position(self, state: Tensor) -> None:
-        self.generator.set_state(state)
+        self.generator.set_state(state.cpu())
 
 
 class Tally(Stateful):

@@ -48,6 +48,8 @@ class Run:
         Takes the run's state from time to time, and has what an earlier run left.
     n_done : int
         Phases that are done.
+    draws_from_torch : bool
+        Whether the networks draw from torch's own generator, as dropout does.
     """
 
     model: Any
@@ -61,6 +63,7 @@ class Run:
     weights: Weights | None = None
     keeper: Keeper = field(default_factory=Keeper)
     n_done: int = 0
+    draws_from_torch: bool = False
     _descent: dict[str, Any] | None = None
 
     def go(self, phases: Sequence[Phase]) -> Run:
@@ -94,7 +97,7 @@ class Run:
             "memory": self.memory,
             "n_rescues": self.n_rescues,
             "n_done": self.n_done,
-            "random_state": torch.get_rng_state(),  # of a user's dropout
+            "random_state": torch.get_rng_state() if self.draws_from_torch else None,
             "descent": None,
         }
 
@@ -110,12 +113,23 @@ class Run:
     def _take_up(self, state: dict[str, Any] | None) -> None:
         if state is None:
             return
+        state = _moved(state, self.runtime.device)
         self.model.load_state_dict(state["model"])
         self.history.extend(state["history"])
         self.memory.update(state["memory"])
         self.n_rescues, self.n_done = state["n_rescues"], state["n_done"]
         self._descent = state["descent"]
-        torch.set_rng_state(state["random_state"])
+        if self.draws_from_torch:
+            torch.set_rng_state(state["random_state"].cpu())
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """The same nested values, with all tensors on a device."""
+    if isinstance(value, dict):
+        return {name: _moved(item, device) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, device) for item in value]
+    return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
 @torch.enable_grad()
