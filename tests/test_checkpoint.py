@@ -339,7 +339,7 @@ def test_networks_of_any_dtype_have_an_identity(tmp_path):
 
 def test_what_cannot_be_recognised_is_named(tmp_path):
     init = make_pipeline(FunctionTransformer(lambda X: X), KMeans(3, n_init=1))
-    with pytest.raises(TypeError, match=r"cannot tell init=.*use named functions"):
+    with pytest.raises(TypeError, match=r"(?s)cannot tell init=.*use named functions"):
         small(VaDEClustering, init=init).fit(X, checkpoint=tmp_path / "fit")
 
 
