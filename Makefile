@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Threads of GNU's OpenMP that spin long are ruinous beside other programs (docs/user_guide.md).
 export GOMP_SPINCOUNT ?= 10000
 
-.PHONY: demo test lint quick checks fuzz docs docs-check dist oldest benchmark tables clean
+.PHONY: demo test lint quick checks coverage fuzz soak docs docs-check dist oldest benchmark tables clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,7 +35,7 @@ $(VENV)/.docs: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@
 
-# Examples run anew when they have changed (all of them after `make clean`); SKVADE_GALLERY=0 runs none.
+# All examples run, which takes most of the time; SKVADE_GALLERY=0 runs none.
 docs: $(VENV)/.docs  ## The site, in build/docs/; every warning is an error
 	rm -rf build/docs docs/generated/*.rst
 	$(BIN)/sphinx-build -E -W --keep-going -q -b html -d build/doctrees docs build/docs
@@ -44,20 +44,31 @@ docs: $(VENV)/.docs  ## The site, in build/docs/; every warning is an error
 docs-check: $(VENV)/.docs  ## Every page of the site in headless Chromium (Debian's package chromium)
 	$(BIN)/python docs/check_site.py build/docs
 
-dist: $(VENV)/.installed  ## Source archive and wheel in dist/, each tried in an empty environment
-	rm -rf dist build/dist build/lib
-	$(BIN)/python -m build --outdir dist
-	$(PYTHON) -m venv build/dist
-	for archive in dist/*.tar.gz dist/*.whl; do \
-	    build/dist/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $$archive && \
-	    build/dist/bin/pip install --quiet --disable-pip-version-check -c constraints.txt $$archive && \
-	    (cd build/dist && bin/python ../../docs/check_installed.py $(CURDIR)) || exit 1; \
+dist: $(VENV)/.installed  ## Source archive and wheel in dist/, tried one after the other in an empty environment
+	rm -rf dist build/lib
+	mkdir -p build
+	$(BIN)/python -m build --outdir dist > build/dist.log
+	place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && \
+	$(PYTHON) -m venv "$$place/venv" && cp docs/check_installed.py constraints.txt "$$place" && \
+	for archive in $(CURDIR)/dist/*.tar.gz $(CURDIR)/dist/*.whl; do \
+	    cd "$$place" && export PIP_DISABLE_PIP_VERSION_CHECK=1 && \
+	    venv/bin/pip install --quiet --force-reinstall --no-deps "$$archive" && \
+	    venv/bin/pip install --quiet -c constraints.txt "$$archive" && \
+	    venv/bin/python check_installed.py $(CURDIR) || exit 1; \
 	done
+
+coverage: $(VENV)/.installed  ## Lines and branches that the quick tests run
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/test_common.py \
+	    --cov --cov-report term-missing:skip-covered
 
 EXAMPLES ?= 3000
 fuzz: $(VENV)/.installed  ## Thousands of random fits, and of damaged model files
 	OMP_NUM_THREADS=1 SKVADE_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest -q -n 2 tests/test_fuzz.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz_files
+
+soak: $(VENV)/.installed  ## 300 fits in one process, and 25 fits killed and taken up again
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.soak
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kills
 
 # scikit-learn's checks on the lowest versions that pyproject.toml admits (torch as installed).
 oldest:

@@ -25,6 +25,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 script, tiny = sys.argv[1:]
 if tiny == "tiny":
+    import joblib
+    joblib.parallel_config(backend="sequential")  # other processes would not know of what follows
     from skvade._base import BaseDeepModel
     fit = BaseDeepModel._fit_or_restore
     def fit_a_little(self, *args, **kwargs):
