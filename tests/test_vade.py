@@ -528,8 +528,9 @@ def test_phases_have_the_documented_numbers_of_steps(parameters, n_rows, steps):
 
 
 def test_neighbours_are_pushed_by_what_is_not_noise():
-    memory = {"graph": SimpleNamespace(signal=0.5), "scale": 2.0}
-    near = VaDEClustering(2)._near(lambda run: None)(SimpleNamespace(memory=memory))
+    graph = {"neighbours": None, "cumulative": None, "signal": 0.5}
+    run = SimpleNamespace(rows=None, memory={"graph": graph, "scale": 2.0})
+    near = VaDEClustering(2)._near(lambda run: None)(run)
     assert near.push == 0.15
     assert near.scale == 2.0
 
