@@ -74,9 +74,9 @@ class DeepParameters:
         neighbours, half of them are neighbours, of which only the codes count. The number of steps
         of "auto" budgets does not depend on it.
     learning_rate : float, default=2e-3
-        Of Adam, at its highest, in the phases of the autoencoder. The last phases have half of
-        it, and below 5,000 rows less, down to a twentieth from 500 rows on. Lower it when the
-        loss had to be rescued.
+        Of Adam, at its highest, in the phases of the autoencoder; at most 1. The last phases have
+        half of it, and below 5,000 rows less, down to a twentieth from 500 rows on. Lower it when
+        the loss had to be rescued.
     learning_rate_schedule : {"cosine", "step", "constant"}, default="cosine"
         Course of the learning rate over a phase, after a short linear rise: down to zero along
         half a cosine, or to a tenth after each third, or constant.

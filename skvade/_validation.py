@@ -66,7 +66,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "pretrain_iter": [Interval(Integral, 0, None, closed="left"), _AUTO],
     "max_iter": [_POSITIVE, _AUTO],
     "batch_size": [_POSITIVE, _AUTO],
-    "learning_rate": [_ABOVE_ZERO],
+    "learning_rate": [Interval(Real, 0.0, 1.0, closed="right")],
     "learning_rate_schedule": [StrOptions(set(SCHEDULES))],
     "tol": [_NOT_NEGATIVE],
     "n_iter_no_change": [_POSITIVE],

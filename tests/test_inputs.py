@@ -243,7 +243,7 @@ BAD_PARAMETERS = {
     "pretrain_iter": [-1, 1.5, "all"],
     "max_iter": [0, 1.5, "all", None],
     "batch_size": [0, 1.5, "all"],
-    "learning_rate": [0, -1e-3, "fast", np.nan],
+    "learning_rate": [0, -1e-3, 2.0, "fast", np.nan],
     "learning_rate_schedule": ["linear", None],
     "tol": [-1e-3, "tight", np.nan],
     "n_iter_no_change": [0, 1.5],
