@@ -232,11 +232,9 @@ class BaseDeepModel(
         keeper = open_checkpoint(
             lambda: identity_of(self, X, labels, warm, runtime), checkpoint, interval
         )
-        if keeper is not None:
-            keeper.begin(rng)
+        keeper.begin(rng)
         plan, rows = self._prepare(X, runtime, warm is not None, rng, n_clusters, labels)
-        if keeper is not None:
-            keeper.claim()
+        keeper.claim()
 
         candidates = [
             self._train(plan, rows, runtime, warm, int(rng.randint(2**31)), keeper)
@@ -304,7 +302,7 @@ class BaseDeepModel(
         ), rows
 
     def _train(
-        self, plan: Plan, rows: Rows, runtime: Runtime, warm: Any, seed: int, keeper: Keeper | None
+        self, plan: Plan, rows: Rows, runtime: Runtime, warm: Any, seed: int, keeper: Keeper
     ) -> Candidate:
         listeners: list[Listener] = [History()]
         if self.verbose and runtime.is_main:
@@ -319,9 +317,12 @@ class BaseDeepModel(
             else:
                 model = copy.deepcopy(warm)
                 phases, memory = self._make_warm_phases(plan), {"scale": self._scale}
-            run = Run(model, rows, runtime, seed, listeners, memory=memory)
-            run.keeper = keeper or Keeper()
-            run.draws_from_torch = supplied
+            run = Run(
+                *(model, rows, runtime, seed, listeners),
+                memory=memory,
+                keeper=keeper,
+                draws_from_torch=supplied,
+            )
             run.go(phases)
         with torch.inference_mode():
             proba = rows.map(run.model.assign, row_bytes(rows)).double().numpy()

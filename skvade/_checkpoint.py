@@ -51,13 +51,11 @@ class Checkpoint(Keeper):
             self._runs, self._random_state = content["runs"], content["random_state"]
 
     def begin(self, rng: np.random.RandomState) -> None:
-        """Give the generator the state that it had in the first call, or note that it has now."""
         if self._random_state is None:
             self._random_state = rng.get_state(legacy=False)
         rng.set_state(self._random_state)
 
     def claim(self) -> None:
-        """Write the file for the first time, now that the fit is known to be possible."""
         if self.path.exists():
             return
         try:
@@ -115,12 +113,10 @@ class Checkpoint(Keeper):
             )
 
 
-def open_checkpoint(
-    identity: Callable[[], dict[str, str]], path: Any, interval: Any
-) -> Checkpoint | None:
-    """The checkpoint of a fit, checked; None if there is no path."""
+def open_checkpoint(identity: Callable[[], dict[str, str]], path: Any, interval: Any) -> Keeper:
+    """The checkpoint of a fit, checked; one that keeps nothing if there is no path."""
     if path is None:
-        return None
+        return Keeper()
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"checkpoint must be a path or None, got {path!r}.")
     if not isinstance(interval, Real) or isinstance(interval, bool) or not interval >= 0:

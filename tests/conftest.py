@@ -1,4 +1,5 @@
 import os
+import warnings
 
 # scikit-learn skips one of its checks without it; scipy reads it when it is first imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
@@ -6,7 +7,9 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 import numpy as np
 import pytest
 import torch
+from sklearn.base import is_classifier
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 
 import skvade
 from skvade import VaDEClustering
@@ -21,6 +24,21 @@ from skvade.nn.summary import DataSummary
 
 FAMILY = [cls for cls in map(vars(skvade).get, skvade.__all__) if isinstance(cls, type)]
 SMALL = {"n_clusters": 3, "latent_dim": 3, "hidden_layer_sizes": (16,), "max_iter": 3}
+
+
+def small(cls, n_clusters=3, **parameters):
+    """An estimator with small networks and a small budget; classifiers find their classes in y."""
+    given = {"hidden_layer_sizes": (16,), "latent_dim": 3, "pretrain_iter": 4, "max_iter": 4}
+    given |= {} if is_classifier(cls()) else {"n_clusters": n_clusters}
+    return cls(**{**given, "random_state": 0, **parameters})
+
+
+@pytest.fixture
+def quiet():
+    """No warnings that small budgets end before convergence."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import errno
 import pickle
-import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ import torch
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
@@ -21,6 +20,7 @@ from skvade import DECClustering, M2Clustering, VaDEClassifier, VaDEClustering
 from skvade import _storage as storage
 from skvade._checkpoint import Checkpoint
 from skvade.training import trainer
+from tests import conftest
 from tests.conftest import FAMILY
 
 X, Y = load_iris(return_X_y=True)
@@ -31,18 +31,8 @@ class Crash(BaseException):
     """What no code expects."""
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
-def small(cls, **parameters):
-    given = {"hidden_layer_sizes": (16,), "latent_dim": 3, "max_iter": 4, "pretrain_iter": 6}
-    given |= {"batch_size": 32, "random_state": 0}
-    given |= {"n_clusters": 3} if "Clustering" in cls.__name__ else {}
-    return cls(**{**given, **parameters})
+small = partial(conftest.small, pretrain_iter=6, batch_size=32)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def crash_after(monkeypatch, n_states):

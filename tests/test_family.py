@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from functools import partial
 from inspect import signature
 
 import numpy as np
@@ -26,6 +27,7 @@ from skvade import (
 )
 from skvade._base import labels_last
 from skvade.metrics import clustering_accuracy
+from tests import conftest
 from tests.conftest import FAMILY
 
 GENERATIVE = [cls for cls in FAMILY if hasattr(cls, "sample")]
@@ -33,11 +35,8 @@ CLASSIFIERS = [cls for cls in FAMILY if is_classifier(cls())]
 CLUSTERERS = [cls for cls in FAMILY if cls not in CLASSIFIERS]
 
 
-def small(cls, **parameters):
-    given = {"hidden_layer_sizes": (32,), "latent_dim": 3, "max_iter": 4, "pretrain_iter": 4}
-    if cls not in CLASSIFIERS:
-        given["n_clusters"] = 3
-    return cls(**{**given, "random_state": 0, **parameters})
+small = partial(conftest.small, hidden_layer_sizes=(32,))
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +50,6 @@ def models(data):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return {cls: small(cls).fit(*data) for cls in FAMILY}
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
 
 
 @pytest.mark.parametrize("cls", FAMILY)

@@ -19,8 +19,7 @@ from skvade.nn.likelihoods import LIKELIHOODS
 from tests.conftest import FAMILY
 
 FUZZ = os.environ.get("SKVADE_FUZZ")
-settings.register_profile(
-    "skvade",
+BUDGET = settings(
     max_examples=int(FUZZ or 40),
     deadline=None,
     derandomize=not FUZZ,
@@ -28,7 +27,6 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
     **({"phases": [Phase.generate]} if FUZZ else {}),  # no hours of shrinking
 )
-settings.load_profile("skvade")
 
 BEFORE = np.random.default_rng(0).normal(size=(12, 3))
 LABELS = np.arange(12) % 2
@@ -166,6 +164,7 @@ def results(model, X):
     return found
 
 
+@BUDGET
 @given(estimator=estimators(), X=data(), data_of_labels=st.data())
 def test_fits_end_in_finite_results_or_a_clear_error(estimator, X, data_of_labels):
     n_rows = n_rows_of(X)
@@ -191,6 +190,7 @@ def test_fits_end_in_finite_results_or_a_clear_error(estimator, X, data_of_label
     np.testing.assert_equal(plain(X), plain(before))
 
 
+@BUDGET
 @given(estimator=estimators(), X=data(finite=False))
 def test_holes_are_refused(estimator, X):
     floating = np.asarray(plain(X)).astype(float)

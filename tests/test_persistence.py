@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ from skvade._packing import METADATA
 from skvade._persistence import ESTIMATORS
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
+from tests import conftest
 from tests.conftest import FAMILY
 from tests.data.write_models import FOLDER
 
@@ -39,18 +41,10 @@ X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["ant", "bee", "cat"])[Y]
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
-def small(cls, **parameters):
-    given = {"hidden_layer_sizes": (8, 5), "latent_dim": 2, "max_iter": 2, "pretrain_iter": 2}
-    if not is_classifier(cls()):
-        given["n_clusters"] = 3
-    return cls(**{**given, "random_state": 0, **parameters})
+small = partial(
+    conftest.small, hidden_layer_sizes=(8, 5), latent_dim=2, max_iter=2, pretrain_iter=2
+)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture(scope="module")

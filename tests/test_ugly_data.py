@@ -1,16 +1,16 @@
 """Data that break other programs: finite results, or an error that says what to do."""
 
-import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import make_blobs
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from skvade import DCNClustering, GMVAEClustering, VaDEClustering
+from tests import conftest
 from tests.conftest import FAMILY
 
 RNG = np.random.default_rng(0)
@@ -40,17 +40,15 @@ UGLY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
-def small(cls, **parameters):
-    given = {"hidden_layer_sizes": (8,), "latent_dim": 6, "pretrain_iter": 3, "max_iter": 3}
-    given |= {} if "Classifier" in cls.__name__ else {"n_clusters": 2}
-    return cls(**{**given, "random_state": 0, **parameters})
+small = partial(
+    conftest.small,
+    n_clusters=2,
+    hidden_layer_sizes=(8,),
+    latent_dim=6,
+    pretrain_iter=3,
+    max_iter=3,
+)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def results(model, X):

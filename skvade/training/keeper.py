@@ -8,6 +8,12 @@ from typing import Any
 class Keeper:
     """Keeps nothing; a subclass may."""
 
+    def begin(self, rng: Any) -> None:
+        """Before a fit draws: give the generator the state that it had in the first call."""
+
+    def claim(self) -> None:
+        """Before a fit trains, when it is known to be possible."""
+
     def left(self) -> dict[str, Any] | None:
         """The state that an earlier run left behind, or None at the beginning of a run."""
         return None
