@@ -38,7 +38,7 @@ from skvade import (
     M2Clustering,
     VaDEClustering,
 )
-from skvade._base import Plan
+from skvade._plan import Plan
 from skvade.nn.autoencoder import Encoding, draw
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 from skvade.objectives.vade import NegativeELBO, entropy

@@ -19,10 +19,12 @@ applied to pairs of neighbours, whose first derivative is enough.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
 
 from skvade.nn.autoencoder import Autoencoder
 from skvade.objectives.base import Batch, EncodedObjective, Objective, Terms, joined
@@ -133,9 +135,9 @@ def embedding_losses(z: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
     """
     squares = z.square().sum(-1, keepdim=True) + neighbours.square().sum(-1)
     distances = (squares - 2 * z @ neighbours.T).clamp(min=0) + 1e-6  # (B, B); |.|^2B is steep at 0
-    odds = A * distances.pow(B)  # (1 - q) / q
-    attraction = odds.diagonal().log1p().mean()
-    far = (odds / (1 + odds)).clamp(min=1 - MAX_SIMILARITY).log()
+    log_odds = math.log(A) + B * distances.log()  # log((1 - q) / q)
+    attraction = softplus(log_odds.diagonal()).mean()
+    far = logsigmoid(log_odds).clamp(min=math.log(1 - MAX_SIMILARITY))
     n_rows = len(z)
     strangers = max(1, n_rows * (n_rows - 1))
     return attraction, -(far.sum() - far.diagonal().sum()) / strangers

@@ -69,7 +69,7 @@ class Weights:
                 gradient.zero_()
             else:
                 gradient.copy_(parameter.grad)
-        norm = torch.linalg.vector_norm(self.master.grad)
+        norm = torch.dot(self.master.grad, self.master.grad).sqrt()  # faster than vector_norm
         share = (max_norm / (norm + 1e-6)).clamp(max=1.0)
         # Asking a GPU for the share would make it wait; a CPU can save the pass over memory.
         if share.device.type != "cpu" or share != 1:
