@@ -92,7 +92,7 @@ numpydoc_validation_checks = {
 numpydoc_validation_exclude = {
     # What scikit-learn wrote, in methods that are inherited.
     r"\.(fit_predict|fit_transform|get_feature_names_out|get_metadata_routing|get_params)$",
-    r"\.(set_output|set_params|set_fit_request|set_inverse_transform_request|set_score_request)$",
+    r"\.(set_callbacks|set_output|set_params|set_fit_request|set_inverse_transform_request|set_score_request)$",
 }
 
 # ------------------------------------------------------------------ gallery
@@ -105,6 +105,7 @@ EXAMPLES = [
     "plot_styles.py",
     "plot_convolutional.py",
     "plot_search.py",
+    "plot_training.py",
     "plot_anomalies.py",
     "plot_circles_moons.py",
 ]

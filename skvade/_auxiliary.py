@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from skvade._base import Plan
 from skvade._docs import inherit_docs
 from skvade._parameters import parameters
+from skvade._plan import Plan
 from skvade._recipe import Objectives
 from skvade._semi_supervised import SemiSupervisedClassifier
 from skvade.nn.headed import HeadedAutoencoder

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,21 +19,22 @@ from sklearn.utils.validation import check_is_fitted
 
 from skvade import _model_file as model_file
 from skvade import _validation as validation
+from skvade._callbacks import Callbacks, CallbackSupportMixin, with_callbacks
+from skvade._candidate import Candidate, finished
 from skvade._checkpoint import open_checkpoint
 from skvade._identity import identity_of
 from skvade._parameters import DeepParameters
+from skvade._plan import Plan
 from skvade._precision import in_precision, numpy_dtype, row_bytes
 from skvade._recipe import Recipe
 from skvade._report import Report, describe
 from skvade.metrics import mutual_information
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.nn.networks import make_decoder, make_encoder
-from skvade.nn.summary import DataSummary
 from skvade.training.batches import Rows, Units, extent, measure_units, summarize
 from skvade.training.budgets import auto_batch_size
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.initialisation import LabelledStart, make_initialiser
-from skvade.training.initialiser import Initialiser
 from skvade.training.keeper import Keeper
 from skvade.training.runtime import Runtime, isolated_random_state, resolve_runtime
 from skvade.training.trainer import Run
@@ -41,63 +42,13 @@ from skvade.training.trainer import Run
 LOW_AGREEMENT = 0.5
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What `fit` has found out before it trains, for the estimator that names model and phases.
-
-    Attributes
-    ----------
-    summary : DataSummary
-    likelihood : str
-    units : Units
-        Of the data, as the model sees them.
-    n_rows : int
-        Rows that are trained on.
-    batch_size : int
-    initialiser : Initialiser
-    monitor : Settled or HeldOut
-        Decides when the last phase ends.
-    n_clusters : int
-    labels : ndarray of shape (n_rows,) or None
-        Known clusters, -1 where none is known.
-    """
-
-    summary: DataSummary
-    likelihood: str
-    units: Units
-    n_rows: int
-    batch_size: int
-    initialiser: Initialiser
-    monitor: Any
-    n_clusters: int
-    labels: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One finished training, ready to be compared with others without labels."""
-
-    run: Run
-    proba: np.ndarray
-
-    @property
-    def n_clusters(self) -> int:
-        """K."""
-        return self.proba.shape[1]
-
-    @cached_property
-    def labels(self) -> np.ndarray:
-        """The cluster of each training row."""
-        return self.proba.argmax(1)
-
-    @property
-    def rank(self) -> tuple[int, float]:
-        """Used clusters first, mutual information of the assignment second."""
-        return len(np.unique(self.labels)), mutual_information(self.proba)
-
-
 class BaseDeepModel(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, Recipe, DeepParameters
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    Recipe,
+    DeepParameters,
 ):
     """Codes with clusters among them, trained in phases.
 
@@ -198,14 +149,17 @@ class BaseDeepModel(
         FloatingPointError
             If the loss stays non-finite although training was taken back and slowed.
         """
-        return self._fit_or_restore(X, None, checkpoint, checkpoint_interval)
+        return self._fit_or_restore(X, y, checkpoint, checkpoint_interval)
 
+    @with_callbacks
     def _fit_or_restore(self, X: Any, y: Any, checkpoint: Any, interval: float) -> Any:
+        n_runs = self.n_init if self._warm_model() is None else 1
+        context = self._init_callback_context(max_subtasks=n_runs)
         before = dict(self.__dict__)
         draws = self.random_state if isinstance(self.random_state, np.random.RandomState) else None
         state = None if draws is None else draws.get_state()
         try:
-            self._fit(X, y, checkpoint, interval)
+            self._fit(X, y, checkpoint, interval, context)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -214,9 +168,10 @@ class BaseDeepModel(
             raise
         return self
 
-    def _fit(self, X: Any, y: Any, checkpoint: Any, interval: float) -> None:
+    def _fit(self, X: Any, y: Any, checkpoint: Any, interval: float, context: Any) -> None:
         validation.check_parameters(self)
-        warm = getattr(self, "module_", None) if self.warm_start else None
+        told = {"estimator": self, "X": X, "y": y}
+        warm = self._warm_model()
         X = validation.check_rows(self, X, reset=warm is None)
         n_clusters, labels = self._read_labels(y, X.shape[0])
         validation.check_n_clusters(self._count, n_clusters, X.shape[0])
@@ -236,23 +191,39 @@ class BaseDeepModel(
         plan, rows = self._prepare(X, runtime, warm is not None, rng, n_clusters, labels)
         keeper.claim()
 
+        context.call_on_fit_task_begin(**told)
+        listeners = [Callbacks(context, told, partial(self._as_fitted, X, plan, rows))]
         candidates = [
-            self._train(plan, rows, runtime, warm, int(rng.randint(2**31)), keeper)
+            self._train(plan, rows, runtime, warm, int(rng.randint(2**31)), keeper, listeners)
             for _ in range(self.n_init if warm is None else 1)
         ]
         candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
+        self._finish(X, plan, candidates, rng)
+        for finding in self._findings:
+            validation.warn_convergence(finding)
+        context.call_on_fit_task_end(**told, reconstruction_attributes=vars(self))
+
+    def _as_fitted(self, X: Any, plan: Plan, rows: Rows, run: Run) -> dict[str, Any]:
+        """The attributes of this estimator, if its fit ended with a run as it is now."""
+        estimator = copy.copy(self)
+        now = replace(run, model=run.fitted_model(), history=list(run.history))
+        estimator._finish(X, plan, [finished(now, rows)], np.random.RandomState(run.seed))
+        return vars(estimator)
+
+    def _finish(
+        self, X: Any, plan: Plan, candidates: list[Candidate], rng: np.random.RandomState
+    ) -> None:
+        """Set all fitted attributes."""
         self._units = plan.units
         self._dtype = validation.working_dtype(X)
         self._shaped_by = self._shape_parameters()
-        if warm is None:  # what else `load` needs to build the model again
+        if self._warm_model() is None:  # what else `load` needs to build the model again
             self._summary = plan.summary
             own = (name for name in ("encoder", "decoder") if getattr(self, name) is not None)
             self._supplied = tuple(own)
         self.likelihood_ = plan.likelihood
         self._publish(X, candidates, rng)
         self._findings = self._find_faults(candidates[0])
-        for finding in self._findings:
-            validation.warn_convergence(finding)
 
     def _prepare(
         self,
@@ -302,9 +273,16 @@ class BaseDeepModel(
         ), rows
 
     def _train(
-        self, plan: Plan, rows: Rows, runtime: Runtime, warm: Any, seed: int, keeper: Keeper
+        self,
+        plan: Plan,
+        rows: Rows,
+        runtime: Runtime,
+        warm: Any,
+        seed: int,
+        keeper: Keeper,
+        listeners: Sequence[Listener],
     ) -> Candidate:
-        listeners: list[Listener] = [History()]
+        listeners = [History(), *listeners]
         if self.verbose and runtime.is_main:
             listeners.append(Progress())
         plan = replace(plan, monitor=copy.copy(plan.monitor))
@@ -324,9 +302,7 @@ class BaseDeepModel(
                 draws_from_torch=supplied,
             )
             run.go(phases)
-        with torch.inference_mode():
-            proba = rows.map(run.model.assign, row_bytes(rows)).double().numpy()
-        return Candidate(run, proba)
+        return finished(run, rows)
 
     def _make_networks(self, plan: Plan, rows: Rows, seed: int) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(seed)
@@ -346,6 +322,10 @@ class BaseDeepModel(
         blocks = (cls.__dict__.get("_shaping", ()) for cls in type(self).__mro__)
         shape = {name: getattr(self, name) for names in blocks for name in names}
         return {**shape, "hidden_layer_sizes": tuple(self.hidden_layer_sizes)}
+
+    def _warm_model(self) -> Any:
+        """The model that a warm start goes on with."""
+        return getattr(self, "module_", None) if self.warm_start else None
 
     def _check_warm(self) -> None:
         now = {"likelihood": self.likelihood, **self._shape_parameters()}

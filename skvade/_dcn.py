@@ -6,9 +6,10 @@ from typing import Any
 
 from sklearn.base import ClusterMixin
 
-from skvade._base import BaseDeepModel, Plan
+from skvade._base import BaseDeepModel
 from skvade._docs import inherit_docs
 from skvade._parameters import ClusterParameters, parameters
+from skvade._plan import Plan
 from skvade._recipe import Objectives
 from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import Centroids

@@ -11,7 +11,7 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skvade._base import Candidate
+from skvade._candidate import Candidate
 from skvade._precision import in_precision
 
 N_SCORE_DRAWS = 32

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClusterMixin
 
-from skvade._base import BaseDeepModel, Plan
+from skvade._base import BaseDeepModel
 from skvade._docs import inherit_docs
 from skvade._generative import GenerativeMixin
 from skvade._marginalization import MarginalizationParameters
 from skvade._parameters import ClusterParameters, parameters
+from skvade._plan import Plan
 from skvade._recipe import Objectives
 from skvade.nn.m2 import M2
 from skvade.nn.mixtures import make_mixture

@@ -76,7 +76,7 @@ def contents_of(estimator: Any) -> dict[str, Any]:
     fitted = {
         name: value
         for name, value in vars(estimator).items()
-        if name not in parameters and name != "module_"
+        if name not in parameters and name not in ("module_", "_skl_callbacks")
     }
     fitted["_units"] = asdict(estimator._units)
     fitted["_summary"] = asdict(estimator._summary)

@@ -103,7 +103,7 @@ class DeepParameters:
         Governs everything random; an int makes fits repeatable on one machine. The global
         generators of numpy and torch are neither used nor changed.
     verbose : bool or int, default=False
-        Show a progress bar for each phase.
+        Show a bar for each phase, with loss and rate; a log gets a line every half minute.
     """
 
     latent_dim: int = 10

@@ -6,10 +6,11 @@ from typing import Any
 
 from sklearn.base import ClusterMixin
 
-from skvade._base import BaseDeepModel, Plan
+from skvade._base import BaseDeepModel
 from skvade._docs import inherit_docs
 from skvade._generative import GenerativeMixin
 from skvade._parameters import ClusterParameters, MixtureParameters, parameters
+from skvade._plan import Plan
 from skvade._recipe import Objectives
 from skvade.nn.mixtures import make_mixture
 from skvade.nn.models import MixtureVAE

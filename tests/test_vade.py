@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_info
 
 from skvade import VaDEClustering
-from skvade._base import Plan
+from skvade._plan import Plan
 from skvade.metrics import clustering_accuracy, mutual_information
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS

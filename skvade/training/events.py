@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 class Listener(Stateful):
     """Reacts to the loop's events; every method does nothing by default."""
 
+    def on_run_begin(self, run: Run, n_phases: int) -> None:
+        """Before the first phase of a run, gradient steps or not."""
+
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
-        """Before the first step of a phase."""
+        """Before the first step of a gradient phase."""
 
     def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
         """After each pass over the data; return True to end the phase."""
@@ -29,6 +33,12 @@ class Listener(Stateful):
 
     def on_phase_end(self, run: Run, phase: Optimise) -> None:
         """After the last step of a phase."""
+
+    def on_run_end(self, run: Run) -> None:
+        """After the last phase."""
+
+    def close(self) -> None:
+        """When a phase is left, even by an error: let go of what it has opened."""
 
 
 class History(Listener):
@@ -40,19 +50,25 @@ class History(Listener):
 
 
 class Progress(Listener):
-    """One tqdm bar per phase, in epochs, with the loss."""
+    """One tqdm bar per phase, in epochs, with the loss and the rate.
+
+    Where bars cannot move, as in a log, it is written when a phase begins and ends, and every half
+    minute between.
+    """
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
-        from tqdm.auto import tqdm
+        from tqdm import auto
 
-        self.bar = tqdm(total=n_epochs, desc=phase.name, unit="epoch", mininterval=0.5)
+        in_notebook = auto.notebook_tqdm is not auto.std_tqdm
+        interval = 0.5 if in_notebook or sys.stderr.isatty() else 30.0
+        self.bar = auto.tqdm(total=n_epochs, desc=phase.name, unit="epoch", mininterval=interval)
 
     def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
         self.bar.set_postfix(loss=f"{record['loss']:.4g}", refresh=False)
         self.bar.update()
         return False
 
-    def on_phase_end(self, run: Run, phase: Optimise) -> None:
+    def close(self) -> None:
         self.bar.close()
 
 

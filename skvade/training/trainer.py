@@ -5,6 +5,7 @@ It knows a model, batches and an objective's terms; nothing of mixtures, cluster
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -68,9 +69,12 @@ class Run:
 
     def go(self, phases: Sequence[Phase]) -> Run:
         """Run the phases in order; the model is left in evaluation mode."""
+        self.n_done = 0
         self.model = self.runtime.prepare(self.model.float())
         self.model.compute_dtype = self.runtime.compute_dtype
         self._take_up(self.keeper.left())
+        for listener in self.listeners:
+            listener.on_run_begin(self, len(phases))
         for number in range(self.n_done, len(phases)):
             phases[number].run(self, seed=self.seed + number)
             self.n_done = number + 1
@@ -80,7 +84,17 @@ class Run:
                 self.keeper.keep(self.state() | {"memory": self._outcome()}, last=True)
         self.model.compute_dtype = None
         self.model.eval()
+        for listener in self.listeners:
+            listener.on_run_end(self)
         return self
+
+    def fitted_model(self) -> Any:
+        """A copy of the model, as it would be if the training ended here."""
+        model = copy.deepcopy(self.model).float()
+        if self.weights is not None:
+            model.load_state_dict(self.weights.state())
+        model.compute_dtype = None
+        return model.eval()
 
     def offer(self, descent: Stateful | None = None) -> None:
         """Let the keeper have the state, if it is time; `descent` is the gradient phase's own."""
@@ -167,9 +181,11 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
                     break
             run.offer(descent)
         guard.finish(tally.n_epochs)
-    finally:
+        run.n_rescues += guard.n_rescues
         for listener in listeners:
             listener.on_phase_end(run, phase)
+    finally:
+        for listener in listeners:
+            listener.close()
         weights.close()
         run.weights = None
-        run.n_rescues += guard.n_rescues

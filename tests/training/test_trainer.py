@@ -1,6 +1,7 @@
 """The loop on models that have nothing to do with clustering."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from skvade.objectives.base import Objective
 from skvade.training.batches import Rows
 from skvade.training.descent import CHECK_STEPS, MAX_RESCUES, TrainingDivergedError
-from skvade.training.events import HeldOut, History, Listener, Settled
+from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.phases import Optimise
 from skvade.training.runtime import Runtime
 from skvade.training.schedules import SCHEDULES, WarmUp, constant
@@ -135,6 +136,32 @@ def test_listeners_hear_every_event_and_can_end_a_phase():
     recorder = Recorder()
     run_phase(listeners=[recorder])
     assert recorder.heard == (("begin", 100), ("epoch", 1), ("epoch", 2), "end")
+
+
+def test_a_bar_is_closed_by_an_error_too(capsys):
+    bar = Progress()
+    with pytest.raises(TrainingDivergedError):
+        run_phase(Broken(first=1, times=10**9), listeners=[bar])
+    assert bar.bar.disable  # as tqdm leaves a bar that was closed
+
+
+def test_a_log_is_not_flooded_with_bars(capsys):
+    run_phase(listeners=[Progress()], n_steps=5_000)
+    written = capsys.readouterr().err
+    assert re.fullmatch(r"\rfit: +0%.*\rfit: 100%.*epoch/s, loss=.*\n", written)
+
+
+def test_a_terminal_has_bars_that_move(monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    bar = Progress()
+    run_phase(listeners=[bar])
+    assert bar.bar.mininterval < 1
+
+
+def test_a_run_goes_through_the_phases_that_it_is_given_each_time():
+    run = run_phase(n_steps=100)
+    phase = Optimise("again", lambda run: LeastSquares(), 100, 32, 0.05)
+    assert {record["phase"] for record in run.go([phase]).history} == {"fit", "again"}
 
 
 def test_phases_learn_only_their_own_parameters():

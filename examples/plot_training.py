@@ -1,0 +1,64 @@
+"""
+The latent space through training
+=================================
+
+How do clusters come about? scikit-learn's callbacks (from version 1.9 on) are heard by skvade's
+estimators, so that a fit can be watched: the one below keeps what `transform` and `predict` would
+give if the fit ended at that moment. The latent space has two dimensions here, so that nothing must
+be projected; ten find digits better.
+
+What is to be seen: the autoencoder spreads digits over the plane without knowing of clusters. The
+neighbour phase draws neighbours together and leaves gaps. There the mixture starts, first with held
+clusters, and the last phase moves networks and mixture together: clusters become round, and
+keep their distance.
+"""
+
+import matplotlib.pyplot as plt
+from sklearn.datasets import load_digits
+
+from skvade import VaDEClustering
+from skvade.inspection import LatentSpaceDisplay
+
+X, y = load_digits(return_X_y=True)
+X = X / 16
+
+
+class Watch:
+    """Keeps the fitted estimators of the first and the last epoch of every phase."""
+
+    def setup(self, estimator, context):
+        self.seen = {}
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        if context.task_name == "epoch":
+            phase, epoch = context.parent.task_name, context.task_id + 1
+            first, _ = self.seen.get(phase, [(epoch, fitted_estimator), None])
+            self.seen[phase] = [first, (epoch, fitted_estimator)]
+
+
+watch = Watch()
+model = VaDEClustering(n_clusters=10, latent_dim=2, random_state=0).set_callbacks(watch).fit(X)
+
+# %%
+# The first and the last epoch of every phase, coloured by the clusters of the finished fit: no
+# label is read, and every row keeps its colour.
+
+figure, axes = plt.subplots(2, len(watch.seen), figsize=(12, 6.4), layout="constrained")
+for column, (phase, states) in zip(axes.T, watch.seen.items(), strict=True):
+    for ax, (epoch, state) in zip(column, states, strict=True):
+        codes = state.transform(X)
+        ax.scatter(*codes.T, c=model.labels_, cmap="tab10", s=4, vmin=0, vmax=9)
+        ax.set(title=f"{phase}, epoch {epoch}", xticks=[], yticks=[])
+
+# %%
+# The end: the same space with the mixture's components as ellipses of one and two standard
+# deviations.
+
+LatentSpaceDisplay.from_estimator(model, X)
+plt.show()

@@ -1,0 +1,84 @@
+"""scikit-learn's callbacks (`set_callbacks`, from version 1.9 on), told of a fit's tasks.
+
+The tasks of a fit are its restarts, those of a restart its gradient phases, by name, and those of a
+phase its epochs. A callback that returns True at the end of an epoch ends the phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from skvade.training.events import Listener
+
+if TYPE_CHECKING:
+    from skvade.training.phases import Optimise
+    from skvade.training.trainer import Run
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn < 1.9 has nobody to tell
+
+    class _Silence:
+        def subcontext(self, **_: Any) -> _Silence:
+            return self
+
+        def call_on_fit_task_begin(self, **_: Any) -> _Silence:
+            return self
+
+        def call_on_fit_task_end(self, **_: Any) -> bool:
+            return False
+
+    class CallbackSupportMixin:
+        """Stands for scikit-learn's."""
+
+        def _init_callback_context(self, **_: Any) -> _Silence:
+            return _Silence()
+
+    def with_callbacks(method: Callable) -> Callable:
+        """The method itself."""
+        return method
+
+
+@dataclass
+class Callbacks(Listener):
+    """Tells the callbacks of an estimator of its fit.
+
+    Parameters
+    ----------
+    context : CallbackContext
+        Of the whole fit.
+    told : dict
+        What callbacks hear of every task: the estimator, X and y.
+    fitted : callable
+        Takes the run to the attributes that the estimator would have if the fit ended now.
+    """
+
+    context: Any
+    told: dict[str, Any]
+    fitted: Callable[[Run], dict[str, Any]]
+
+    def on_run_begin(self, run: Run, n_phases: int) -> None:
+        self.restart = self._begin(self.context, "restart", n_phases)
+
+    def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
+        self.phase = self._begin(self.restart, phase.name, n_epochs)
+
+    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+        return self._end(self._begin(self.phase, "epoch"), run)
+
+    def on_phase_end(self, run: Run, phase: Optimise) -> None:
+        self._end(self.phase, run)
+
+    def on_run_end(self, run: Run) -> None:
+        self._end(self.restart, run)
+
+    def _begin(self, parent: Any, name: str, n_tasks: int = 0) -> Any:
+        context = parent.subcontext(task_name=name, max_subtasks=n_tasks)
+        return context.call_on_fit_task_begin(**self.told)
+
+    def _end(self, context: Any, run: Run) -> bool:
+        attributes = partial(self.fitted, run)
+        return context.call_on_fit_task_end(**self.told, reconstruction_attributes=attributes)

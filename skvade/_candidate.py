@@ -1,0 +1,43 @@
+"""Finished trainings, compared without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from skvade._precision import row_bytes
+from skvade.metrics import mutual_information
+from skvade.training.batches import Rows
+from skvade.training.trainer import Run
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One finished training, ready to be compared with others without labels."""
+
+    run: Run
+    proba: np.ndarray
+
+    @property
+    def n_clusters(self) -> int:
+        """K."""
+        return self.proba.shape[1]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The cluster of each training row."""
+        return self.proba.argmax(1)
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Used clusters first, mutual information of the assignment second."""
+        return len(np.unique(self.labels)), mutual_information(self.proba)
+
+
+def finished(run: Run, rows: Rows) -> Candidate:
+    """A run with what its model says of the training rows."""
+    with torch.inference_mode():
+        return Candidate(run, rows.map(run.model.assign, row_bytes(rows)).double().numpy())
