@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Threads of GNU's OpenMP that spin long are ruinous beside other programs (docs/user_guide.md).
 export GOMP_SPINCOUNT ?= 10000
 
-.PHONY: demo test lint quick checks coverage fuzz soak docs docs-check dist oldest benchmark tables clean
+.PHONY: demo test lint quick checks coverage fuzz soak docs docs-check dist oldest newest benchmark tables clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -76,6 +76,14 @@ oldest:
 	.venv-oldest/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e ".[test]"
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -q -n 2 --dist worksteal tests
 
+# The same on the newest versions that there are (torch as it is developed with); PYTHON=python3.13
+# for the newest Python too.
+newest:
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet --disable-pip-version-check \
+	    $$(grep ^torch== constraints.txt) -e ".[test]"
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -q -n 2 --dist worksteal tests
+
 # The whole table should take some seven hours on two cores (not run as a whole yet); records that
 # are there already are replaced.
 SETS = digits usps pendigits har sc_worm_neuron reuters21578 mnist
@@ -93,4 +101,4 @@ tables: $(VENV)/.installed  ## docs/benchmarks.md from the records
 	$(BIN)/python -m benchmarks.tables
 
 clean:
-	rm -rf $(VENV) .venv-oldest build dist *.egg-info docs/generated docs/gallery
+	rm -rf $(VENV) .venv-oldest .venv-newest build dist *.egg-info docs/generated docs/gallery

@@ -5,12 +5,15 @@ The latent space through training
 How do clusters come about? scikit-learn's callbacks (from version 1.9 on) are heard by skvade's
 estimators, so that a fit can be watched: the one below keeps what `transform` and `predict` would
 give if the fit ended at that moment. The latent space has two dimensions here, so that nothing must
-be projected; ten find digits better.
+be projected.
 
-What is to be seen: the autoencoder spreads digits over the plane without knowing of clusters. The
-neighbour phase draws neighbours together and leaves gaps. There the mixture starts, first with held
-clusters, and the last phase moves networks and mixture together: clusters become round, and
-keep their distance.
+What is to be seen: the autoencoder spreads the digits like a fan, without knowing of clusters. The
+neighbour phase draws neighbours together and leaves gaps, and this is where clusters are made. The
+mixture starts there, first with held clusters; after that networks and mixture are trained
+together, which moves little any more.
+
+Two dimensions have their price: there is room for less, and the largest cluster below is made of
+several lumps, which are digits of their own. Ten dimensions, the default, find digits better.
 """
 
 import matplotlib.pyplot as plt
@@ -20,7 +23,7 @@ from skvade import VaDEClustering
 from skvade.inspection import LatentSpaceDisplay
 
 X, y = load_digits(return_X_y=True)
-X = X / 16
+X = (X / 16).astype("float32")  # predicts faster than float64, which counts in every epoch
 
 
 class Watch:
@@ -57,8 +60,7 @@ for column, (phase, states) in zip(axes.T, watch.seen.items(), strict=True):
         ax.set(title=f"{phase}, epoch {epoch}", xticks=[], yticks=[])
 
 # %%
-# The end: the same space with the mixture's components as ellipses of one and two standard
-# deviations.
+# The end: the same space, with the mixture's components as ellipses of two standard deviations.
 
 LatentSpaceDisplay.from_estimator(model, X)
 plt.show()

@@ -39,20 +39,25 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
     n_classes : int or None, default=None
         Number of classes; every class needs a labelled row.
     latent_dim : int, default=150
-        Number of features f.
+        Number of features f. Lower it for small data.
     learning_rate : float, default=2e-3
         Of Adam, at its highest, in the phases of the autoencoder; the last phase has half of it.
+        Lower it when the loss had to be rescued.
     n_nearest : int, default=1
         Labelled rows that assign a class to an unlabelled one, kappa; among 256 drawn in every
-        step, where there are more.
+        step, where there are more. Raise it where single labels may be wrong.
     assignment_weight : float, default=10.0
-        w_A.
+        w_A, of the assignment loss. Lower it where the nearest labelled row is often of another
+        class.
     feature_weight : float, default=1.0
-        w_F.
+        w_F, of the feature loss, which draws features to those of their class. Raise it for tighter
+        classes.
     labeled_share : float, default=0.6
-        Weight alpha of labelled rows in L_F; unlabelled ones have 1 - alpha.
+        Weight alpha of labelled rows in L_F; unlabelled ones have 1 - alpha. Lower it where many
+        rows have a label.
     temperature : float, default=1.0
-        Of the relaxed draws, softmax((log p(c|x) + Gumbel noise) / temperature).
+        Of the relaxed draws, softmax((log p(c|x) + Gumbel noise) / temperature). Lower ones are
+        nearer to a hard choice, and their gradients vary more.
 
     See Also
     --------

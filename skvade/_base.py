@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from skvade import _model_file as model_file
 from skvade import _validation as validation
 from skvade._callbacks import Callbacks, CallbackSupportMixin, with_callbacks
-from skvade._candidate import Candidate, finished
+from skvade._candidate import Candidate
 from skvade._checkpoint import open_checkpoint
 from skvade._identity import identity_of
 from skvade._parameters import DeepParameters
@@ -207,7 +207,7 @@ class BaseDeepModel(
         """The attributes of this estimator, if its fit ended with a run as it is now."""
         estimator = copy.copy(self)
         now = replace(run, model=run.fitted_model(), history=list(run.history))
-        estimator._finish(X, plan, [finished(now, rows)], np.random.RandomState(run.seed))
+        estimator._finish(X, plan, [Candidate(now, rows)], np.random.RandomState(run.seed))
         return vars(estimator)
 
     def _finish(
@@ -302,7 +302,7 @@ class BaseDeepModel(
                 draws_from_torch=supplied,
             )
             run.go(phases)
-        return finished(run, rows)
+        return Candidate(run, rows)
 
     def _make_networks(self, plan: Plan, rows: Rows, seed: int) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(seed)
@@ -344,7 +344,7 @@ class BaseDeepModel(
     def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:
         best = candidates[0]
         self.module_ = best.run.model.eval()
-        n_clusters = best.n_clusters
+        n_clusters = len(self.module_.centers())
         order = self._order(np.bincount(self._labels(X), minlength=n_clusters))
         device = next(self.module_.parameters()).device
         self.module_.permute_(torch.from_numpy(order).to(device))

@@ -19,12 +19,14 @@ class Candidate:
     """One finished training, ready to be compared with others without labels."""
 
     run: Run
-    proba: np.ndarray
+    rows: Rows
 
-    @property
-    def n_clusters(self) -> int:
-        """K."""
-        return self.proba.shape[1]
+    @cached_property
+    def proba(self) -> np.ndarray:
+        """What its model says of the training rows, (n_rows, n_clusters)."""
+        with torch.inference_mode():
+            proba = self.rows.map(self.run.model.assign, row_bytes(self.rows))
+        return proba.double().numpy()
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -35,9 +37,3 @@ class Candidate:
     def rank(self) -> tuple[int, float]:
         """Used clusters first, mutual information of the assignment second."""
         return len(np.unique(self.labels)), mutual_information(self.proba)
-
-
-def finished(run: Run, rows: Rows) -> Candidate:
-    """A run with what its model says of the training rows."""
-    with torch.inference_mode():
-        return Candidate(run, rows.map(run.model.assign, row_bytes(rows)).double().numpy())

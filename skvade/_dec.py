@@ -70,7 +70,7 @@ class DECClustering(TowardsTarget):
     ----------
     clustering_weight : float, default=1.0
         Weight of D KL(P || Q), with D features, beside the neighbours. Without them it has no
-        effect.
+        effect. Raise it for more decided assignments.
 
     See Also
     --------

@@ -29,6 +29,7 @@ class StyleParameters(MarginalizationParameters):
     ----------
     category_weight : float, default=1.0
         Weight of KL(q(c|x) || p(c)) in the loss. With 1 for both weights the loss is the bound.
+        Lower it where assignments stay undecided.
     style_weight : float, default=1.0
         Weight of KL(q(z|x, c) || N(0, 1)). Lower it for sharper reconstructions, raise it for
         styles that say nothing of the cluster.

@@ -17,7 +17,8 @@ class MarginalizationParameters:
     marginalization : {"gumbel", "exact"}, default="gumbel"
         Expectation of the reconstruction over the category, in the last phase. "exact" is the sum
         over clusters, which takes `n_clusters` passes of the decoder in every step; "gumbel" is one
-        pass at a relaxed draw, softmax((log q(c|x) + Gumbel noise) / temperature).
+        pass at a relaxed draw, softmax((log q(c|x) + Gumbel noise) / temperature). "exact" is for
+        few clusters, and where the bound itself is wanted.
     temperature, min_temperature : float, default=1.0, 0.5
         Of the relaxed draws in the first and the last step, falling geometrically between. Lower
         temperatures are nearer to the exact bound, and their gradients vary more.
