@@ -41,6 +41,11 @@ OF_ALL = {
 OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
 OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int}
 OF_NAMED = {"feature_names_in_": ("O", "D")}
+# scikit-learn's own while a fit lasts; an estimator on the way is saved without them.
+OF_CALLBACKS = (
+    *("_skl_callbacks", "_skl_callbacks_to_teardown"),
+    *("_callback_fit_ctx", "_parent_callback_ctx"),
+)
 
 
 def save(estimator: Any, path: Any) -> None:
@@ -76,7 +81,7 @@ def contents_of(estimator: Any) -> dict[str, Any]:
     fitted = {
         name: value
         for name, value in vars(estimator).items()
-        if name not in parameters and name not in ("module_", "_skl_callbacks")
+        if name not in parameters and name not in ("module_", *OF_CALLBACKS)
     }
     fitted["_units"] = asdict(estimator._units)
     fitted["_summary"] = asdict(estimator._summary)

@@ -159,6 +159,18 @@ def test_callbacks_are_kept_by_clones_and_pickles_and_not_by_files(tmp_path):
     assert "_skl_callbacks" not in vars(load(tmp_path / "model"))
 
 
+def test_an_estimator_on_the_way_can_be_saved(tmp_path):
+    class Saves(Recorder):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            fitted_estimator.save(tmp_path / "model")
+            self.proba = fitted_estimator.predict_proba(X)
+
+    saves = Saves()
+    search = GridSearchCV(small(VaDEClustering).set_callbacks(saves), {"latent_dim": [2]}, cv=2)
+    search.fit(X)
+    np.testing.assert_array_equal(load(tmp_path / "model").predict_proba(X), saves.proba)
+
+
 def test_scikit_learns_progress_bar_shows_every_phase(capsys):
     pytest.importorskip("rich")
     small(VaDEClustering).set_callbacks(callback.ProgressBar()).fit(X)
