@@ -81,7 +81,7 @@ oldest:
 newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/pip install --quiet --disable-pip-version-check \
-	    $$(grep ^torch== constraints.txt) -e ".[test]"
+	    $$(grep ^torch== constraints.txt) -e ".[plot,test]"
 	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -q -n 2 --dist worksteal tests
 
 # The whole table should take some seven hours on two cores (not run as a whole yet); records that

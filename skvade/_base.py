@@ -446,7 +446,8 @@ class BaseDeepModel(
         """The probability q(c|x) of each cluster given each row, as the class's notes define it.
 
         It is computed row by row, without random draws, in float32 for float32 and narrower data
-        and in float64 otherwise.
+        and in float64 otherwise. It says how far clusters lie apart in the model, and is mostly
+        near 0 or 1; it does not say how often a row is in the right cluster.
 
         Parameters
         ----------

@@ -78,6 +78,9 @@ class GenerativeMixin:
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-likelihood of the rows; higher is better.
 
+        It compares models of one likelihood, and tells little of the number of clusters: a decoder
+        explains a row from its code, whatever clusters there are.
+
         Parameters
         ----------
         X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)

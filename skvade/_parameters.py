@@ -119,7 +119,7 @@ class DeepParameters:
         generators of numpy and torch are neither used nor changed. Try several, and trust what
         they agree on.
     verbose : bool or int, default=False
-        Show a bar for each phase, with loss and rate; a log gets a line every half minute.
+        Show a bar for each phase, with loss and rate; in a log, a line every half minute.
     """
 
     latent_dim: int = 10

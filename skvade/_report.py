@@ -18,6 +18,9 @@ STYLE = """
 """
 
 
+FEW_ROWS = 1_000
+
+
 @dataclass(frozen=True)
 class Report:
     """A summary of a fit that says whether to trust it; `print` it, or show it in a notebook.
@@ -28,23 +31,26 @@ class Report:
         What there is to know, by name.
     findings : tuple of str
         What speaks against the run, each with its cure; empty for a good one.
+    advice : str
+        What no look at one run can tell.
     """
 
     title: str
     lines: dict[str, str]
     findings: tuple[str, ...]
+    advice: str
 
     @property
     def trustworthy(self) -> bool:
-        """Whether nothing was found that speaks against the run."""
+        """Whether no check of this run failed; other seeds may still find other clusters."""
         return not self.findings
 
     @property
     def verdict(self) -> str:
         """One sentence; the findings follow it, if there are any."""
-        return (
-            "Nothing speaks against this run." if self.trustworthy else "Before you trust this run:"
-        )
+        if self.trustworthy:
+            return f"No check of this run failed. {self.advice}"
+        return "Before you trust this run:"
 
     def __str__(self) -> str:
         width = max(map(len, self.lines))
@@ -75,6 +81,7 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
     n_rows = int(sizes.sum())
     most = np.log(len(sizes))
     agreement = estimator.restart_agreement_
+    restarts = "mixtures on the same codes" if estimator.n_init == 1 else "fits"
     return Report(
         title=f"{type(estimator).__name__}, fitted",
         lines={
@@ -84,7 +91,8 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
             "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
             "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
             "confidence": (
-                f"{estimator._confidence:.1%} of a row's probability in its cluster, on average"
+                f"{estimator._confidence:.1%} of a row's probability in its cluster, on average; "
+                "not how often that is right"
             ),
             "mutual information": (
                 f"{estimator.mutual_information_:.3f} of at most log {len(sizes)} = {most:.3f} nats"
@@ -92,13 +100,21 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
             "restart agreement": (
                 "unknown, one start only"
                 if np.isnan(agreement)
-                else f"{agreement:.2f} (adjusted Rand index of the two best)"
+                else f"{agreement:.2f} (adjusted Rand index of the two best {restarts})"
             ),
             **_bound(estimator),
             "labels settled": "yes" if estimator.converged_ else "not before the budget ended",
         },
         findings=findings,
+        advice=_advice(n_rows),
     )
+
+
+def _advice(n_rows: int) -> str:
+    advice = "Another random_state should find the same clusters: try it."
+    if n_rows < FEW_ROWS:
+        advice += f" {n_rows} rows are few for a network: compare GaussianMixture."
+    return advice
 
 
 def _bound(estimator: Any) -> dict[str, str]:

@@ -162,7 +162,10 @@ def _as_labels(y: Any) -> np.ndarray:
         if any(isinstance(label, str) for label in y):
             known = [label for label in y if not _is_missing(label)]
             if not all(isinstance(label, str) for label in known):
-                raise ValueError("y mixes strings with other labels; use one kind, and -1.")
+                raise ValueError(
+                    "y mixes strings with other labels; use one kind, and -1 (the number, in an "
+                    "object array) for rows without a label, also where there is None or NaN."
+                )
             return y
         y = np.array(y.tolist())
     if y.dtype.kind in "US" and np.any(y == np.array(str(UNLABELED), y.dtype)):
@@ -171,6 +174,8 @@ def _as_labels(y: Any) -> np.ndarray:
             "np.array(y, dtype=object), in which -1 stays a number and marks rows without a label."
         )
     if y.dtype.kind in "fc":
+        if np.isnan(y).any():
+            raise ValueError("Input y contains NaN; pass -1 for rows without a label.")
         assert_all_finite(y, input_name="y")
     return y
 

@@ -5,6 +5,8 @@ The only file that uses scikit-learn's private validation helpers.
 
 from __future__ import annotations
 
+import math
+import sys
 import warnings
 from numbers import Integral, Real
 from typing import Any
@@ -155,16 +157,27 @@ def check_support(name: str, likelihood: type[Likelihood], low: float, high: flo
     """The data, which reach from `low` to `high`, must lie where the likelihood is defined."""
     if low < likelihood.lower:
         raise ValueError(
-            f"Negative values in data: likelihood={name!r} needs X >= 0, got {low:.6g}; use "
-            "likelihood='gaussian' or shift the data."
+            f"Negative values in data: likelihood={name!r} needs X {_support(likelihood)}, got "
+            f"{low:.6g}; use likelihood='gaussian' or scale the data."
         )
     if high > likelihood.upper:
         raise ValueError(
-            f"likelihood={name!r} needs X in [{likelihood.lower:.6g}, {likelihood.upper:.6g}], got "
+            f"likelihood={name!r} needs X {_support(likelihood)}, got "
             f"values up to {high:.6g}; {likelihood.cure_of_large}, or use likelihood='gaussian'."
         )
 
 
+def _support(likelihood: type[Likelihood]) -> str:
+    """Where the likelihood is defined, in words."""
+    if math.isinf(likelihood.upper):
+        return f">= {likelihood.lower:.6g}"
+    return f"in [{likelihood.lower:.6g}, {likelihood.upper:.6g}]"
+
+
 def warn_convergence(message: str) -> None:
-    """A ConvergenceWarning at the line that called `fit`."""
-    warnings.warn(message, ConvergenceWarning, stacklevel=5)
+    """A ConvergenceWarning at the line of the user's own that called `fit`, by whatever way."""
+    ours = ("skvade.", "sklearn.", "contextlib")
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith(ours):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, ConvergenceWarning, stacklevel=level)

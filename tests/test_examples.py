@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("matplotlib")
 ROOT = Path(__file__).parent.parent
 AS_THEY_ARE = ("plot_convolutional", "plot_styles")
 OTHERS = sorted(

@@ -9,11 +9,13 @@ import scipy.sparse as sp
 import torch
 from sklearn.base import clone
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
 
 from skvade import VaDEClustering
 from skvade._base import BaseDeepModel
 from skvade._validation import CONSTRAINTS
-from tests.conftest import FAMILY
+from tests.conftest import FAMILY, small
 
 COUNTS = np.random.default_rng(0).integers(0, 4, size=(60, 5)).astype(np.float64)
 QUICK = VaDEClustering(
@@ -203,7 +205,7 @@ def test_predicting_checks_columns_and_values(reference, method):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "poisson", "negative_binomial"])
 def test_data_outside_the_support_are_refused(likelihood):
     model = clone(QUICK).set_params(likelihood=likelihood)
-    with pytest.raises(ValueError, match="Negative values in data.*gaussian"):
+    with pytest.raises(ValueError, match=r"Negative.*needs X in \[0, (1|1e\+09)\].*gaussian"):
         model.fit(COUNTS - 1)
     model.fit(COUNTS / 3)
     with pytest.raises(ValueError, match="Negative values in data"):
@@ -291,3 +293,12 @@ def test_float32_results_fit_float64_rows(reference):
     np.testing.assert_array_equal(
         reference.predict(COUNTS), reference.predict(COUNTS.astype(np.float32))
     )
+
+
+@pytest.mark.parametrize("call", ["fit", "fit_predict", "in a pipeline"])
+def test_warnings_point_at_the_line_that_called_fit(call):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    model = small(VaDEClustering, max_iter=1)
+    with pytest.warns(ConvergenceWarning) as caught:
+        make_pipeline(model).fit(X) if "pipe" in call else getattr(model, call)(X)
+    assert {warning.filename for warning in caught} == {__file__}

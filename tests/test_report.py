@@ -35,6 +35,20 @@ def test_report_repeats_what_fit_warned_of(quick):
     assert all(finding in str(report) for finding in report.findings)
 
 
+def test_report_trusts_no_single_run(quick, digits):
+    few, many = (clone(quick).fit(digits[0][:n]).report() for n in (300, 1_000))
+    for report in (few, many):
+        assert (
+            "Another random_state should find the same clusters"
+            in replace(report, findings=()).verdict
+        )
+    assert "300 rows are few" in few.advice
+    assert "few" not in many.advice
+    assert "mixtures on the same codes" in few.lines["restart agreement"]
+    several = clone(quick).set_params(n_init=2).fit(digits[0][:300]).report()
+    assert "two best fits" in several.lines["restart agreement"]
+
+
 def test_report_needs_a_fit():
     with pytest.raises(NotFittedError):
         VaDEClustering().report()
@@ -46,7 +60,7 @@ def test_report_says_how_sure_rows_are(fitted, digits):
 
 
 def test_a_notebook_shows_the_same_in_html(fitted):
-    good = Report("A & B", {"a<b": "1"}, ())
+    good = Report("A & B", {"a<b": "1"}, (), "Try C.")
     page = ElementTree.fromstring(good._repr_html_())
     texts = [text.strip() for text in page.itertext() if "{" not in text]
     assert texts == ["A & B", "a<b", "1", good.verdict]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -52,16 +52,17 @@ class History(Listener):
 class Progress(Listener):
     """One tqdm bar per phase, in epochs, with the loss and the rate.
 
-    Where bars cannot move, as in a log, it is written when a phase begins and ends, and every half
-    minute between.
+    Where bars cannot move, as in a log, a line of text is written at the beginning and the end of a
+    phase, and every half minute.
     """
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
         from tqdm import auto
 
         in_notebook = auto.notebook_tqdm is not auto.std_tqdm
-        interval = 0.5 if in_notebook or sys.stderr.isatty() else 30.0
-        self.bar = auto.tqdm(total=n_epochs, desc=phase.name, unit="epoch", mininterval=interval)
+        moves = in_notebook or sys.stderr.isatty()
+        style = {"mininterval": 0.5} if moves else {**Lines.STYLE, "file": Lines()}
+        self.bar = auto.tqdm(total=n_epochs, desc=phase.name, unit="epoch", **style)
 
     def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
         self.bar.set_postfix(loss=f"{record['loss']:.4g}", refresh=False)
@@ -70,6 +71,26 @@ class Progress(Listener):
 
     def close(self) -> None:
         self.bar.close()
+
+
+class Lines:
+    """Standard error, for a bar whose every state is to be a line of its own."""
+
+    STYLE: ClassVar = {
+        "bar_format": "{desc}: {n_fmt} of {total_fmt} epochs, {elapsed} gone, {remaining} left, "
+        "{rate_fmt}{postfix}",
+        "mininterval": 30.0,
+        "maxinterval": 30.0,
+    }
+
+    def write(self, text: str) -> None:
+        """Write a state without what would move the cursor back."""
+        if line := text.strip():
+            sys.stderr.write(f"{line}\n")
+
+    def flush(self) -> None:
+        """Write what was held back."""
+        sys.stderr.flush()
 
 
 class Settled(Listener):

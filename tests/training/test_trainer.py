@@ -148,7 +148,9 @@ def test_a_bar_is_closed_by_an_error_too(capsys):
 def test_a_log_is_not_flooded_with_bars(capsys):
     run_phase(listeners=[Progress()], n_steps=5_000)
     written = capsys.readouterr().err
-    assert re.fullmatch(r"\rfit: +0%.*\rfit: 100%.*epoch/s, loss=.*\n", written)
+    first, last = written.splitlines()
+    assert first.startswith("fit: 0 of 834 epochs")
+    assert re.fullmatch(r"fit: 834 of 834 epochs, .* gone, .* left, .*epoch/s, loss=.*", last)
 
 
 def test_a_terminal_has_bars_that_move(monkeypatch):
