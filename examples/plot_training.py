@@ -40,7 +40,7 @@ class Watch:
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator):
         if context.task_name == "epoch":
-            phase, epoch = context.parent.task_name, context.task_id + 1
+            phase, epoch = context.parent.task_name, fitted_estimator.history_[-1]["epoch"]
             first, _ = self.seen.get(phase, [(epoch, fitted_estimator), None])
             self.seen[phase] = [first, (epoch, fitted_estimator)]
 

@@ -77,7 +77,7 @@ class BaseDeepModel(
         Passes over the data in the last phase.
     converged_ : bool
         Whether assignments, or the held-out loss, met `tol` for `n_iter_no_change` checks; False
-        when the budget was used up before.
+        when the budget was used up before, or a callback ended the phase.
     likelihood_ : str
         The likelihood in use.
     module_ : torch.nn.Module
@@ -131,7 +131,7 @@ class BaseDeepModel(
             A file that keeps the state of the fit, so that the same call goes on from there after
             a crash, and ends as it would have without: to the bit, on the CPU with the same number
             of threads. One file for each fit, so not inside a search. A finished fit leaves it:
-            remove it to train anew.
+            remove it to train anew. Callbacks are no part of it: they hear of what is left.
         checkpoint_interval : float, default=300.0
             Seconds from one state to the next; a state takes about five times the memory of the
             networks, and once more for each restart that is done, and that of the neighbours.
@@ -151,15 +151,14 @@ class BaseDeepModel(
         """
         return self._fit_or_restore(X, y, checkpoint, checkpoint_interval)
 
-    @with_callbacks
     def _fit_or_restore(self, X: Any, y: Any, checkpoint: Any, interval: float) -> Any:
-        n_runs = self.n_init if self._warm_model() is None else 1
-        context = self._init_callback_context(max_subtasks=n_runs)
         before = dict(self.__dict__)
         draws = self.random_state if isinstance(self.random_state, np.random.RandomState) else None
         state = None if draws is None else draws.get_state()
         try:
-            self._fit(X, y, checkpoint, interval, context)
+            self._fit(X, y, checkpoint, interval)
+            for finding in self._findings:
+                validation.warn_convergence(finding)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -168,7 +167,10 @@ class BaseDeepModel(
             raise
         return self
 
-    def _fit(self, X: Any, y: Any, checkpoint: Any, interval: float, context: Any) -> None:
+    @with_callbacks
+    def _fit(self, X: Any, y: Any, checkpoint: Any, interval: float) -> None:
+        n_runs = self.n_init if self._warm_model() is None else 1
+        context = self._init_callback_context(max_subtasks=n_runs)
         validation.check_parameters(self)
         told = {"estimator": self, "X": X, "y": y}
         warm = self._warm_model()
@@ -192,22 +194,22 @@ class BaseDeepModel(
         keeper.claim()
 
         context.call_on_fit_task_begin(**told)
-        listeners = [Callbacks(context, told, partial(self._as_fitted, X, plan, rows))]
+        listeners = [Callbacks(context, told, partial(self._as_fitted, X, plan, rows, rng))]
         candidates = [
             self._train(plan, rows, runtime, warm, int(rng.randint(2**31)), keeper, listeners)
-            for _ in range(self.n_init if warm is None else 1)
+            for _ in range(n_runs)
         ]
         candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
         self._finish(X, plan, candidates, rng)
-        for finding in self._findings:
-            validation.warn_convergence(finding)
         context.call_on_fit_task_end(**told, reconstruction_attributes=vars(self))
 
-    def _as_fitted(self, X: Any, plan: Plan, rows: Rows, run: Run) -> dict[str, Any]:
+    def _as_fitted(
+        self, X: Any, plan: Plan, rows: Rows, rng: np.random.RandomState, run: Run
+    ) -> dict[str, Any]:
         """The attributes of this estimator, if its fit ended with a run as it is now."""
         estimator = copy.copy(self)
         now = replace(run, model=run.fitted_model(), history=list(run.history))
-        estimator._finish(X, plan, [Candidate(now, rows)], np.random.RandomState(run.seed))
+        estimator._finish(X, plan, [Candidate(now, rows)], copy.deepcopy(rng))
         return vars(estimator)
 
     def _finish(
@@ -386,7 +388,9 @@ class BaseDeepModel(
             "taken back and slowed. Standardise the data, or lower learning_rate "
             f"(now {self.learning_rate}).": best.run.n_rescues > 0,
             f"{name} stopped at max_iter={self.max_iter} before it had converged; raise "
-            "max_iter, or set max_iter='auto'.": not self.converged_ and self.max_iter != "auto",
+            "max_iter, or set max_iter='auto'.": (
+                not self.converged_ and self.max_iter != "auto" and self.n_iter_ >= self.max_iter
+            ),
         }
         return tuple(message for message, present in faults.items() if present)
 

@@ -1,20 +1,23 @@
 """scikit-learn's callbacks (`set_callbacks`, from version 1.9 on), told of a fit's tasks.
 
 The tasks of a fit are its restarts, those of a restart its gradient phases, by name, and those of a
-phase its epochs. A callback that returns True at the end of an epoch ends the phase.
+phase its epochs. A callback that returns True at the end of an epoch ends the phase; elsewhere True
+has no effect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from skvade.training.events import Listener
 
 if TYPE_CHECKING:
-    from skvade.training.phases import Optimise
+    from skvade.training.phases import Optimise, Phase
     from skvade.training.trainer import Run
 
 try:
@@ -60,14 +63,18 @@ class Callbacks(Listener):
     told: dict[str, Any]
     fitted: Callable[[Run], dict[str, Any]]
 
-    def on_run_begin(self, run: Run, n_phases: int) -> None:
-        self.restart = self._begin(self.context, "restart", n_phases)
+    def on_run_begin(self, run: Run, phases: Sequence[Phase]) -> None:
+        n_tasks = sum(getattr(phase, "n_steps", 0) > 0 for phase in phases)
+        self.restart = self._begin(self.context, "restart", n_tasks)
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
         self.phase = self._begin(self.restart, phase.name, n_epochs)
 
+    def on_epoch_begin(self, run: Run, phase: Optimise) -> None:
+        self.epoch = self._begin(self.phase, "epoch")
+
     def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
-        return self._end(self._begin(self.phase, "epoch"), run)
+        return self._end(self.epoch, run)
 
     def on_phase_end(self, run: Run, phase: Optimise) -> None:
         self._end(self.phase, run)
@@ -77,8 +84,10 @@ class Callbacks(Listener):
 
     def _begin(self, parent: Any, name: str, n_tasks: int = 0) -> Any:
         context = parent.subcontext(task_name=name, max_subtasks=n_tasks)
-        return context.call_on_fit_task_begin(**self.told)
+        with torch.random.fork_rng(devices=[]):  # a user's dropout draws from it
+            return context.call_on_fit_task_begin(**self.told)
 
     def _end(self, context: Any, run: Run) -> bool:
         attributes = partial(self.fitted, run)
-        return context.call_on_fit_task_end(**self.told, reconstruction_attributes=attributes)
+        with torch.random.fork_rng(devices=[]):
+            return context.call_on_fit_task_end(**self.told, reconstruction_attributes=attributes)

@@ -103,7 +103,7 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
                 else f"{agreement:.2f} (adjusted Rand index of the two best {restarts})"
             ),
             **_bound(estimator),
-            "labels settled": "yes" if estimator.converged_ else "not before the budget ended",
+            "labels settled": "yes" if estimator.converged_ else "not before the phase ended",
         },
         findings=findings,
         advice=_advice(n_rows),

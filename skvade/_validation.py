@@ -178,6 +178,6 @@ def warn_convergence(message: str) -> None:
     """A ConvergenceWarning at the line of the user's own that called `fit`, by whatever way."""
     ours = ("skvade.", "sklearn.", "contextlib")
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith(ours):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(ours):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, ConvergenceWarning, stacklevel=level)

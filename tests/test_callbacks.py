@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
@@ -14,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvade import VaDEClustering, _callbacks, load
+from skvade.training.descent import Guard
 from tests.conftest import FAMILY, small
 
 callback = pytest.importorskip("sklearn.callback")  # scikit-learn >= 1.9
@@ -25,7 +27,7 @@ class Recorder:
     """Keeps what it hears; other callbacks of these tests change one thing of it."""
 
     def __init__(self):
-        self.began, self.ended, self.seen = [], [], []
+        self.began, self.ended, self.seen, self.tasks = [], [], [], []
 
     def setup(self, estimator, context):
         self.seen.append("setup")
@@ -35,9 +37,18 @@ class Recorder:
 
     def on_fit_task_begin(self, estimator, context):
         self.began.append(context)
+        self.tasks.append(("begin", id(context)))
 
     def on_fit_task_end(self, estimator, context):
         self.ended.append(context)
+        self.tasks.append(("end", id(context)))
+
+
+def _in_order(context):
+    """What should be heard of a task: its begin, its subtasks one by one, its end."""
+    parts = context._children_map.values()
+    inner = [entry for part in parts for entry in _in_order(part)]
+    return [("begin", id(context)), *inner, ("end", id(context))]
 
 
 class Fitted(Recorder):
@@ -55,12 +66,14 @@ def test_tasks_are_restarts_phases_and_epochs(cls):
     assert recorder.seen == ["setup", "teardown"]
     assert recorder.began[0].task_name == recorder.ended[-1].task_name == "fit"
     assert {id(task) for task in recorder.began} == {id(task) for task in recorder.ended}
+    assert recorder.tasks == _in_order(recorder.began[0])
     restarts = list(recorder.began[0]._children_map.values())
     assert [task.task_name for task in restarts] == ["restart", "restart"]
     epochs = Counter(record["phase"] for record in model.history_)
     for restart in restarts:
         phases = restart._children_map.values()
         assert [phase.task_name for phase in phases] == list(epochs)
+        assert restart.max_subtasks == len(phases)
         assert all(len(phase._children_map) <= phase.max_subtasks for phase in phases)
     best = [{p.task_name: len(p._children_map) for p in r._children_map.values()} for r in restarts]
     assert dict(epochs) in best
@@ -79,7 +92,7 @@ def test_estimators_on_the_way_are_fitted_and_leave_the_fit_as_it_is(cls):
     for name, each in on_the_way:
         assert each.predict_proba(X).shape == (len(X), 3)
         assert np.isfinite(each.transform(X)).all()
-        if name in ("restart", "fit"):
+        if name in ("train", "restart", "fit"):
             np.testing.assert_array_equal(each.predict_proba(X), model.predict_proba(X))
             np.testing.assert_array_equal(each.cluster_centers_, model.cluster_centers_)
     first, last = on_the_way[0][1], model
@@ -109,6 +122,69 @@ def test_an_epoch_that_is_told_to_stop_ends_its_phase():
     assert model.n_iter_ == 2
 
 
+def test_a_phase_that_was_told_to_end_is_not_called_too_short():
+    class Stop(Recorder):
+        def on_fit_task_end(self, estimator, context):
+            return context.task_name == "epoch" and context.task_id == 1
+
+    model = small(VaDEClustering, max_iter=30).set_callbacks(Stop()).fit(X)
+    assert not model.converged_
+    assert not any("stopped at max_iter" in finding for finding in model.report().findings)
+    assert any("max_iter" in text for text in small(VaDEClustering, max_iter=1).fit(X)._findings)
+
+
+def test_an_epoch_lasts_as_long_as_its_steps(monkeypatch):
+    heard = []
+
+    class Order(Recorder):
+        def on_fit_task_begin(self, estimator, context):
+            heard.append(("begin", context.task_name))
+
+        def on_fit_task_end(self, estimator, context):
+            heard.append(("end", context.task_name))
+
+    step = Guard.step
+
+    def counted(self, loss, progress):
+        heard.append(("step", None))
+        step(self, loss, progress)
+
+    monkeypatch.setattr(Guard, "step", counted)
+    small(VaDEClustering, batch_size=50).set_callbacks(Order()).fit(X)
+    begins = [i for i, entry in enumerate(heard) if entry == ("begin", "epoch")]
+    ends = [i for i, entry in enumerate(heard) if entry == ("end", "epoch")]
+    within = {i for b, e in zip(begins, ends, strict=True) for i in range(b + 1, e)}
+    assert within == {i for i, entry in enumerate(heard) if entry[0] == "step"}
+
+
+def test_random_draws_of_a_callback_are_its_own():
+    """Dropout draws from torch's own generator, as a callback may."""
+
+    class Draws(Recorder):
+        def on_fit_task_begin(self, estimator, context):
+            torch.randn(3)
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            torch.randn(3)
+
+    class Noisy(torch.nn.Linear):
+        def forward(self, x):
+            self.last = super().forward(x)  # a graph that cannot be copied
+            return self.last + 0.1 * torch.randn(self.last.shape)
+
+    given = {"encoder": torch.nn.Sequential(Noisy(4, 16), torch.nn.Dropout(0.2))}
+    alone = small(VaDEClustering, **given).fit(X)
+    watched = small(VaDEClustering, **given).set_callbacks(Draws()).fit(X)
+    assert alone.history_ == watched.history_
+
+
+def test_scores_on_the_way_are_those_of_the_fit():
+    watched = Fitted()
+    model = small(VaDEClustering).set_callbacks(watched).fit(X)
+    (restart,) = (each for name, each in watched.seen[1:-1] if name == "restart")
+    np.testing.assert_array_equal(restart.score_samples(X), model.score_samples(X))
+
+
 class FailsError(Exception):
     """Of a callback."""
 
@@ -127,6 +203,20 @@ def test_a_callback_that_fails_leaves_the_estimator_as_it_was(task):
         model.set_callbacks(callback).fit(X)
     assert callback.seen == ["setup", "teardown"]
     assert vars(model.set_callbacks()) == before
+
+
+def test_a_callback_that_fails_at_the_very_end_does_so_too():
+    class Fails(Recorder):
+        def teardown(self, estimator, context):
+            raise FailsError
+
+    random_state = np.random.RandomState(0)
+    model = small(VaDEClustering, random_state=random_state)
+    before = dict(vars(model))
+    with pytest.raises(FailsError):
+        model.set_callbacks(Fails()).fit(X)
+    assert vars(model.set_callbacks()) == before
+    assert random_state.randint(1_000) == np.random.RandomState(0).randint(1_000)
 
 
 def test_a_call_that_is_refused_tears_callbacks_down():
@@ -217,6 +307,6 @@ def test_without_scikit_learns_callbacks_nobody_is_told(monkeypatch):
 
     context = older.CallbackSupportMixin()._init_callback_context(max_subtasks=1)
     listener = older.Callbacks(context, {"estimator": None, "X": X, "y": Y}, fitted=None)
-    listener.on_run_begin(None, n_phases=1)
+    listener.on_run_begin(None, [])
     assert not hasattr(older.CallbackSupportMixin, "set_callbacks")
     assert older.with_callbacks(small) is small

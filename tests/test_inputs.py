@@ -302,3 +302,5 @@ def test_warnings_point_at_the_line_that_called_fit(call):
     with pytest.warns(ConvergenceWarning) as caught:
         make_pipeline(model).fit(X) if "pipe" in call else getattr(model, call)(X)
     assert {warning.filename for warning in caught} == {__file__}
+    with pytest.warns(ConvergenceWarning):
+        exec("model.fit(X)", {"model": model, "X": X})  # globals without a name

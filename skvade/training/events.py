@@ -14,18 +14,21 @@ from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
 
 if TYPE_CHECKING:
-    from skvade.training.phases import Optimise
+    from skvade.training.phases import Optimise, Phase
     from skvade.training.trainer import Run
 
 
 class Listener(Stateful):
     """Reacts to the loop's events; every method does nothing by default."""
 
-    def on_run_begin(self, run: Run, n_phases: int) -> None:
-        """Before the first phase of a run, gradient steps or not."""
+    def on_run_begin(self, run: Run, phases: Sequence[Phase]) -> None:
+        """Before a run begins, with the phases that are left of it."""
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
         """Before the first step of a gradient phase."""
+
+    def on_epoch_begin(self, run: Run, phase: Optimise) -> None:
+        """Before the first step of each pass over the data."""
 
     def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
         """After each pass over the data; return True to end the phase."""
@@ -60,7 +63,7 @@ class Progress(Listener):
         from tqdm import auto
 
         in_notebook = auto.notebook_tqdm is not auto.std_tqdm
-        moves = in_notebook or sys.stderr.isatty()
+        moves = in_notebook or getattr(sys.stderr, "isatty", bool)()
         style = {"mininterval": 0.5} if moves else {**Lines.STYLE, "file": Lines()}
         self.bar = auto.tqdm(total=n_epochs, desc=phase.name, unit="epoch", **style)
 

@@ -74,7 +74,7 @@ class Run:
         self.model.compute_dtype = self.runtime.compute_dtype
         self._take_up(self.keeper.left())
         for listener in self.listeners:
-            listener.on_run_begin(self, len(phases))
+            listener.on_run_begin(self, phases[self.n_done :])
         for number in range(self.n_done, len(phases)):
             phases[number].run(self, seed=self.seed + number)
             self.n_done = number + 1
@@ -90,7 +90,10 @@ class Run:
 
     def fitted_model(self) -> Any:
         """A copy of the model, as it would be if the training ended here."""
-        model = copy.deepcopy(self.model).float()
+        # What a user's module keeps of its last batch cannot be copied with its graph.
+        kept = (value for part in self.model.modules() for value in vars(part).values())
+        memo = {id(v): v.detach() for v in kept if isinstance(v, torch.Tensor) and not v.is_leaf}
+        model = copy.deepcopy(self.model, memo).float()
         if self.weights is not None:
             model.load_state_dict(self.weights.state())
         model.compute_dtype = None
@@ -162,7 +165,12 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
     if left := run.take_descent():
         descent.restore(left)
     try:
+        begins = True
         for step, batch in zip(range(tally.step + 1, phase.n_steps + 1), batches, strict=False):
+            if begins:
+                for listener in listeners:
+                    listener.on_epoch_begin(run, phase)
+            begins = step % batches.per_epoch == 0
             terms = objective(run.model, batch, generator)
             guard.step(torch.stack(list(terms.values())).sum(), (step - 1) / phase.n_steps)
             tally.add(terms)

@@ -153,6 +153,22 @@ def test_a_log_is_not_flooded_with_bars(capsys):
     assert re.fullmatch(r"fit: 834 of 834 epochs, .* gone, .* left, .*epoch/s, loss=.*", last)
 
 
+def test_a_stream_that_knows_nothing_of_terminals_is_a_log(monkeypatch):
+    class Stream:
+        text = ""
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    stream = Stream()
+    monkeypatch.setattr("sys.stderr", stream)
+    run_phase(listeners=[Progress()])
+    assert stream.text.count("\n") == 2
+
+
 def test_a_terminal_has_bars_that_move(monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     bar = Progress()
