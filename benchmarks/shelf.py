@@ -67,6 +67,11 @@ class Shelved(Phase):
     phase: Phase
     shelf: Shelf
 
+    @property
+    def has_epochs(self) -> bool:
+        """As the phase itself, though none is told of when it is taken from the shelf."""
+        return self.phase.has_epochs
+
     def run(self, run: Run, seed: int) -> None:
         path = self._path(run)
         if path.exists():

@@ -190,6 +190,11 @@ class Timed(Phase):
     phase: Phase
     notes: dict[str, float]
 
+    @property
+    def has_epochs(self) -> bool:
+        """As the phase itself."""
+        return self.phase.has_epochs
+
     def run(self, run: Run, seed: int) -> None:
         name = getattr(self.phase, "name", type(self.phase).__name__)
         self.notes[name] = round(seconds(lambda: self.phase.run(run, seed)), 2)

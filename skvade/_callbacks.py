@@ -64,7 +64,7 @@ class Callbacks(Listener):
     fitted: Callable[[Run], dict[str, Any]]
 
     def on_run_begin(self, run: Run, phases: Sequence[Phase]) -> None:
-        n_tasks = sum(getattr(phase, "n_steps", 0) > 0 for phase in phases)
+        n_tasks = sum(phase.has_epochs for phase in phases)
         self.restart = self._begin(self.context, "restart", n_tasks)
 
     def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:

@@ -33,6 +33,11 @@ class Phase(ABC):
     def run(self, run: Run, seed: int) -> None:
         """Change the model, and leave in `run.memory`, as plain data, what later phases need."""
 
+    @property
+    def has_epochs(self) -> bool:
+        """Whether it takes gradient steps, of which listeners hear."""
+        return False
+
 
 def all_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Everything the model can learn."""
@@ -79,8 +84,12 @@ class Optimise(Phase):
     max_grad_norm: float = 100.0
 
     def run(self, run: Run, seed: int) -> None:
-        if self.n_steps > 0:
+        if self.has_epochs:
             optimise(run, self, seed)
+
+    @property
+    def has_epochs(self) -> bool:
+        return self.n_steps > 0
 
 
 @dataclass(frozen=True)
