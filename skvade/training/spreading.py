@@ -41,7 +41,7 @@ def spread_labels(
     joined = sp.csr_array((ones, (start, neighbours.ravel())), shape=(n_rows, n_rows))
     joined = joined.maximum(joined.T).tocsr()
     root = 1 / np.sqrt(np.maximum(joined.sum(1), 1))
-    step = sp.diags_array(root) @ joined @ sp.diags_array(root)
+    step = joined.multiply(root[:, np.newaxis]).multiply(root).tocsr()
     known = np.zeros((n_rows, n_clusters), np.float32)
     (rows,) = np.nonzero(labels >= 0)
     known[rows, labels[rows]] = 1
