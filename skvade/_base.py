@@ -126,7 +126,7 @@ class BaseDeepModel(
             Numbers of any real dtype. Memory maps are read in batches, and sparse rows are made
             dense a batch at a time.
         y : Ignored
-            Present for API consistency by convention.
+            Present for API consistency by convention; callbacks that score are given it.
         checkpoint : path-like or None, default=None
             A file that keeps the state of the fit, so that the same call goes on from there after
             a crash, and ends as it would have without: to the bit, on the CPU with the same number

@@ -176,7 +176,7 @@ def _support(likelihood: type[Likelihood]) -> str:
 
 def warn_convergence(message: str) -> None:
     """A ConvergenceWarning at the line of the user's own that called `fit`, by whatever way."""
-    ours = ("skvade.", "sklearn.", "contextlib")
+    ours = ("skvade.", "sklearn.", "joblib.", "contextlib")
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(ours):
         level, frame = level + 1, frame.f_back

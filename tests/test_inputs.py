@@ -10,6 +10,7 @@ import torch
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from skvade import VaDEClustering
@@ -295,12 +296,17 @@ def test_float32_results_fit_float64_rows(reference):
     )
 
 
-@pytest.mark.parametrize("call", ["fit", "fit_predict", "in a pipeline"])
+@pytest.mark.parametrize("call", ["fit", "fit_predict", "in a pipeline", "in a search"])
 def test_warnings_point_at_the_line_that_called_fit(call):
     X = np.random.default_rng(0).normal(size=(60, 3))
     model = small(VaDEClustering, max_iter=1)
     with pytest.warns(ConvergenceWarning) as caught:
-        make_pipeline(model).fit(X) if "pipe" in call else getattr(model, call)(X)
+        if call == "in a pipeline":
+            make_pipeline(model).fit(X)
+        elif call == "in a search":
+            GridSearchCV(model, {"latent_dim": [2]}, cv=2).fit(X)
+        else:
+            getattr(model, call)(X)
     assert {warning.filename for warning in caught} == {__file__}
     with pytest.warns(ConvergenceWarning):
         exec("model.fit(X)", {"model": model, "X": X})  # globals without a name
