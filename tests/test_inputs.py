@@ -296,17 +296,20 @@ def test_float32_results_fit_float64_rows(reference):
     )
 
 
-@pytest.mark.parametrize("call", ["fit", "fit_predict", "in a pipeline", "in a search"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, X: model.fit(X),
+        lambda model, X: model.fit_predict(X),
+        lambda model, X: make_pipeline(model).fit(X),
+        lambda model, X: GridSearchCV(model, {"latent_dim": [2]}, cv=2).fit(X),
+    ],
+)
 def test_warnings_point_at_the_line_that_called_fit(call):
     X = np.random.default_rng(0).normal(size=(60, 3))
     model = small(VaDEClustering, max_iter=1)
     with pytest.warns(ConvergenceWarning) as caught:
-        if call == "in a pipeline":
-            make_pipeline(model).fit(X)
-        elif call == "in a search":
-            GridSearchCV(model, {"latent_dim": [2]}, cv=2).fit(X)
-        else:
-            getattr(model, call)(X)
+        call(model, X)
     assert {warning.filename for warning in caught} == {__file__}
     with pytest.warns(ConvergenceWarning):
         exec("model.fit(X)", {"model": model, "X": X})  # globals without a name
