@@ -199,7 +199,8 @@ class BaseDeepModel(
             self._train(plan, rows, runtime, warm, int(rng.randint(2**31)), keeper, listeners)
             for _ in range(n_runs)
         ]
-        candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
+        if len(candidates) > 1:  # a rank takes a pass over the data
+            candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
         self._finish(X, plan, candidates, rng)
         context.call_on_fit_task_end(**told, reconstruction_attributes=vars(self))
 
