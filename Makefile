@@ -20,15 +20,16 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 quick: $(VENV)/.installed  ## The tests without scikit-learn's checks
-	$(BIN)/python -m pytest -q --ignore tests/test_common.py
+	$(BIN)/python -m pytest -q --ignore tests/estimators/test_common.py
 
 test: lint  ## Everything CI does
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 checks: $(VENV)/.installed  ## scikit-learn's checks on every estimator as it is constructed by default
-	OMP_NUM_THREADS=1 SKVADE_DEFAULT_CHECKS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/test_common.py
+	OMP_NUM_THREADS=1 SKVADE_DEFAULT_CHECKS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/estimators/test_common.py
 
 # Sphinx is installed for the site only, so `make test` does without it.
 $(VENV)/.docs: $(VENV)/.installed
@@ -58,12 +59,12 @@ dist: $(VENV)/.installed  ## Source archive and wheel in dist/, tried one after 
 	done
 
 coverage: $(VENV)/.installed  ## Lines and branches that the quick tests run
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/test_common.py \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/estimators/test_common.py \
 	    --cov --cov-report term-missing:skip-covered
 
 EXAMPLES ?= 3000
 fuzz: $(VENV)/.installed  ## Thousands of random fits, and of damaged model files
-	OMP_NUM_THREADS=1 SKVADE_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest -q -n 2 tests/test_fuzz.py
+	OMP_NUM_THREADS=1 SKVADE_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest -q -n 2 tests/estimators/test_fuzz.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz_files
 
 soak: $(VENV)/.installed  ## 300 fits in one process, and 25 fits killed and taken up again

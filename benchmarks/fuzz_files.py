@@ -30,9 +30,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import skvade
-from skvade._model_file import contents_of
-from skvade._packing import METADATA, SIZES
-from skvade._storage import NO_DIGEST
+from skvade.persistence.container import NO_DIGEST
+from skvade.persistence.model_file import contents_of
+from skvade.persistence.packing import METADATA, SIZES
 
 ROOM = 2**20
 SLACK = 2**27

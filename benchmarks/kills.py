@@ -25,8 +25,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import skvade
-from skvade import _storage as storage
-from skvade._checkpoint import KIND
+from skvade.persistence import container as storage
+from skvade.persistence.checkpoint import KIND
 
 
 def digest(model: object, X: np.ndarray) -> str:

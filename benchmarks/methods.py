@@ -38,12 +38,13 @@ from skvade import (
     M2Clustering,
     VaDEClustering,
 )
-from skvade._plan import Plan
+from skvade.estimators.facts import Facts
 from skvade.nn.autoencoder import Encoding, draw
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 from skvade.objectives.vade import NegativeELBO, entropy
-from skvade.training.phases import Initialise, Optimise, Phase
-from skvade.training.trainer import Run
+from skvade.training.phases import Initialise
+from skvade.training.run import Phase, Run
+from skvade.training.trainer import Optimise
 
 PUBLISHED_EPOCHS = 25
 
@@ -95,15 +96,15 @@ class LikelihoodMixture(ClusterMixin, BaseEstimator):
 class Autoencoder(VaDEClustering):
     """skvade's first phase alone: `transform` gives the codes of a plain autoencoder."""
 
-    def _make_phases(self, plan: Plan) -> list[Phase]:
-        return super()._make_phases(plan)[:1]
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        return super()._make_phases(facts)[:1]
 
 
 class VariationalAutoencoder(VaDEClustering):
     """A variational autoencoder with a standard normal prior, for the steps of all our phases."""
 
-    def _make_phases(self, plan: Plan) -> list[Phase]:
-        phases = super()._make_phases(plan)
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        phases = super()._make_phases(facts)
         n_steps = sum(phase.n_steps for phase in phases if isinstance(phase, Optimise))
         networks = lambda model: [  # noqa: E731
             p
@@ -125,9 +126,9 @@ class VariationalAutoencoder(VaDEClustering):
 class PublishedVaDE(VaDEClustering):
     """VaDE as its authors describe it, from our autoencoder."""
 
-    def _make_phases(self, plan: Plan) -> list[Phase]:
-        phases = super()._make_phases(plan)
-        per_epoch = max(1, plan.n_rows // plan.batch_size)
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        phases = super()._make_phases(facts)
+        per_epoch = max(1, facts.n_rows // facts.batch_size)
         train = replace(
             phases[-1],
             objective=lambda run: SampledNegativeELBO(),
@@ -163,9 +164,9 @@ class OnCodes:
 class WithoutHold(VaDEClustering):
     """No steps with held clusters."""
 
-    def _make_phases(self, plan: Plan) -> list[Phase]:
-        phases = super()._make_phases(plan)
-        return [phase for phase in phases if getattr(phase, "name", "") != "hold"]
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        phases = super()._make_phases(facts)
+        return [phase for phase in phases if phase.name != "hold"]
 
 
 @dataclass(frozen=True)
@@ -177,10 +178,10 @@ class _KeepScale(Initialise):
 class WithoutRescaling(VaDEClustering):
     """The latent space keeps the scale that it has before the mixture."""
 
-    def _make_phases(self, plan: Plan) -> list[Phase]:
+    def _make_phases(self, facts: Facts) -> list[Phase]:
         return [
             _KeepScale(phase.initialiser) if isinstance(phase, Initialise) else phase
-            for phase in super()._make_phases(plan)
+            for phase in super()._make_phases(facts)
         ]
 
 
@@ -201,8 +202,8 @@ class WithoutPush(VaDEClustering):
 class WithoutClosedForm(VaDEClustering):
     """The last phase draws q(c|x) as the paper does."""
 
-    def _make_phases(self, plan: Plan) -> list[Phase]:
-        phases = super()._make_phases(plan)
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        phases = super()._make_phases(facts)
         sampled = self._near(lambda run: SampledNegativeELBO())
         return [*phases[:-1], replace(phases[-1], objective=sampled)]
 
@@ -213,7 +214,7 @@ Method = Callable[[np.ndarray, int, int, str, Shelf], Any]
 def shelved(estimator: Any, shelf: Shelf) -> Any:
     """The estimator, which takes its first phases from the shelf, or puts them there."""
     make_phases = estimator._make_phases
-    estimator._make_phases = lambda plan: shelf.share(make_phases(plan))
+    estimator._make_phases = lambda facts: shelf.share(make_phases(facts))
     return estimator
 
 

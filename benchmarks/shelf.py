@@ -24,8 +24,9 @@ import torch
 
 from benchmarks.machine import code_digest, peak_memory_mb
 from skvade.training.batches import Rows
-from skvade.training.phases import Initialise, Optimise, Phase
-from skvade.training.trainer import Run
+from skvade.training.phases import Initialise
+from skvade.training.run import Phase, Run
+from skvade.training.trainer import Optimise
 
 PARTS = ("encoder", "decoder", "likelihood")
 
@@ -44,12 +45,18 @@ class Shelf:
         What the phases that were taken from the shelf took when they were run.
     spared_memory_mb : float
         The peak memory of the processes that ran them.
+    run : Run or None
+        The one whose phases are taken or put now.
+    story : list
+        All that the outcome of its next phase depends on.
     """
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder
         self.spared_seconds = 0.0
         self.spared_memory_mb = 0.0
+        self.run: Run | None = None
+        self.story: list[Any] = []
 
     def share(self, phases: Sequence[Phase]) -> list[Phase]:
         """The same phases; those before the mixture are taken from the shelf, or put on it."""
@@ -72,15 +79,20 @@ class Shelved(Phase):
         """As the phase itself, though none is told of when it is taken from the shelf."""
         return self.phase.has_epochs
 
+    @property
+    def name(self) -> str:
+        """That of the phase itself."""
+        return self.phase.name
+
     def run(self, run: Run, seed: int) -> None:
         path = self._path(run)
         if path.exists():
             self._take(run, torch.load(path, weights_only=False))
             return
         start, n_records, n_rescues = time.perf_counter(), len(run.history), run.n_rescues
-        graph_before = run.memory.get("graph")
+        graph_before = run.handover.graph
         self.phase.run(run, seed)
-        graph = run.memory.get("graph")
+        graph = run.handover.graph
         found = graph is not graph_before
         left = {
             "seconds": time.perf_counter() - start,
@@ -89,7 +101,7 @@ class Shelved(Phase):
             "history": run.history[n_records:],
             "n_rescues": run.n_rescues - n_rescues,
             "graph": graph if found else None,
-            "scale": run.memory.get("scale"),
+            "scale": run.handover.scale,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}")
@@ -98,15 +110,14 @@ class Shelved(Phase):
 
     def _path(self, run: Run) -> Path:
         """Named after all that the outcome depends on, the phases before included."""
-        if "story" not in run.memory:
+        if self.shelf.run is not run:
             beginning = [joblib.hash(run.rows.X), code_digest(), torch.get_num_threads(), run.seed]
             shapes = [
                 list(p.shape) for part in PARTS for p in getattr(run.model, part).parameters()
             ]
-            run.memory["story"] = [*beginning, str(run.runtime), shapes]
-        story = run.memory["story"]
-        story.append(_describe(self.phase, run))
-        digest = hashlib.sha256(json.dumps(story).encode()).hexdigest()
+            self.shelf.run, self.shelf.story = run, [*beginning, str(run.runtime), shapes]
+        self.shelf.story.append(_describe(self.phase, run))
+        digest = hashlib.sha256(json.dumps(self.shelf.story).encode()).hexdigest()
         return self.shelf.folder / f"{digest[:16]}.pt"
 
     def _take(self, run: Run, left: dict[str, Any]) -> None:
@@ -117,7 +128,7 @@ class Shelved(Phase):
         run.history.extend(left["history"])
         run.n_rescues += left["n_rescues"]
         if left["graph"] is not None:
-            run.memory.update(graph=left["graph"], scale=left["scale"])
+            run.handover.graph, run.handover.scale = left["graph"], left["scale"]
 
 
 def _describe(phase: Phase, run: Run) -> Any:

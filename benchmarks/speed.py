@@ -46,9 +46,10 @@ from skvade import VaDEClustering
 from skvade.datasets import fetch_benchmark
 from skvade.metrics import clustering_accuracy
 from skvade.objectives.vade import NegativeELBO
-from skvade.training.phases import Initialise, Optimise, Phase
+from skvade.training.phases import Initialise
+from skvade.training.run import Phase, Run
 from skvade.training.runtime import resolve_device, resolve_runtime
-from skvade.training.trainer import Run
+from skvade.training.trainer import Optimise
 
 RESULTS = Path(__file__).parent / "results" / "speed"
 N_PAIRS = 3
@@ -131,9 +132,10 @@ def ready_to_train(
     """A run whose phases before the bound are done, if shortly, and its gradient phases by name."""
     model = VaDEClustering(10, precision=precision, batch_size=batch, random_state=0, **parameters)
     runtime = resolve_runtime(model.device, precision)
-    plan, rows = model._prepare(X, runtime, False, np.random.RandomState(0), 10)
-    phases = model._make_phases(plan)
-    run = Run(model._make_model(model._make_networks(plan, rows, 0), plan), rows, runtime, seed=0)
+    facts, rows = model._prepare(X, runtime, False, np.random.RandomState(0), 10)
+    phases = model._make_phases(facts)
+    networks = model._make_networks(facts.shape, rows, 0)
+    run = Run(model._make_model(networks, facts.shape), rows, runtime, seed=0)
     short = [replace(p, n_steps=30) if isinstance(p, Optimise) else p for p in phases]
     start = next(i for i, phase in enumerate(phases) if isinstance(phase, Initialise))
     run.go(short[: start + 1])
@@ -195,17 +197,21 @@ class Timed(Phase):
         """As the phase itself."""
         return self.phase.has_epochs
 
+    @property
+    def name(self) -> str:
+        """That of the phase itself."""
+        return self.phase.name
+
     def run(self, run: Run, seed: int) -> None:
-        name = getattr(self.phase, "name", type(self.phase).__name__)
-        self.notes[name] = round(seconds(lambda: self.phase.run(run, seed)), 2)
-        print(f"{name}: {self.notes[name]} s", file=sys.stderr, flush=True)
+        self.notes[self.name] = round(seconds(lambda: self.phase.run(run, seed)), 2)
+        print(f"{self.name}: {self.notes[self.name]} s", file=sys.stderr, flush=True)
 
 
 def fit_timed(model: VaDEClustering, X: np.ndarray) -> dict[str, float]:
     """Fit, and give the seconds of each phase and of the whole."""
     notes: dict[str, float] = {}
     make_phases = model._make_phases
-    model._make_phases = lambda plan: [Timed(phase, notes) for phase in make_phases(plan)]
+    model._make_phases = lambda facts: [Timed(phase, notes) for phase in make_phases(facts)]
     whole = seconds(lambda: model.fit(X))
     return {"seconds": round(whole, 1), **notes}
 

@@ -1,15 +1,15 @@
 """Deep generative clustering that behaves like scikit-learn."""
 
-from skvade._auxiliary import AuxiliaryTaskClassifier
-from skvade._dcn import DCNClustering
-from skvade._dec import DECClustering, IDECClustering
-from skvade._gmvae import GMVAEClustering
-from skvade._m2 import M2Clustering
-from skvade._m2_classifier import M2Classifier
-from skvade._persistence import load
-from skvade._vade import VaDEClustering
-from skvade._vade_classifier import VaDEClassifier
 from skvade._version import __version__
+from skvade.estimators.auxiliary_task import AuxiliaryTaskClassifier
+from skvade.estimators.dcn import DCNClustering
+from skvade.estimators.dec import DECClustering, IDECClustering
+from skvade.estimators.gmvae import GMVAEClustering
+from skvade.estimators.load import load
+from skvade.estimators.m2 import M2Clustering
+from skvade.estimators.m2_classifier import M2Classifier
+from skvade.estimators.vade import VaDEClustering
+from skvade.estimators.vade_classifier import VaDEClassifier
 
 __all__ = [
     "AuxiliaryTaskClassifier",

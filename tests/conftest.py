@@ -18,9 +18,9 @@ from skvade.nn.gmvae import GMVAE
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.nn.m2 import M2
 from skvade.nn.mixtures import GaussianMixturePrior
-from skvade.nn.models import MixtureVAE
 from skvade.nn.networks import make_decoder, make_encoder
 from skvade.nn.summary import DataSummary
+from skvade.nn.vade import MixtureVAE
 
 FAMILY = [cls for cls in map(vars(skvade).get, skvade.__all__) if isinstance(cls, type)]
 SMALL = {"n_clusters": 3, "latent_dim": 3, "hidden_layer_sizes": (16,), "max_iter": 3}

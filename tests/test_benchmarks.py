@@ -125,8 +125,8 @@ def test_the_shelf_tells_rows_steps_and_seeds_apart(tmp_path):
 
 def test_the_shelf_tells_schedules_apart(tmp_path):
     class Constant(VaDEClustering):
-        def _make_phases(self, plan):
-            first = super()._make_phases(plan)[0]
+        def _make_phases(self, facts):
+            first = super()._make_phases(facts)[0]
             schedules = (first.schedule, WarmUp(constant), WarmUp(constant, share=0.1))
             return shelf.share([replace(first, schedule=schedule) for schedule in schedules])
 

@@ -28,7 +28,7 @@ script, tiny = sys.argv[1:]
 if tiny == "tiny":
     import joblib
     joblib.parallel_config(backend="sequential")  # other processes would not know of what follows
-    from skvade._base import BaseDeepModel
+    from skvade.estimators.base import BaseDeepModel
     fit = BaseDeepModel._fit_or_restore
     def fit_a_little(self, *args, **kwargs):
         given = {name: getattr(self, name) for name in TINY}

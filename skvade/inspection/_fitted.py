@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skvade._base import BaseDeepModel
+from skvade.estimators.base import BaseDeepModel
 
 N_REFERENCE = 1_000
 

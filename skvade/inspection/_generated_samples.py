@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_scalar
 
-from skvade._docs import inherit_docs
+from skvade.estimators.docstrings import inherit_docs
 from skvade.inspection._fitted import Fitted
 from skvade.inspection._rows import RowsDisplay
 

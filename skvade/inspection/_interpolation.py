@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.utils import check_scalar
 
-from skvade._docs import inherit_docs
+from skvade.estimators.docstrings import inherit_docs
 from skvade.inspection._drawing import colors, panels
 from skvade.inspection._fitted import Fitted
 from skvade.inspection._rows import Mosaic, RowsDisplay

@@ -16,6 +16,21 @@ from skvade.nn.networks import Decoder, GaussianEncoder
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
+class Networks(NamedTuple):
+    """What every model is built of.
+
+    Attributes
+    ----------
+    encoder : GaussianEncoder
+    decoder : Decoder
+    likelihood : Likelihood
+    """
+
+    encoder: GaussianEncoder
+    decoder: Decoder
+    likelihood: Likelihood
+
+
 class Encoding(NamedTuple):
     """What one pass of the encoder gives.
 
@@ -88,7 +103,8 @@ class Autoencoder(nn.Module, ABC):
     def encode(self, x: Tensor) -> Encoding:
         """Everything that one pass of the encoder gives."""
         hidden = self._hidden(self.view(x))
-        return Encoding(*self.encoder(hidden), hidden)
+        code, log_variance = self.encoder(hidden)
+        return Encoding(code, log_variance, hidden)
 
     def decode(self, z: Tensor) -> Tensor:
         """The likelihood's parameters f(z): (..., latent_dim) to (..., n_features)."""

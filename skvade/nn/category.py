@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from skvade.nn.autoencoder import Autoencoder, Encoding
 from skvade.nn.likelihoods import Likelihood
-from skvade.nn.mixtures import GaussianMixturePrior
-from skvade.nn.models import VARIANCE_SHARE
+from skvade.nn.mixtures import VARIANCE_SHARE, GaussianMixturePrior
 from skvade.nn.networks import LOG_VARIANCE_RANGE, Decoder, GaussianEncoder
 
 

@@ -9,8 +9,7 @@ from skvade.nn.autoencoder import Encoding, entropy
 from skvade.nn.category import CategoryModel
 from skvade.nn.evidence import importance_weighted
 from skvade.nn.likelihoods import Likelihood
-from skvade.nn.mixtures import GaussianMixturePrior
-from skvade.nn.models import MixtureOfCodes
+from skvade.nn.mixtures import GaussianMixturePrior, MixtureOfCodes
 from skvade.nn.networks import Decoder, GaussianEncoder
 
 

@@ -22,6 +22,8 @@ class HeadedAutoencoder(Autoencoder):
     head : Head
     """
 
+    head: Head
+
     def __init__(
         self, encoder: GaussianEncoder, decoder: Decoder, likelihood: Likelihood, head: Head
     ):

@@ -27,6 +27,9 @@ class Head(nn.Module, ABC):
         means = members.T @ codes / counts.clamp(min=1)
         self.centers.copy_(torch.where(counts > 0, means, codes.mean(0)))
 
+    def follow_(self, codes: Tensor, labels: Tensor) -> None:
+        """Count codes into their clusters, in heads whose centres follow the codes."""
+
     @torch.no_grad()
     def permute_(self, order: Tensor) -> None:
         """Reorder the clusters: the new cluster i is the old cluster order[i]."""

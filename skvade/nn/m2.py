@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -121,7 +122,7 @@ class M2(CategoryModel):
                 log_variance,
                 few if rank else noise,
                 lambda z: -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1),
-                lambda z, c=c: self.decode_given(z, every[c].unsqueeze(1)),
+                partial(self.decode_given, weights=every[c].unsqueeze(1)),
                 self.likelihood,
             )
             log_joint.append(log_weights[c] + log_evidence)

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from skvade.nn.autoencoder import Autoencoder
 from skvade.nn.covariances import COVARIANCES, Covariance
+
+VARIANCE_SHARE = 0.1  # of the clusters' own, at which q(z|x) starts
 
 
 class GaussianMixturePrior(nn.Module):
@@ -130,6 +133,25 @@ class GaussianMixturePrior(nn.Module):
     def _log_normalizers(self) -> Tensor:
         constant = 0.5 * self.latent_dim * math.log(2 * math.pi)
         return self.log_weights() + self.covariance.half_log_det() - constant
+
+
+class MixtureOfCodes(Autoencoder):
+    """A model with a Gaussian mixture p(z), which speaks of its clusters."""
+
+    mixture: GaussianMixturePrior
+
+    def centers(self) -> Tensor:
+        """The components' means."""
+        return self.mixture.means
+
+    def statistics(self) -> dict[str, Tensor]:
+        """The components' weights, means and covariances."""
+        return self.mixture.statistics()
+
+    def sample(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Draws of x for clusters: (n_samples,) to (n_samples, n_features)."""
+        z = self.mixture.sample(labels, generator)
+        return self.likelihood.sample(self.decode(z), generator)
 
 
 def _scatter(centered: Tensor) -> Tensor:

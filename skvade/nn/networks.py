@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
     "elu": nn.ELU,
@@ -34,10 +34,8 @@ def dense(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
 
 def make_activation(name: str) -> nn.Module:
     """A new layer; where the gradient follows from the output, the input is overwritten."""
-    module = ACTIVATIONS[name]()
-    if hasattr(module, "inplace"):
-        module.inplace = name in ("relu", "leaky_relu", "elu")
-    return module
+    in_place = {"inplace": True} if name in ("relu", "leaky_relu", "elu") else {}
+    return ACTIVATIONS[name](**in_place)
 
 
 def multilayer_perceptron(
@@ -89,8 +87,8 @@ class GaussianEncoder(nn.Module):
     @torch.no_grad()
     def rescale_(self, factor: float) -> None:
         """Divide every code by `factor`, exactly, by folding it into the mean head."""
-        self.mean_head.weight /= factor
-        self.mean_head.bias /= factor
+        self.mean_head.weight.div_(factor)
+        self.mean_head.bias.div_(factor)
 
     @torch.no_grad()
     def set_log_variance_(self, log_variance: Tensor) -> None:
@@ -136,8 +134,8 @@ def make_encoder(
     n_rows, n_features = example.shape
     if template is None:
         sizes = (n_features, *hidden_layer_sizes)
-        body = multilayer_perceptron(sizes, activation, generator)
-        return GaussianEncoder(body, sizes[-1], latent_dim, generator)
+        perceptron = multilayer_perceptron(sizes, activation, generator)
+        return GaussianEncoder(perceptron, sizes[-1], latent_dim, generator)
     body = copy.deepcopy(template).cpu().float()
     output = _probe("encoder", body, example)
     if output.ndim != 2 or len(output) != n_rows:

@@ -1,4 +1,4 @@
-"""What a likelihood needs to know of the data before training."""
+"""What a model needs to know before it is built: of the data, and of its own shape."""
 
 from __future__ import annotations
 
@@ -26,3 +26,20 @@ class DataSummary:
     maximum: float
     binary: bool
     median_total: float
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What decides a model's tensors, beside the constructor's parameters.
+
+    Attributes
+    ----------
+    n_clusters : int
+    likelihood : str
+        A key of `LIKELIHOODS`.
+    summary : DataSummary
+    """
+
+    n_clusters: int
+    likelihood: str
+    summary: DataSummary

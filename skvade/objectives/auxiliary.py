@@ -32,7 +32,7 @@ MAX_REPRESENTATIONS = 256
 NATS = 64.0  # the factor
 
 
-class AuxiliaryTasks(EncodedObjective):
+class AuxiliaryTasks(EncodedObjective[HeadedAutoencoder]):
     """The losses above.
 
     Parameters

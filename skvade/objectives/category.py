@@ -8,7 +8,7 @@ Where the category of a row is known, q(c|x) is one-hot (Eq. 6).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from skvade.objectives.marginalization import Exact, Known, Marginalization
 IMPOSSIBLE = -1e4  # as log q: its exponential is 0, and no product with it is NaN
 
 
-class CategoryNegativeELBO(EncodedObjective):
+class CategoryNegativeELBO(EncodedObjective[CategoryModel]):
     """The bound above.
 
     Parameters
@@ -49,6 +49,13 @@ class CategoryNegativeELBO(EncodedObjective):
 
     def parts(self) -> Sequence[Marginalization]:
         return [self.marginalization]
+
+    def bound_terms(self) -> Mapping[str, float]:
+        return {
+            "reconstruction": 1.0,
+            "category": self.category_weight,
+            "latent": self.latent_weight,
+        }
 
     def terms(
         self,
@@ -83,6 +90,7 @@ class HeldCategoryELBO(CategoryNegativeELBO):
 
     def __init__(self, partition: Tensor, **weights: float):
         super().__init__(Known(), partition, **weights)
+        self.partition = partition
 
     def terms(
         self,
@@ -91,7 +99,7 @@ class HeldCategoryELBO(CategoryNegativeELBO):
         encoding: Encoding,
         generator: torch.Generator,
     ) -> Terms:
-        loss = cross_entropy(model.category_logits(encoding), self.labels[batch.index])
+        loss = cross_entropy(model.category_logits(encoding), self.partition[batch.index])
         return joined(super().terms(model, batch, encoding, generator), {"partition": loss})
 
 

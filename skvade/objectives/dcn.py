@@ -15,7 +15,7 @@ from skvade.nn.headed import HeadedAutoencoder
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 
 
-class CentroidDistance(EncodedObjective):
+class CentroidDistance(EncodedObjective[HeadedAutoencoder]):
     """The loss above; in training, every batch is then counted into its centroids."""
 
     def terms(

@@ -8,7 +8,8 @@ q is the model's q(c|x). The target p is fixed for some steps, then found anew f
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,7 +21,18 @@ from skvade.objectives.base import Batch, EncodedObjective, Terms
 ROW_BYTES = 1 << 14
 
 
-class SharpenedAssignment(EncodedObjective):
+class AllRows(Protocol):
+    """The training rows, as far as this objective asks for them."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors are put."""
+
+    def map(self, function: Callable[[Tensor], Tensor], row_bytes: int = 0) -> Tensor:
+        """A function of all rows, a block at a time."""
+
+
+class SharpenedAssignment(EncodedObjective[Autoencoder]):
     """The loss above.
 
     Parameters
@@ -33,18 +45,17 @@ class SharpenedAssignment(EncodedObjective):
 
     changing = ("n_steps", "frequencies", "targets")
 
-    def __init__(self, rows: Any, interval: int):
+    def __init__(self, rows: AllRows, interval: int):
         self.rows = rows
         self.interval = interval
         self.n_steps = 0
-        self.frequencies: Tensor | None = None
-        self.targets: Tensor | None = None
+        self.frequencies = self.targets = torch.empty(0)
 
     def terms(
         self, model: Autoencoder, batch: Batch, encoding: Encoding, generator: torch.Generator
     ) -> Terms:
         log_q = model.category_logits(encoding).log_softmax(-1)
-        if self.frequencies is None or (model.training and self.n_steps % self.interval == 0):
+        if not len(self.frequencies) or (model.training and self.n_steps % self.interval == 0):
             self._refresh(model)
         if batch.index is None:  # rows that are not in the data
             target = sharpened(log_q.detach().exp(), self.frequencies)
@@ -59,7 +70,7 @@ class SharpenedAssignment(EncodedObjective):
         model.eval()
         q = self.rows.map(model.assign, ROW_BYTES).to(self.rows.device)
         model.train(was_training)
-        if self.frequencies is not None and not q.isfinite().all():
+        if len(self.frequencies) and not q.isfinite().all():
             return  # the trainer will take the model back; the old target holds until then
         self.frequencies = q.sum(0)
         self.targets = sharpened(q, self.frequencies)

@@ -8,16 +8,34 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from skvade.nn.autoencoder import Autoencoder, Encoding
-from skvade.objectives.base import Batch, EncodedObjective, Terms, joined
+from skvade.nn.autoencoder import Encoding
+from skvade.objectives.base import Batch, EncodedObjective, ModelT, Terms, joined
 
 MAX_LABELED = 128
+
+
+class TakenRows(Protocol):
+    """The training rows, as far as this objective asks for them."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors are put."""
+
+    @property
+    def index_device(self) -> torch.device:
+        """Where row numbers are best kept for `take`."""
+
+    def take(self, index: Tensor) -> Tensor:
+        """The rows at `index`."""
+
+    def subset(self, index: Any) -> TakenRows:
+        """Only the rows at `index`."""
 
 
 class LabeledRows:
@@ -36,7 +54,7 @@ class LabeledRows:
         The same, on the rows' device.
     """
 
-    def __init__(self, rows: Any, labels: Any):
+    def __init__(self, rows: TakenRows, labels: Any):
         (known,) = (labels >= 0).nonzero()
         self.rows = rows.subset(known)
         self.labels = torch.from_numpy(labels).to(rows.device)
@@ -52,7 +70,7 @@ class LabeledRows:
         return self.rows.take(index.to(self.rows.index_device)), self._known[index]
 
 
-class WithLabels(EncodedObjective):
+class WithLabels(EncodedObjective[ModelT]):
     """Another objective's terms plus the one above.
 
     Parameters
@@ -63,16 +81,19 @@ class WithLabels(EncodedObjective):
         In nats.
     """
 
-    def __init__(self, objective: EncodedObjective, labeled: LabeledRows, weight: float):
+    def __init__(self, objective: EncodedObjective[ModelT], labeled: LabeledRows, weight: float):
         self.objective = objective
         self.labeled = labeled
         self.weight = weight
 
-    def parts(self) -> Sequence[EncodedObjective]:
+    def parts(self) -> Sequence[EncodedObjective[ModelT]]:
         return [self.objective]
 
+    def bound_terms(self) -> Mapping[str, float]:
+        return self.objective.bound_terms()
+
     def terms(
-        self, model: Autoencoder, batch: Batch, encoding: Encoding, generator: torch.Generator
+        self, model: ModelT, batch: Batch, encoding: Encoding, generator: torch.Generator
     ) -> Terms:
         terms = self.objective.terms(model, batch, encoding, generator)
         if batch.index is None or not self.weight:

@@ -15,9 +15,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from skvade._stateful import Stateful
 from skvade.nn.autoencoder import Encoding, draw
 from skvade.nn.category import CategoryModel
+from skvade.objectives.stateful import Stateful
 
 
 class Marginalization(Stateful, ABC):

@@ -20,21 +20,20 @@ applied to pairs of neighbours, whose first derivative is enough.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from skvade.nn.autoencoder import Autoencoder
-from skvade.objectives.base import Batch, EncodedObjective, Objective, Terms, joined
+from skvade.objectives.base import Batch, EncodedObjective, ModelT, Objective, Terms, joined
 
 A, B = 1.577, 0.895
 MAX_SIMILARITY = 1 - 1e-4
 PUSH = 0.3
 
 
-class WithNeighbours(Objective):
+class WithNeighbours(Objective[ModelT]):
     """Another objective's terms plus attraction to neighbours and repulsion of strangers.
 
     Every row of a batch brings one neighbour with it, which is encoded only; the other objective
@@ -58,7 +57,7 @@ class WithNeighbours(Objective):
 
     def __init__(
         self,
-        objective: EncodedObjective,
+        objective: EncodedObjective[ModelT],
         neighbours: Callable[[Tensor, torch.Generator], Batch],
         weight: float,
         scale: float = 1.0,
@@ -75,7 +74,10 @@ class WithNeighbours(Objective):
     def parts(self) -> Sequence[Objective]:
         return [self.objective]
 
-    def __call__(self, model: Autoencoder, batch: Batch, generator: torch.Generator) -> Terms:
+    def bound_terms(self) -> Mapping[str, float]:
+        return self.objective.bound_terms()
+
+    def __call__(self, model: ModelT, batch: Batch, generator: torch.Generator) -> Terms:
         if batch.index is None:
             return self.objective(model, batch, generator)
         near = model.view(self.neighbours(batch.index, generator).x)

@@ -8,7 +8,7 @@ from skvade.nn.autoencoder import Autoencoder, Encoding
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 
 
-class Reconstruction(EncodedObjective):
+class Reconstruction(EncodedObjective[Autoencoder]):
     """-log p(x | f(m(x))): the likelihood of each row given its mean code, without sampling."""
 
     def terms(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from skvade.nn.autoencoder import Encoding
-from skvade.objectives.base import Batch, EncodedObjective, Terms, joined
+from skvade.objectives.base import Batch, EncodedObjective, ModelT, Terms, joined
 
 
-class Together(EncodedObjective):
+class Together(EncodedObjective[ModelT]):
     """The weighted terms of several objectives, whose names differ, from one encoding.
 
     Parameters
@@ -20,16 +19,16 @@ class Together(EncodedObjective):
         An objective alone has weight 1.
     """
 
-    def __init__(self, *parts: EncodedObjective | tuple[float, EncodedObjective]):
+    def __init__(self, *parts: EncodedObjective[ModelT] | tuple[float, EncodedObjective[ModelT]]):
         weighted = [part if isinstance(part, tuple) else (1.0, part) for part in parts]
         self.weights = [weight for weight, _ in weighted]
         self.objectives = [objective for _, objective in weighted]
 
-    def parts(self) -> Sequence[EncodedObjective]:
+    def parts(self) -> Sequence[EncodedObjective[ModelT]]:
         return self.objectives
 
     def terms(
-        self, model: Any, batch: Batch, encoding: Encoding, generator: torch.Generator
+        self, model: ModelT, batch: Batch, encoding: Encoding, generator: torch.Generator
     ) -> Terms:
         found = [part.terms(model, batch, encoding, generator) for part in self.objectives]
         return joined(

@@ -9,16 +9,21 @@ draw of z. The paper's own choice, E_q[p(c|z)] by sampling, gives a looser bound
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from skvade.nn.autoencoder import Encoding, draw, entropy
-from skvade.nn.models import MixtureVAE
+from skvade.nn.vade import MixtureVAE
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 
 
-class NegativeELBO(EncodedObjective):
+class NegativeELBO(EncodedObjective[MixtureVAE]):
     """The bound above, one draw of z for each row."""
+
+    def bound_terms(self) -> Mapping[str, float]:
+        return {"reconstruction": 1.0, "kl": 1.0}
 
     def terms(
         self, model: MixtureVAE, batch: Batch, encoding: Encoding, generator: torch.Generator

@@ -12,9 +12,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from skvade._stateful import Stateful
 from skvade.nn.summary import DataSummary
 from skvade.objectives.base import Batch
+from skvade.objectives.stateful import Stateful
 
 BLOCK_BYTES = 32 * 2**20
 
@@ -131,6 +131,11 @@ def row_slices(n_rows: int, n_features: int, row_bytes: int = 0) -> Iterator[sli
     size = max(1, BLOCK_BYTES // (8 * n_features + row_bytes))
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
+
+
+def row_bytes(rows: Rows) -> int:
+    """Room for the activations of a row, generously: a network a few times as wide as the data."""
+    return 8 * max(4096, 4 * rows.n_features)
 
 
 class Batches(Stateful):

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from skvade._stateful import Stateful
+from skvade.objectives.stateful import Stateful
 from skvade.training.weights import Weights
-
-if TYPE_CHECKING:
-    from skvade.training.phases import Optimise
 
 MAX_RESCUES = 3
 CHECK_STEPS = 50
+
+
+class Rule(Protocol):
+    """How a gradient phase steps."""
+
+    @property
+    def name(self) -> str:
+        """As it appears in messages."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Of Adam, at its highest."""
+
+    @property
+    def schedule(self) -> Callable[[float], float]:
+        """Takes the progress, from 0 to 1, to a factor of the learning rate."""
+
+    @property
+    def max_grad_norm(self) -> float:
+        """To which gradients are shortened."""
 
 
 class TrainingDivergedError(FloatingPointError):
@@ -55,13 +73,13 @@ class Tally(Stateful):
     changing = ("step", "n_epochs", "n_summed", "totals")
 
     def __init__(self) -> None:
-        self.step = self.n_epochs = 0
-        self.clear()
+        self.step = self.n_epochs = self.n_summed = 0
+        self.totals: dict[str, Tensor] = {}
 
     @property
     def loss(self) -> Tensor:
         """The sum of all terms."""
-        return sum(self.totals.values())
+        return reduce(torch.add, self.totals.values())
 
     def add(self, terms: dict[str, Tensor]) -> None:
         """Count a step."""
@@ -69,14 +87,14 @@ class Tally(Stateful):
         self.n_summed += 1
         self.step += 1
 
-    def means(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    def means(self, over_processes: Callable[[Tensor], Tensor]) -> dict[str, float]:
         """The mean loss of a step, and that of every term."""
-        means = {name: float(reduce(t)) / self.n_summed for name, t in self.totals.items()}
+        means = {name: float(over_processes(t)) / self.n_summed for name, t in self.totals.items()}
         return {"loss": sum(means.values()), **means}
 
     def clear(self) -> None:
         """Forget the sums."""
-        self.totals: dict[str, Tensor] = {}
+        self.totals = {}
         self.n_summed = 0
 
 
@@ -85,7 +103,7 @@ class Guard(Stateful):
 
     changing = ("rate", "n_rescues", "good_step", "good_state", "moments")
 
-    def __init__(self, weights: Weights, phase: Optimise):
+    def __init__(self, weights: Weights, phase: Rule):
         self.weights = weights
         self.phase = phase
         self.rate = phase.learning_rate

@@ -3,41 +3,78 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 
-from skvade._stateful import Stateful
-from skvade.objectives.base import Batch
+from skvade.nn.autoencoder import Autoencoder
+from skvade.objectives.base import Batch, Objective
+from skvade.objectives.stateful import Stateful
 from skvade.training.batches import Rows
+from skvade.training.handover import Handover
+from skvade.training.runtime import Runtime
 
-if TYPE_CHECKING:
-    from skvade.training.phases import Optimise, Phase
-    from skvade.training.trainer import Run
+Record = dict[str, Any]  # of an epoch: phase, epoch, steps, loss and every term
+
+
+class Running(Protocol):
+    """What listeners and objectives see of a run."""
+
+    model: Autoencoder
+    rows: Rows
+    runtime: Runtime
+    history: list[Record]
+    handover: Handover
+
+    def model_state(self) -> dict[str, torch.Tensor]:
+        """A copy of the model's tensors, in full precision."""
+
+    def restore_model(self, state: dict[str, torch.Tensor]) -> None:
+        """Take back what `model_state` returned."""
+
+
+class Step(Protocol):
+    """What listeners see of a phase."""
+
+    @property
+    def name(self) -> str:
+        """As it appears in the history."""
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether it takes gradient steps."""
+
+
+class GradientStep(Step, Protocol):
+    """What listeners see of a phase with epochs."""
+
+    @property
+    def objective(self) -> Callable[[Running], Objective]:
+        """Takes the run to what is minimised."""
 
 
 class Listener(Stateful):
     """Reacts to the loop's events; every method does nothing by default."""
 
-    def on_run_begin(self, run: Run, phases: Sequence[Phase]) -> None:
+    def on_run_begin(self, run: Running, phases: Sequence[Step]) -> None:
         """Before a run begins, with the phases that are left of it."""
 
-    def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
+    def on_phase_begin(self, run: Running, phase: GradientStep, n_epochs: int) -> None:
         """Before the first step of a gradient phase."""
 
-    def on_epoch_begin(self, run: Run, phase: Optimise) -> None:
+    def on_epoch_begin(self, run: Running, phase: GradientStep) -> None:
         """Before the first step of each pass over the data."""
 
-    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+    def on_epoch_end(self, run: Running, phase: GradientStep, record: Record) -> bool:
         """After each pass over the data; return True to end the phase."""
         return False
 
-    def on_phase_end(self, run: Run, phase: Optimise) -> None:
+    def on_phase_end(self, run: Running, phase: GradientStep) -> None:
         """After the last step of a phase."""
 
-    def on_run_end(self, run: Run) -> None:
+    def on_run_end(self, run: Running) -> None:
         """After the last phase."""
 
     def close(self) -> None:
@@ -47,7 +84,7 @@ class Listener(Stateful):
 class History(Listener):
     """Keeps the mean of every term of every epoch in `run.history`."""
 
-    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+    def on_epoch_end(self, run: Running, phase: GradientStep, record: Record) -> bool:
         run.history.append(record)
         return False
 
@@ -59,7 +96,7 @@ class Progress(Listener):
     phase, and every half minute.
     """
 
-    def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
+    def on_phase_begin(self, run: Running, phase: GradientStep, n_epochs: int) -> None:
         from tqdm import auto
 
         in_notebook = auto.notebook_tqdm is not auto.std_tqdm
@@ -67,7 +104,7 @@ class Progress(Listener):
         style = {"mininterval": 0.5} if moves else {**Lines.STYLE, "file": Lines()}
         self.bar = auto.tqdm(total=n_epochs, desc=phase.name, unit="epoch", **style)
 
-    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+    def on_epoch_end(self, run: Running, phase: GradientStep, record: Record) -> bool:
         self.bar.set_postfix(loss=f"{record['loss']:.4g}", refresh=False)
         self.bar.update()
         return False
@@ -123,7 +160,7 @@ class Settled(Listener):
         self.max_rows = max_rows
         self.converged = False
 
-    def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
+    def on_phase_begin(self, run: Running, phase: GradientStep, n_epochs: int) -> None:
         stride = -(-len(run.rows) // self.max_rows)
         self.rows = run.rows.subset(np.arange(0, len(run.rows), stride))
         self.every = max(1, n_epochs // self.n_checks)
@@ -131,7 +168,7 @@ class Settled(Listener):
         self.converged = False
         self.labels = self._labels(run)
 
-    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+    def on_epoch_end(self, run: Running, phase: GradientStep, record: Record) -> bool:
         if record["epoch"] % self.every:
             return False
         previous, self.labels = self.labels, self._labels(run)
@@ -140,11 +177,11 @@ class Settled(Listener):
         self.converged = self.unchanged >= self.patience
         return self.converged
 
-    def on_phase_end(self, run: Run, phase: Optimise) -> None:
-        run.memory["converged"] = self.converged
+    def on_phase_end(self, run: Running, phase: GradientStep) -> None:
+        run.handover.converged = self.converged
 
     @torch.no_grad()
-    def _labels(self, run: Run) -> torch.Tensor:
+    def _labels(self, run: Running) -> torch.Tensor:
         run.model.eval()
         labels = self.rows.map(lambda x: run.model.assign(x).argmax(-1))
         run.model.train()
@@ -178,30 +215,30 @@ class HeldOut(Listener):
     def parts(self) -> Sequence[Stateful]:
         return [self.objective]
 
-    def on_phase_begin(self, run: Run, phase: Optimise, n_epochs: int) -> None:
+    def on_phase_begin(self, run: Running, phase: GradientStep, n_epochs: int) -> None:
         self.objective = phase.objective(run)
         self.best = float("inf")
         self.best_state: dict[str, torch.Tensor] = {}
         self.waited = 0
         self.converged = False
 
-    def on_epoch_end(self, run: Run, phase: Optimise, record: dict[str, Any]) -> bool:
+    def on_epoch_end(self, run: Running, phase: GradientStep, record: Record) -> bool:
         record["validation_loss"] = loss = self._loss(run)
         if loss < self.best - self.tol * abs(loss):
             self.best, self.waited = loss, 0
-            self.best_state = run.weights.state()
+            self.best_state = run.model_state()
         else:
             self.waited += 1
         self.converged = self.waited >= self.patience
         return self.converged
 
-    def on_phase_end(self, run: Run, phase: Optimise) -> None:
-        run.memory["converged"] = self.converged
+    def on_phase_end(self, run: Running, phase: GradientStep) -> None:
+        run.handover.converged = self.converged
         if self.best_state:
-            run.weights.restore(self.best_state)
+            run.restore_model(self.best_state)
 
     @torch.no_grad()
-    def _loss(self, run: Run) -> float:
+    def _loss(self, run: Running) -> float:
         run.model.eval()
         generator = run.runtime.generator(self.seed)
         total = 0.0

@@ -14,40 +14,34 @@ from torch import Tensor
 from skvade.objectives.base import Batch
 from skvade.training.batches import Rows, row_slices
 from skvade.training.cells import neighbours_in_cells
+from skvade.training.handover import Graph
 
 MAX_EXACT_ROWS = 100_000
 MAX_PCA_ROWS, MAX_PCA_VALUES = 4_000, 1 << 24
 
 
 @dataclass(frozen=True)
-class NeighbourGraph:
-    """Weighted nearest neighbours of every row, from which one is drawn at a time.
+class DrawnNeighbours:
+    """Rows, of whose neighbours one is drawn at a time.
 
     Attributes
     ----------
     rows : Rows
-    neighbours : Tensor of shape (n_samples, n_neighbors)
-        Row numbers, the nearest first.
-    cumulative : Tensor of shape (n_samples, n_neighbors)
-        Running sums of the weights, the last of each row 1.
-    signal : float
-        Share of the distances between neighbours that is not taken for noise, in [0, 1].
+    graph : Graph
     """
 
     rows: Rows
-    neighbours: Tensor
-    cumulative: Tensor
-    signal: float = 1.0
+    graph: Graph
 
     def __call__(self, index: Tensor, generator: torch.Generator) -> Batch:
         """One neighbour of each row of `index`, drawn by weight."""
-        weights = self.cumulative[index]
+        weights = self.graph.cumulative[index]
         uniform = torch.rand(
             (len(index), 1), generator=generator, dtype=weights.dtype, device=weights.device
         )
-        last = self.neighbours.shape[1] - 1
+        last = self.graph.neighbours.shape[1] - 1
         column = (weights < uniform).sum(1).clamp(max=last)
-        chosen = self.neighbours[index, column]
+        chosen = self.graph.neighbours[index, column]
         return Batch(self.rows.take(chosen), chosen)
 
 

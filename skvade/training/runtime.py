@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skvade.nn.autoencoder import Autoencoder
 from skvade.training.batches import Rows
 from skvade.training.resident import make_resident, resident_dtype
 from skvade.training.weights import Weights
@@ -35,11 +35,11 @@ class Runtime:
 
     is_main = True
 
-    def prepare(self, model: nn.Module) -> nn.Module:
+    def prepare(self, model: Autoencoder) -> Autoencoder:
         """Move the model to where it is trained."""
         return model.to(self.device)
 
-    def weights(self, model: Any, parameters: list[nn.Parameter]) -> Weights:
+    def weights(self, model: Autoencoder, parameters: list[nn.Parameter]) -> Weights:
         """What the optimiser moves, with copies in `compute_dtype` for the model's products."""
         if self.compute_dtype is None:
             return Weights(model, parameters)

@@ -45,9 +45,10 @@ class Weights:
         copied = [p for p in learned if p in chosen]
         parameters = [*copied, *(p for p in learned if p not in chosen)]
         self.master = torch.cat([p.detach().reshape(-1) for p in parameters])
-        self.master.grad = torch.zeros_like(self.master)
-        self._gradients = _views(self.master.grad, parameters)
-        self._masters = dict(zip(parameters, _views(self.master, parameters), strict=True))
+        self._gradient = self.master.grad = torch.zeros_like(self.master)
+        self._gradients = _views(self._gradient, parameters)
+        views = _views(self.master, parameters)
+        self._masters: dict[Tensor, Tensor] = dict(zip(parameters, views, strict=True))
         for parameter, master in self._masters.items():
             parameter.data = master
         self._copied = self.master[: sum(p.numel() for p in copied)]
@@ -69,11 +70,11 @@ class Weights:
                 gradient.zero_()
             else:
                 gradient.copy_(parameter.grad)
-        norm = torch.dot(self.master.grad, self.master.grad).sqrt()  # faster than vector_norm
+        norm = torch.dot(self._gradient, self._gradient).sqrt()  # faster than vector_norm
         share = (max_norm / (norm + 1e-6)).clamp(max=1.0)
         # Asking a GPU for the share would make it wait; a CPU can save the pass over memory.
         if share.device.type != "cpu" or share != 1:
-            self.master.grad.mul_(share)
+            self._gradient.mul_(share)
 
     @torch.no_grad()
     def publish(self) -> None:

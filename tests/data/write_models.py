@@ -1,4 +1,4 @@
-"""The files that test_persistence.py loads: run once for every format, and keep what it wrote.
+"""The files that test_load.py loads: run once for every format, and keep what it wrote.
 
 python -m tests.data.write_models
 """
@@ -11,8 +11,8 @@ import pandas as pd
 from sklearn.base import is_classifier
 from sklearn.datasets import load_iris
 
-from skvade._persistence import ESTIMATORS
-from skvade._storage import FORMAT
+from skvade.estimators.load import ESTIMATORS
+from skvade.persistence.container import FORMAT
 
 FOLDER = Path(__file__).parent / f"format_{FORMAT}"
 

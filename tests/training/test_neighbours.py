@@ -11,8 +11,9 @@ from scipy.stats import chisquare
 
 from skvade.training import batches, neighbours
 from skvade.training.batches import Rows
+from skvade.training.handover import Graph
 from skvade.training.neighbours import (
-    NeighbourGraph,
+    DrawnNeighbours,
     beside,
     cumulative_weights,
     membership_weights,
@@ -123,7 +124,7 @@ def test_neighbours_are_drawn_by_weight(generator):
     table = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
     cumulative = torch.from_numpy(np.tile(weights.cumsum(), (4, 1)).astype(np.float32))
     X = np.arange(4.0)[:, None]
-    graph = NeighbourGraph(Rows(X), torch.from_numpy(table), cumulative)
+    graph = DrawnNeighbours(Rows(X), Graph(torch.from_numpy(table), cumulative))
     drawn = graph(torch.zeros(30_000, dtype=torch.int64), generator)
     torch.testing.assert_close(drawn.x[:, 0], drawn.index.float())
     counts = np.bincount(drawn.index.numpy(), minlength=4)

@@ -7,10 +7,10 @@ from scipy.spatial.distance import cdist
 
 from skvade.training.batches import Rows
 from skvade.training.initialisation import LabelsStart
-from skvade.training.neighbours import NeighbourGraph
+from skvade.training.neighbours import DrawnNeighbours
 from skvade.training.phases import FindNeighbours, Initialise
+from skvade.training.run import Run
 from skvade.training.runtime import Runtime
-from skvade.training.trainer import Run
 from tests.conftest import random_model
 
 X = np.random.default_rng(0).normal(size=(80, 4))
@@ -42,12 +42,12 @@ def test_neighbours_come_to_unit_distance_and_nothing_else_changes(run, n_compon
     before = decoded(run)
     FindNeighbours(5, n_components).run(run, seed=0)
     z = codes(run)
-    last = run.memory["graph"]["neighbours"][:, -1]
+    last = run.handover.graph.neighbours[:, -1]
     assert np.median(np.linalg.norm(z - z[last], axis=1)) == pytest.approx(1)
     if n_components == 0:
         assert fifth_distance(z) == pytest.approx(1)
     torch.testing.assert_close(decoded(run), before)
-    assert run.memory["scale"] == 1.0
+    assert run.handover.scale == 1.0
 
 
 def test_neighbours_are_near_in_codes_and_in_what_the_encoder_sees():
@@ -60,14 +60,14 @@ def test_neighbours_are_near_in_codes_and_in_what_the_encoder_sees():
     share = z.var(0).sum() / seen.var(0).sum()
     apart = cdist(z, z) ** 2 + share * cdist(seen, seen) ** 2 + np.diag(np.full(80, np.inf))
     FindNeighbours(5).run(run, seed=0)
-    np.testing.assert_array_equal(run.memory["graph"]["neighbours"], apart.argsort(1)[:, :5])
+    np.testing.assert_array_equal(run.handover.graph.neighbours, apart.argsort(1)[:, :5])
 
 
 def test_signal_is_whole_where_all_components_are_sought_and_less_with_few(run):
     signals = []
     for n_components in (0, 40, 1):
         FindNeighbours(5, n_components).run(run, seed=0)
-        signals.append(run.memory["graph"]["signal"])
+        signals.append(run.handover.graph.signal)
     assert signals[0] == 1
     assert signals[1] == pytest.approx(1)
     assert signals[2] < 0.9
@@ -77,14 +77,14 @@ def test_scale_leads_back_to_the_units_of_the_embedding(run):
     FindNeighbours(5).run(run, seed=0)
     embedding = codes(run)
     Initialise(LabelsStart(np.arange(80) % 3)).run(run, seed=0)
-    np.testing.assert_allclose(run.memory["scale"] * codes(run), embedding)
+    np.testing.assert_allclose(run.handover.scale * codes(run), embedding)
 
 
 def test_neighbours_of_a_warm_start_leave_the_latent_space_alone(run):
-    before, run.memory["scale"] = codes(run), 7.0
+    before, run.handover.scale = codes(run), 7.0
     FindNeighbours(5, rescale=False).run(run, seed=0)
     np.testing.assert_array_equal(codes(run), before)
-    assert run.memory["scale"] == 7.0
+    assert run.handover.scale == 7.0
 
 
 @pytest.mark.parametrize("rows", [X[:2], np.ones((6, 4))], ids=["two rows", "equal rows"])
@@ -92,6 +92,6 @@ def test_few_or_equal_rows_have_neighbours_too(rows, generator):
     run = Run(random_model(), Rows(rows), Runtime(torch.device("cpu"), None), seed=0)
     run.model.float()
     FindNeighbours(15).run(run, seed=0)
-    near = NeighbourGraph(run.rows, **run.memory["graph"])(torch.arange(len(rows)), generator)
+    near = DrawnNeighbours(run.rows, run.handover.graph)(torch.arange(len(rows)), generator)
     assert near.x.shape == rows.shape
     assert all(p.isfinite().all() for p in run.model.parameters())

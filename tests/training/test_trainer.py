@@ -12,10 +12,10 @@ from skvade.objectives.base import Objective
 from skvade.training.batches import Rows
 from skvade.training.descent import CHECK_STEPS, MAX_RESCUES, TrainingDivergedError
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
-from skvade.training.phases import Optimise
+from skvade.training.run import Run
 from skvade.training.runtime import Runtime
 from skvade.training.schedules import SCHEDULES, WarmUp, constant
-from skvade.training.trainer import Run
+from skvade.training.trainer import Optimise
 
 CPU = Runtime(torch.device("cpu"))
 RNG = np.random.default_rng(0)

@@ -1,0 +1,1 @@
+"""What users construct: a file for each method, and what they share."""

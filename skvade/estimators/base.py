@@ -1,0 +1,577 @@
+"""What every estimator shares: one `fit`, and everything that follows it."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.metrics import adjusted_rand_score
+from sklearn.utils import ClassifierTags, check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skvade.estimators import validation
+from skvade.estimators.callbacks import Callbacks, CallbackSupportMixin, with_callbacks
+from skvade.estimators.candidate import Candidate
+from skvade.estimators.facts import Facts
+from skvade.estimators.parameters import DeepParameters
+from skvade.estimators.predictor import Predictor
+from skvade.estimators.recipe import Recipe
+from skvade.estimators.report import Report, describe
+from skvade.metrics import mutual_information
+from skvade.nn.autoencoder import Autoencoder, Networks
+from skvade.nn.likelihoods import LIKELIHOODS
+from skvade.nn.networks import make_decoder, make_encoder
+from skvade.nn.summary import ModelShape
+from skvade.persistence import model_file
+from skvade.persistence.checkpoint import open_checkpoint
+from skvade.persistence.fingerprint import identity_of
+from skvade.training.batches import Rows, Units, extent, measure_units, summarize
+from skvade.training.events import HeldOut, History, Listener, Progress, Settled
+from skvade.training.handover import Handover
+from skvade.training.initialisation import LabelledStart, make_initialiser
+from skvade.training.run import Keeper, Run
+from skvade.training.runtime import Runtime, isolated_random_state, resolve_runtime
+from skvade.training.schedules import auto_batch_size
+
+LOW_AGREEMENT = 0.5
+
+
+class BaseDeepModel(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    Recipe,
+    DeepParameters,
+):
+    """Codes with clusters among them, trained in phases.
+
+    Subclasses say which model they build and which objectives train it.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each training row, the largest cluster first; the same as `predict`.
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        The decoded middle of each cluster, in the units of X.
+    means_ : ndarray of shape (n_clusters, latent_dim)
+        Cluster centres mu_c among the codes.
+    cluster_sizes_ : ndarray of shape (n_clusters,)
+        Training rows in each cluster, in decreasing order.
+    mutual_information_ : float
+        H(mean q) - mean H(q) of the training rows' q(c|x), in nats; at most log(n_clusters).
+        Among fits of the same data, higher is usually better.
+    restart_agreement_ : float
+        Adjusted Rand index between the two best restarts: of the whole fit if `n_init` > 1, of
+        the initial mixture otherwise, NaN where there was one only.
+    history_ : list of dict
+        One record per pass over the data: phase, epoch, steps, loss and its terms. Model units:
+        Gaussian data are shifted and scaled to a mean feature variance of one.
+    n_iter_ : int
+        Passes over the data in the last phase.
+    converged_ : bool
+        Whether assignments, or the held-out loss, met `tol` for `n_iter_no_change` checks; False
+        when the budget was used up before, or a callback ended the phase.
+    likelihood_ : str
+        The likelihood in use.
+    module_ : torch.nn.Module
+        The fitted model.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen during fit, if all are strings.
+    """
+
+    _count = "n_clusters"  # the parameter that says how many clusters there are
+    _cure_of_empty = "Lower n_clusters, or raise n_init or pretrain_iter."
+    covariance_type = "full"  # of the mixtures that start methods without one of their own
+
+    @abstractmethod
+    def _make_model(self, networks: Networks, shape: ModelShape) -> Autoencoder:
+        """Build the model around the given networks and likelihood."""
+
+    def _check_parameters(self) -> None:
+        """Raise an error that names the first parameter that is not valid."""
+        validation.check_parameters(self)
+
+    def _read_labels(self, y: Any, n_samples: int) -> tuple[int, np.ndarray | None]:
+        """The number of clusters, and the known cluster of each row, -1 where it is not known."""
+        return self.n_clusters, None
+
+    def _order(self, counts: np.ndarray) -> np.ndarray:
+        """The clusters' order, given how many training rows each has: the largest first."""
+        return np.argsort(-counts, kind="stable")
+
+    def _n_decoded(self, shape: ModelShape) -> int:
+        """Columns of what the decoder takes."""
+        return self.latent_dim
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        checkpoint: Any = None,
+        checkpoint_interval: float = 300.0,
+    ) -> Any:
+        """Train on X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+            Numbers of any real dtype. Memory maps are read in batches, and sparse rows are made
+            dense a batch at a time.
+        y : Ignored
+            Present for API consistency by convention; callbacks that score are given it.
+        checkpoint : path-like or None, default=None
+            A file that keeps the state of the fit, so that the same call goes on from there after
+            a crash, and ends as it would have without: to the bit, on the CPU with the same number
+            of threads. One file for each fit, so not inside a search. A finished fit leaves it:
+            remove it to train anew. Callbacks are no part of it: they hear of what is left.
+        checkpoint_interval : float, default=300.0
+            Seconds from one state to the next; a state takes about five times the memory of the
+            networks, and once more for each restart that is done, and that of the neighbours.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or X is not valid, or the checkpoint is that of another fit; nothing has
+            been trained then. After any error the estimator is as it was before the call.
+        FloatingPointError
+            If the loss stays non-finite although training was taken back and slowed.
+        """
+        return self._fit_whole(X, y, checkpoint, checkpoint_interval)
+
+    def _fit_whole(self, X: Any, y: Any, checkpoint: Any, interval: float) -> Any:
+        """Fit a draft, and take its attributes over at once, when nothing can fail any more.
+
+        Whoever looks at this estimator meanwhile, a callback or another thread, sees the older fit.
+        """
+        draft, before = snapshot(self), dict(vars(self))
+        draws = self.random_state if isinstance(self.random_state, np.random.RandomState) else None
+        state = None if draws is None else draws.get_state()
+        try:
+            self._fit(draft, X, y, checkpoint, interval)
+            for finding in draft._findings:
+                validation.warn_convergence(finding)
+        except BaseException:
+            if draws is not None and state is not None:
+                draws.set_state(state)
+            raise
+        after = vars(draft)
+        kept = {n: value for n, value in vars(self).items() if n in after or n not in before}
+        found = {n: v for n, v in after.items() if n not in before or v is not before[n]}
+        self.__dict__ = {**kept, **found}
+        return self
+
+    @with_callbacks
+    def _fit(self, draft: Any, X: Any, y: Any, checkpoint: Any, interval: float) -> None:
+        """Fit the draft of this estimator, whom callbacks know."""
+        n_runs = draft.n_init if draft._warm_model() is None else 1
+        context = self._init_callback_context(max_subtasks=n_runs)
+        draft._check_parameters()
+        told = {"estimator": self, "X": X, "y": y}
+        warm = draft._warm_model()
+        X = validation.check_rows(draft, X, reset=warm is None)
+        n_clusters, labels = draft._read_labels(y, X.shape[0])
+        validation.check_n_clusters(draft._count, n_clusters, X.shape[0])
+        runtime = resolve_runtime(draft.device, draft.precision)
+        # None stands for fresh entropy: numpy's global state is the caller's.
+        rng = (
+            np.random.RandomState()
+            if draft.random_state is None
+            else check_random_state(draft.random_state)
+        )
+        if warm is not None:
+            draft._check_warm()
+        keeper = Keeper()
+        if checkpoint is not None:
+            keeper = open_checkpoint(
+                lambda: identity_of(draft, X, labels, warm, runtime), checkpoint, interval
+            )
+        keeper.begin(rng)
+        facts, rows = draft._prepare(X, runtime, warm is not None, rng, n_clusters, labels)
+        keeper.claim()
+
+        context.call_on_fit_task_begin(**told)
+        listeners: list[Listener] = []
+        if getattr(self, "_skl_callbacks", None):
+            listeners = [Callbacks(context, told, partial(draft._as_fitted, X, facts, rows, rng))]
+        candidates = [
+            draft._train(facts, rows, runtime, warm, int(rng.randint(2**31)), keeper, listeners)
+            for _ in range(n_runs)
+        ]
+        if len(candidates) > 1:  # a rank takes a pass over the data
+            candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
+        draft._finish(X, facts, candidates, rng)
+        context.call_on_fit_task_end(**told, reconstruction_attributes=vars(draft))
+
+    def _as_fitted(
+        self, X: Any, facts: Facts, rows: Rows, rng: np.random.RandomState, run: Run
+    ) -> dict[str, Any]:
+        """The attributes of this estimator, if its fit ended with a run as it is now."""
+        estimator = snapshot(self)
+        now = replace(run, model=run.fitted_model(), history=list(run.history))
+        estimator._finish(X, facts, [Candidate(now, rows)], copy.deepcopy(rng))
+        return vars(estimator)
+
+    def _finish(
+        self, X: Any, facts: Facts, candidates: list[Candidate], rng: np.random.RandomState
+    ) -> None:
+        """Set all fitted attributes."""
+        self._units = facts.units
+        self._dtype = validation.working_dtype(X)
+        self._shaped_by = self._shape_parameters()
+        if self._warm_model() is None:  # what else `load` needs to build the model again
+            self._summary = facts.shape.summary
+            own = (name for name in ("encoder", "decoder") if getattr(self, name) is not None)
+            self._supplied = tuple(own)
+        self.likelihood_ = facts.shape.likelihood
+        self._publish(X, candidates, rng)
+        self._findings = self._find_faults(candidates[0])
+
+    def _prepare(
+        self,
+        X: Any,
+        runtime: Runtime,
+        warm: bool,
+        rng: np.random.RandomState,
+        n_clusters: int,
+        labels: np.ndarray | None = None,
+    ) -> tuple[Facts, Rows]:
+        summary = summarize(X)
+        fitted = self.likelihood_ if warm else None
+        name = fitted or validation.choose_likelihood(self.likelihood, summary)
+        likelihood = LIKELIHOODS[name]
+        validation.check_support(name, likelihood, summary.minimum, summary.maximum)
+        units = Units()
+        if likelihood.standardizes:
+            units = self._units if warm else measure_units(X)
+        rows = Rows(X, runtime.device, units=units)
+        init, n_samples = self.init, X.shape[0]
+        initialiser = make_initialiser(
+            init, n_clusters, self.latent_dim, n_samples, self.covariance_type
+        )
+        if labels is not None:
+            initialiser = LabelledStart(initialiser, labels, n_clusters)
+        monitor: Listener = Settled(self.tol, self.n_iter_no_change)
+        if self.early_stopping:
+            n_held_out = max(1, round(self.validation_fraction * n_samples))
+            if n_samples - n_held_out < max(n_clusters, 2):
+                raise ValueError(
+                    f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
+                    f"fewer than {self._count}={n_clusters}; lower validation_fraction (now "
+                    f"{self.validation_fraction}) or pass more rows."
+                )
+            order = labels_last(rng.permutation(n_samples), labels)
+            held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
+            initialiser = initialiser.restricted(kept)
+            seed = int(rng.randint(2**31))
+            kept_out = runtime.place(rows.subset(held_out))
+            monitor = HeldOut(kept_out, self.tol, self.n_iter_no_change, seed)
+            rows = rows.subset(kept)
+            labels = None if labels is None else labels[kept]
+        rows = runtime.place(rows)
+        size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
+        shape = ModelShape(n_clusters, name, summary)
+        return Facts(shape, units, len(rows), size, initialiser, monitor, labels), rows
+
+    def _train(
+        self,
+        facts: Facts,
+        rows: Rows,
+        runtime: Runtime,
+        warm: Autoencoder | None,
+        seed: int,
+        keeper: Keeper,
+        listeners: Sequence[Listener],
+    ) -> Candidate:
+        listeners = [History(), *listeners]
+        if self.verbose and runtime.is_main:
+            listeners.append(Progress())
+        facts = replace(facts, monitor=copy.copy(facts.monitor))
+        supplied = self.encoder is not None or self.decoder is not None
+        state = isolated_random_state(seed, runtime.device) if supplied else nullcontext()
+        with state:
+            if warm is None:
+                model = self._make_model(self._make_networks(facts.shape, rows, seed), facts.shape)
+                phases, handover = self._make_phases(facts), Handover()
+            else:
+                model = copy.deepcopy(warm)
+                phases, handover = self._make_warm_phases(facts), Handover(scale=self._scale)
+            run = Run(
+                *(model, rows, runtime, seed, listeners),
+                handover=handover,
+                keeper=keeper,
+                draws_from_torch=supplied,
+            )
+            run.go(phases)
+        return Candidate(run, rows)
+
+    def _make_networks(self, shape: ModelShape, rows: Rows, seed: int) -> Networks:
+        generator = torch.Generator().manual_seed(seed)
+        likelihood = LIKELIHOODS[shape.likelihood](shape.summary)
+        sizes = tuple(int(size) for size in self.hidden_layer_sizes)
+        shared = (self.activation, generator)
+        example = likelihood.encoder_input(rows.take(slice(0, 2)).cpu())
+        n_decoded = self._n_decoded(shape)
+        return Networks(
+            make_encoder(self.encoder, example, sizes, self.latent_dim, *shared),
+            make_decoder(self.decoder, rows.n_features, sizes, n_decoded, *shared),
+            likelihood,
+        )
+
+    def _shape_parameters(self) -> dict[str, Any]:
+        blocks = (cls.__dict__.get("_shaping", ()) for cls in type(self).__mro__)
+        shape = {name: getattr(self, name) for names in blocks for name in names}
+        return {**shape, "hidden_layer_sizes": tuple(self.hidden_layer_sizes)}
+
+    def _warm_model(self) -> Any:
+        """The model that a warm start goes on with."""
+        return getattr(self, "module_", None) if self.warm_start else None
+
+    def _check_warm(self) -> None:
+        now = {"likelihood": self.likelihood, **self._shape_parameters()}
+        fitted = {"likelihood": self.likelihood_, **self._shaped_by}
+        if self.likelihood == "auto":
+            now["likelihood"] = self.likelihood_
+        changed = [name for name in fitted if now[name] != fitted[name]]
+        if changed:
+            was = ", ".join(f"{name}={fitted[name]!r}" for name in changed)
+            new = ", ".join(f"{name}={now[name]!r}" for name in changed)
+            raise ValueError(
+                f"warm_start=True goes on with the fitted model's {was}, got {new}; set them back, "
+                "or set warm_start=False to start anew."
+            )
+
+    @property
+    def _predictor(self) -> Predictor:
+        return Predictor(self.module_, self._units, self._dtype)
+
+    def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:
+        run = candidates[0].run
+        self.module_ = run.model.eval()
+        predictor = self._predictor
+        n_clusters = len(self.module_.centers())
+        order = self._order(np.bincount(predictor.labels(X), minlength=n_clusters))
+        device = next(self.module_.parameters()).device
+        self.module_.permute_(torch.from_numpy(order).to(device))
+        proba = predictor.proba(X)
+
+        self.labels_ = proba.argmax(1)
+        self.cluster_sizes_ = np.bincount(self.labels_, minlength=n_clusters)
+        self.mutual_information_ = mutual_information(proba)
+        self._confidence = float(proba.max(1).mean())
+        self.restart_agreement_ = run.handover.agreement
+        if len(candidates) > 1:
+            pair = (candidate.labels for candidate in candidates[:2])
+            self.restart_agreement_ = float(adjusted_rand_score(*pair))
+        self._scale = run.handover.scale
+        self.history_ = run.history
+        self.n_iter_ = self.history_[-1]["epoch"]
+        self.converged_ = run.handover.converged
+        for name, values in predictor.statistics().items():
+            setattr(self, f"{name}_", values)
+        self.cluster_centers_ = predictor.centers()
+
+    def _find_faults(self, best: Candidate) -> tuple[str, ...]:
+        name = type(self).__name__
+        n_used, n_clusters = int((self.cluster_sizes_ > 0).sum()), len(self.cluster_sizes_)
+        faults = {
+            f"{name} uses {n_used} of {self._count}={n_clusters} clusters; the others are empty. "
+            f"{self._cure_of_empty}": n_used < n_clusters,
+            f"The two best restarts of {name} agree little (adjusted Rand index "
+            f"{self.restart_agreement_:.2f}): other clusterings fit the data about as well. "
+            f"Check {self._count}, or raise n_init or pretrain_iter.": (
+                self.restart_agreement_ < LOW_AGREEMENT
+            ),
+            f"The loss of {name} became non-finite {best.run.n_rescues} time(s); training was "
+            "taken back and slowed. Standardise the data, or lower learning_rate "
+            f"(now {self.learning_rate}).": best.run.n_rescues > 0,
+            f"{name} stopped at max_iter={self.max_iter} before it had converged; raise "
+            "max_iter, or set max_iter='auto'.": (
+                not self.converged_ and self.max_iter != "auto" and self.n_iter_ >= self.max_iter
+            ),
+        }
+        return tuple(message for message, present in faults.items() if present)
+
+    # ------------------------------------------------------- after fitting
+
+    def report(self) -> Report:
+        """What happened in the fit, and whether to trust it.
+
+        Returns
+        -------
+        Report
+            `print` it; its `findings` name what speaks against the run, as the warnings of `fit`
+            did, and `trustworthy` is True if there is nothing.
+        """
+        check_is_fitted(self)
+        return describe(self, self._findings)
+
+    def save(self, path: Any) -> None:
+        """Write the fitted estimator to one file, which :func:`skvade.load` reads.
+
+        The file is in the safetensors format and holds tensors and plain values, no code: loading
+        executes nothing. It takes the place of an older one when it is complete, and not before.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Such as "model.safetensors".
+
+        Raises
+        ------
+        NotFittedError
+            If there is nothing to save.
+        TypeError
+            If a parameter could only be loaded by executing code, such as a clusterer as `init`;
+            the message names it. Of an `encoder` or `decoder` of your own the tensors are saved,
+            and :func:`skvade.load` asks for the module.
+        OSError
+            If the file cannot be written; an older one is left as it was.
+        """
+        model_file.save(self, path)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable cluster of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int64
+            Clusters from 0, the largest in training first.
+        """
+        return self._predictor.labels(self._check_new(X))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability q(c|x) of each cluster given each row, as the class's notes define it.
+
+        It is computed row by row, without random draws, in float32 for float32 and narrower data
+        and in float64 otherwise. It says how far clusters lie apart in the model, and is mostly
+        near 0 or 1; it does not say how often a row is in the right cluster.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_clusters)
+        """
+        return self._predictor.proba(self._check_new(X))
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The latent code of each row: m(x), the mean of q(z|x) in models that have one.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, latent_dim)
+            In units of the pooled standard deviation within clusters at the start of training.
+        """
+        return self._predictor.of_rows(self._check_new(X), lambda module, x: module.embed(x))
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Decode latent codes to expected rows, E[x|z].
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim)
+            Codes, as `transform` returns them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            In the units of the training data. Counts are decoded for its median row sum.
+        """
+        return self._decode(self._check_codes(X), lambda module, z: module.expect(z))
+
+    # -------------------------------------------------------------- helpers
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.means_.shape[1]
+
+    def _check_new(self, X: Any, within_support: bool = False) -> Any:
+        check_is_fitted(self)
+        X = validation.check_rows(self, X, reset=False)
+        if within_support or LIKELIHOODS[self.likelihood_].encodes_support_only:
+            self._check_support(X)
+        return X
+
+    def _check_codes(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        codes = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        if codes.shape[1] != len(self.means_[0]):
+            raise ValueError(
+                f"X has {codes.shape[1]} columns, but inverse_transform expects codes with "
+                f"latent_dim={len(self.means_[0])} columns, as transform returns them."
+            )
+        return codes
+
+    def _check_support(self, X: Any) -> None:
+        likelihood = LIKELIHOODS[self.likelihood_]
+        validation.check_support(self.likelihood_, likelihood, *extent(X))
+
+    def _decode(
+        self, codes: np.ndarray, function: Callable[[Any, torch.Tensor], torch.Tensor]
+    ) -> np.ndarray:
+        return self._predictor.of_codes(codes, function, self.n_features_in_)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if "module_" in state:
+            # A model that was trained on a GPU must load where there is none.
+            state = {**state, "module_": copy.deepcopy(state["module_"]).cpu()}
+        return state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        # predict_proba has a column for each of several clusters; scikit-learn's check of sparse
+        # input reads that from here, whether or not the estimator is a classifier.
+        tags.classifier_tags = ClassifierTags()
+        tags.input_tags.positive_only = self.likelihood in ("poisson", "negative_binomial")
+        return tags
+
+
+def snapshot(estimator: Any) -> Any:
+    """Another estimator with the attributes that this one has now; nothing of them is copied."""
+    other = object.__new__(type(estimator))
+    other.__dict__ = dict(vars(estimator))  # at once, whatever another thread sets meanwhile
+    return other
+
+
+def labels_last(order: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """Rows in their order, but those with a label later, and the first of every class last.
+
+    What is held out from the front takes no label that training needs, as long as it can.
+    """
+    if labels is None:
+        return order
+    needed = (labels[order] >= 0).astype(int)
+    _, first = np.unique(labels[order], return_index=True)
+    needed[first] *= 2
+    return order[np.argsort(needed, kind="stable")]

@@ -1,0 +1,141 @@
+"""What estimators share whose model generates rows: draws, likelihoods, the lower bound."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skvade.estimators.candidate import Candidate
+
+N_SCORE_DRAWS = 32
+
+
+class GenerativeMixin:
+    """For estimators with a model of p(x).
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_clusters,)
+        Mixture weights pi.
+    lower_bound_ : float
+        Evidence lower bound per row in the last pass, in nats, in the units of X; terms of
+        neighbours and labels are not part of it.
+    """
+
+    def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:
+        super()._publish(X, candidates, rng)
+        self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim))
+        self.lower_bound_ = self._in_data_units(candidates[0].run.handover.bound)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log-likelihood of each row, an importance-weighted estimate from below.
+
+        `log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x)` with S = 32 draws z_s of q(z|x) that are fixed at
+        fit and shared by all rows, so that the scores are deterministic. Where q(z|x, c) depends on
+        the cluster, z is drawn for the most probable one; where x does, estimates of p(x, c) are
+        summed, by all draws for the most probable cluster and a share of them for the others.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            In nats; densities are with respect to the units of X.
+
+        Raises
+        ------
+        ValueError
+            If X lies outside the support of the likelihood.
+
+        References
+        ----------
+        Burda, Grosse, Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
+        """
+        X = self._check_new(X, within_support=True)
+
+        def log_evidence(module: Any, x: torch.Tensor) -> torch.Tensor:
+            return module.log_evidence(x, torch.from_numpy(self._noise).to(x))
+
+        n_draws = len(self._noise)
+        return self._in_data_units(self._predictor.of_rows(X, log_evidence, n_draws))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-likelihood of the rows; higher is better.
+
+        It compares models of one likelihood, and tells little of the number of clusters: a decoder
+        explains a row from its code, whatever clusters there are.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+        y : Ignored
+            Present for API consistency by convention.
+
+        Returns
+        -------
+        float
+            The mean of `score_samples`, in nats per row.
+        """
+        return float(self.score_samples(X).mean(dtype=np.float64))
+
+    def sample(
+        self, n_samples: int = 1, *, cluster: int | None = None, random_state: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Generate new rows: a cluster c, a latent z, and x ~ p(x|z) or p(x|z, c).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        cluster : int or None, default=None
+            Generate from this cluster only; of a classifier, the one at this place in `classes_`.
+        random_state : int, RandomState instance or None, default=None
+            None stands for the estimator's own `random_state`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Grey values, that is Bernoulli data strictly between 0 and 1, come as means.
+        y : ndarray of shape (n_samples,)
+            The cluster of each row, int64; of a classifier, its class.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is not a positive integer or `cluster` does not exist.
+        """
+        check_is_fitted(self)
+        n_clusters = len(self.weights_)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")
+        if cluster is not None:
+            self._check_cluster(cluster)
+        state = self.random_state if random_state is None else random_state
+        rng = np.random.RandomState() if state is None else check_random_state(state)
+        weights = self.weights_ if cluster is None else np.eye(n_clusters)[cluster]
+        labels = rng.choice(n_clusters, n_samples, p=weights / weights.sum())
+        rows = self._predictor.sample(labels, seed=int(rng.randint(2**31)))
+        return rows, self._named(labels)
+
+    def _check_cluster(self, cluster: Any) -> None:
+        n_clusters = len(self.weights_)
+        names_one = isinstance(cluster, Integral) and not isinstance(cluster, bool)
+        if not (names_one and 0 <= cluster < n_clusters):
+            raise ValueError(
+                f"cluster must be None or an integer from 0 to {n_clusters - 1}, got {cluster!r}."
+            )
+
+    def _named(self, clusters: np.ndarray) -> np.ndarray:
+        """Clusters by the names under which `predict` gives them."""
+        return clusters
+
+    def _in_data_units(self, log_density: Any) -> Any:
+        """Change of variables: x_model = (x - shift) / scale in each of D features."""
+        return log_density - self.n_features_in_ * math.log(self._units.scale)

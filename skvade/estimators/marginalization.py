@@ -1,0 +1,44 @@
+"""How methods with a q(c|x) of their own take the expectation over the category."""
+
+from __future__ import annotations
+
+from skvade.estimators.facts import Facts
+from skvade.estimators.parameters import parameters
+from skvade.objectives.marginalization import Exact, Gumbel, Marginalization
+
+
+@parameters
+class MarginalizationParameters:
+    """Of methods whose reconstruction needs the category.
+
+    Parameters
+    ----------
+    marginalization : {"gumbel", "exact"}, default="gumbel"
+        Expectation of the reconstruction over the category, in the last phase. "exact" is the sum
+        over clusters, which takes `n_clusters` passes of the decoder in every step; "gumbel" is one
+        pass at a relaxed draw, softmax((log q(c|x) + Gumbel noise) / temperature). "exact" is for
+        few clusters, and where the bound itself is wanted.
+    temperature, min_temperature : float, default=1.0, 0.5
+        Of the relaxed draws in the first and the last step, falling geometrically between. Lower
+        temperatures are nearer to the exact bound, and their gradients vary more.
+
+    Attributes
+    ----------
+    lower_bound_ : float
+        Evidence lower bound per row in the last pass, in nats, in the units of X; with "gumbel" its
+        reconstruction is that of relaxed draws. NaN where a term of it has the weight 0.
+    """
+
+    marginalization: str = "gumbel"
+    temperature: float = 1.0
+    min_temperature: float = 0.5
+
+    def _make_marginalization(self, facts: Facts) -> Marginalization:
+        if self.marginalization == "exact":
+            return Exact()
+        if self.min_temperature > self.temperature:
+            raise ValueError(
+                f"min_temperature={self.min_temperature} must be at most temperature="
+                f"{self.temperature}, from which it falls; lower it, or raise temperature."
+            )
+        return Gumbel(self.temperature, self.min_temperature, self._train_steps(facts))

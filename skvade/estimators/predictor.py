@@ -1,0 +1,127 @@
+"""A fitted module, its units and its dtype: rows in, results out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skvade.estimators.validation import working_dtype
+from skvade.nn.autoencoder import Autoencoder
+from skvade.training.batches import Rows, Units, row_bytes
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A fitted module in the units of the data.
+
+    Results are computed in float64 for float64 data, and in float32 for narrower ones, on the
+    module's device, a block of rows at a time.
+
+    Attributes
+    ----------
+    module : Autoencoder
+    units : Units
+    dtype : type
+        Of results that no rows are passed for.
+    """
+
+    module: Autoencoder
+    units: Units
+    dtype: type
+
+    def of_rows(
+        self, X: Any, function: Callable[[Any, Tensor], Tensor], n_draws: int = 0
+    ) -> np.ndarray:
+        """A function of the module and of rows in its units, with a result for each row.
+
+        `n_draws` counts the decoded draws that a row needs; with none, no decoder is converted.
+        """
+        dtype = working_dtype(X)
+        module, precision = self._in(dtype, unused=() if n_draws else (self.module.decoder,))
+        rows = Rows(X, _device(module), precision, self.units)
+        with torch.inference_mode():
+            room = max(1, n_draws) * row_bytes(rows)
+            whole = rows.map(lambda x: function(module, x), room).numpy()
+        return whole.astype(dtype, copy=False) if whole.dtype.kind == "f" else whole
+
+    def of_codes(
+        self, codes: np.ndarray, function: Callable[[Any, Tensor], Tensor], n_features: int
+    ) -> np.ndarray:
+        """A function of the module and of codes, with a row of the data for each."""
+        module, precision = self._in(codes.dtype)
+        rows = Rows(codes, _device(module), precision)
+        with torch.inference_mode():
+            decoded = rows.map(lambda z: function(module, z), row_bytes=8 * n_features)
+        return self.units.to_data(decoded.numpy()).astype(codes.dtype, copy=False)
+
+    def labels(self, X: Any) -> np.ndarray:
+        """The most probable cluster of each row."""
+        return self.of_rows(X, lambda module, x: module.assign(x).argmax(-1))
+
+    def proba(self, X: Any) -> np.ndarray:
+        """q(c|x), of shape (n_samples, n_clusters)."""
+        return self.of_rows(X, lambda module, x: module.assign(x))
+
+    @torch.no_grad()
+    def statistics(self) -> dict[str, np.ndarray]:
+        """What is known of the clusters, by the names of fitted attributes, in float64."""
+        module = in_precision(self.module, torch.float64, CPU)
+        return {name: tensor.numpy().copy() for name, tensor in module.statistics().items()}
+
+    def centers(self) -> np.ndarray:
+        """The decoded middle of each cluster, of shape (n_clusters, n_features)."""
+        module, _ = self._in(self.dtype)
+        with torch.inference_mode():
+            centers = module.likelihood.mean(module.decode_centers()).cpu().numpy()
+        return self.units.to_data(centers).astype(self.dtype, copy=False)
+
+    def sample(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        """A draw of x for each label, of shape (n_samples, n_features)."""
+        generator = torch.Generator().manual_seed(seed)
+        module = in_precision(self.module, _torch_dtype(self.dtype), CPU)
+        with torch.inference_mode():
+            parts = np.array_split(labels, -(-len(labels) // 4096))
+            rows = [module.sample(torch.from_numpy(part), generator).numpy() for part in parts]
+        return self.units.to_data(np.concatenate(rows)).astype(self.dtype, copy=False)
+
+    def _in(self, dtype: Any, unused: Sequence[torch.nn.Module] = ()) -> tuple[Any, type]:
+        """The module in a dtype, as far as its device has it, and numpy's name of what it is in."""
+        device = _device(self.module)
+        wide = np.dtype(dtype) == np.float64 and device.type != "mps"
+        precision = torch.float64 if wide else torch.float32
+        return in_precision(self.module, precision, device, unused), (
+            np.float64 if wide else np.float32
+        )
+
+
+def in_precision(
+    model: Any, dtype: torch.dtype, device: torch.device, unused: Sequence[torch.nn.Module] = ()
+) -> Any:
+    """The model itself, or a copy whose tensors are converted, but for those of parts not used."""
+    parameter = next(model.parameters())
+    if (parameter.dtype, parameter.device) == (dtype, device):
+        return model
+    left = {id(tensor) for part in unused for tensor in (*part.parameters(), *part.buffers())}
+    copies: dict[int, Any] = {id(part): part for part in unused}
+    for tensor in (*model.parameters(), *model.buffers()):
+        if id(tensor) not in left:
+            new = tensor.detach().to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+            is_parameter = isinstance(tensor, torch.nn.Parameter)
+            copies[id(tensor)] = torch.nn.Parameter(new, False) if is_parameter else new
+    return copy.deepcopy(model, copies)
+
+
+def _torch_dtype(dtype: Any) -> torch.dtype:
+    return torch.float64 if np.dtype(dtype) == np.float64 else torch.float32
+
+
+def _device(module: torch.nn.Module) -> torch.device:
+    return next(module.parameters()).device

@@ -1,0 +1,149 @@
+"""The phases that every method here has, from an autoencoder to clusters."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from skvade.estimators.facts import Facts
+from skvade.objectives.base import EncodedObjective, Objective
+from skvade.objectives.labels import LabeledRows
+from skvade.objectives.neighbours import PUSH, WithNeighbours
+from skvade.objectives.reconstruction import Reconstruction
+from skvade.training.events import Running
+from skvade.training.neighbours import DrawnNeighbours
+from skvade.training.phases import FindNeighbours, Initialise
+from skvade.training.run import Phase
+from skvade.training.schedules import SCHEDULES, WarmUp, auto_steps, constant, fine_tuning, n_steps
+from skvade.training.trainer import Optimise, autoencoder_parameters
+
+MakeEncoded = Callable[[Running], EncodedObjective]
+
+PRETRAIN_STEPS, PRETRAIN_GROWTH = 2_500, 0.25
+NEIGHBOUR_STEPS = 1_400
+TRAIN_STEPS = 2_500
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """What tells one method from another: what it minimises.
+
+    Attributes
+    ----------
+    train : callable
+        Takes the run to the objective of the last phase.
+    hold : callable or None
+        Takes the run to that of a phase before, in which clusters are held where they were started;
+        None, where a method has no such phase.
+    pretrain : callable
+        Takes the run to the objective of the autoencoder.
+    rate : callable
+        Takes the number of rows to the share of the learning rate that `hold` and `train` have.
+    """
+
+    train: MakeEncoded
+    hold: MakeEncoded | None = None
+    pretrain: MakeEncoded = lambda run: Reconstruction()
+    rate: Callable[[int], float] = fine_tuning
+
+
+class Recipe(ABC):
+    """An autoencoder; neighbours drawn together; clusters among the codes; the method's own."""
+
+    @abstractmethod
+    def _make_objectives(self, facts: Facts) -> Objectives:
+        """What the method minimises."""
+
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        """The phases of a fit from scratch; the last is what `max_iter` and `tol` speak of."""
+        objectives = self._make_objectives(facts)
+        schedule = SCHEDULES[self.learning_rate_schedule]
+        n_rows, size = facts.n_rows, facts.batch_size
+        pairs = self._rows_a_step(facts)
+        budget = self.pretrain_iter
+        pretrain = n_steps(budget, n_rows, size, PRETRAIN_STEPS, PRETRAIN_GROWTH)
+        embedding = auto_steps(n_rows, NEIGHBOUR_STEPS) if budget == "auto" else pretrain // 2
+        train = self._train_steps(facts)
+        steps = partial(
+            Optimise,
+            batch_size=pairs,
+            learning_rate=self.learning_rate,
+            schedule=WarmUp(schedule),
+        )
+        rate = self.learning_rate * objectives.rate(n_rows)
+        embed = [
+            FindNeighbours(self.n_neighbors),
+            steps(
+                "neighbours",
+                self._near(objectives.pretrain),
+                embedding,
+                parameters=autoencoder_parameters,
+            ),
+        ]
+        hold = [
+            steps(
+                "hold",
+                self._near(objectives.hold),
+                train // 5,
+                schedule=WarmUp(constant),
+                learning_rate=rate,
+            )
+        ]
+        return [
+            steps(
+                "pretrain",
+                objectives.pretrain,
+                pretrain,
+                batch_size=size,
+                parameters=autoencoder_parameters,
+            ),
+            *(embed if self.neighbor_weight else []),
+            Initialise(facts.initialiser),
+            *(hold if objectives.hold else []),
+            steps(
+                "train",
+                self._near(objectives.train),
+                train,
+                learning_rate=rate,
+                listeners=[facts.monitor],
+            ),
+        ]
+
+    def _make_warm_phases(self, facts: Facts) -> list[Phase]:
+        """The phases of a fit that goes on from the previous one."""
+        graph = [FindNeighbours(self.n_neighbors, rescale=False)] if self.neighbor_weight else []
+        return [*graph, self._make_phases(facts)[-1]]
+
+    def _known(self, run: Running, facts: Facts) -> LabeledRows | None:
+        """The rows whose cluster is known, or None if there are none."""
+        return None if facts.labels is None else LabeledRows(run.rows, facts.labels)
+
+    def _beside_labels(
+        self, objective: EncodedObjective, known: LabeledRows | None
+    ) -> EncodedObjective:
+        """The objective beside a loss of known labels, in methods that have one."""
+        return objective
+
+    def _rows_a_step(self, facts: Facts) -> int:
+        # Of a batch with neighbours half are rows; the neighbours that they bring are encoded only.
+        return max(1, facts.batch_size // 2) if self.neighbor_weight else facts.batch_size
+
+    def _train_steps(self, facts: Facts) -> int:
+        return n_steps(self.max_iter, facts.n_rows, self._rows_a_step(facts), TRAIN_STEPS)
+
+    def _near(
+        self, objective: Callable[[Running], EncodedObjective]
+    ) -> Callable[[Running], Objective]:
+        """The objective beside the neighbour embedding, unless that is off."""
+        if not self.neighbor_weight:
+            return objective
+
+        def near(run: Running) -> Objective:
+            graph = run.handover.need_graph()
+            drawn, push = DrawnNeighbours(run.rows, graph), PUSH * graph.signal
+            scale = run.handover.scale
+            return WithNeighbours(objective(run), drawn, self.neighbor_weight, scale, push=push)
+
+        return near

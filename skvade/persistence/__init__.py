@@ -1,0 +1,1 @@
+"""Fitted estimators and fits that are not done, in files."""

@@ -1,0 +1,126 @@
+"""A fit that can be taken up again: its state in a file, and a note of whose it is."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skvade.persistence import container
+from skvade.persistence.fingerprint import changes
+from skvade.training.run import Keeper
+
+KIND = "checkpoint"
+
+
+class Checkpoint(Keeper):
+    """The file of one fit, with the restarts that are done and the state of the one that is not.
+
+    Parameters
+    ----------
+    path : Path
+    interval : float
+        Seconds between two states.
+    identity : dict of str to str
+        What the fit depends on.
+
+    Raises
+    ------
+    ValueError
+        If there is a file already that is no checkpoint, or is that of another fit.
+    """
+
+    def __init__(self, path: Path, interval: float, identity: dict[str, str]):
+        self.path = path
+        self.interval = interval
+        self.identity = identity
+        self._runs: list[dict[str, Any]] = []
+        self._random_state: dict[str, Any] | None = None
+        self._number = -1
+        self._written = -np.inf
+        if path.exists():
+            container.remove_unfinished(path)
+            content = self._read()
+            self._refuse_others(content["identity"])
+            self._runs, self._random_state = content["runs"], content["random_state"]
+
+    def begin(self, rng: np.random.RandomState) -> None:
+        if self._random_state is None:
+            self._random_state = rng.get_state(legacy=False)
+        rng.set_state(self._random_state)
+
+    def claim(self) -> None:
+        if self.path.exists():
+            return
+        try:
+            self._write([])
+        except OSError as error:
+            raise type(error)(
+                f"checkpoint={str(self.path)!r} cannot be written ({error}); name a file in a "
+                "folder that exists and can be written."
+            ) from error
+
+    def left(self) -> dict[str, Any] | None:
+        self._number += 1
+        return self._runs[self._number] if self._number < len(self._runs) else None
+
+    def due(self) -> bool:
+        return time.monotonic() - self._written >= self.interval
+
+    def keep(self, state: dict[str, Any], last: bool = False) -> None:
+        runs = [*self._runs[: self._number], state]
+        if last:
+            self._runs = runs
+        try:
+            self._write(runs)
+        except (OSError, ValueError) as error:
+            warnings.warn(
+                f"The checkpoint {str(self.path)!r} could not be written ({error}). The fit goes "
+                "on; the file is as it was.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _write(self, runs: list[dict[str, Any]]) -> None:
+        random_state = self._random_state
+        content = {"identity": self.identity, "random_state": random_state, "runs": runs}
+        try:
+            container.write(self.path, KIND, content)
+        finally:  # what failed is not tried again before the next interval
+            self._written = time.monotonic()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return container.read(self.path, KIND)
+        except ValueError as error:
+            raise ValueError(
+                f"checkpoint={str(self.path)!r} cannot be taken up: {error} Name another file, or "
+                "remove this one to start anew."
+            ) from error
+
+    def _refuse_others(self, kept: dict[str, str]) -> None:
+        differing = changes(kept, self.identity)
+        if differing:
+            raise ValueError(
+                f"checkpoint={str(self.path)!r} is that of another fit: {'; '.join(differing)}. "
+                "Name another file, or remove this one to start anew."
+            )
+
+
+def open_checkpoint(identity: Callable[[], dict[str, str]], path: Any, interval: Any) -> Checkpoint:
+    """The checkpoint of a fit, checked."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"checkpoint must be a path or None, got {path!r}.")
+    if not isinstance(interval, Real) or isinstance(interval, bool) or not interval >= 0:
+        raise ValueError(
+            f"checkpoint_interval must be a number of seconds of at least 0, got {interval!r}."
+        )
+    if not os.fspath(path) or os.path.isdir(path):
+        raise ValueError(f"checkpoint={os.fspath(path)!r} is not the name of a file; pass one.")
+    return Checkpoint(Path(path).absolute(), float(interval), identity())

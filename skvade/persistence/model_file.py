@@ -1,0 +1,174 @@
+"""What a file holds of a fitted estimator: plain values, from which another is made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
+
+from skvade.nn.likelihoods import LIKELIHOODS
+from skvade.nn.summary import DataSummary
+from skvade.persistence import container
+from skvade.training.batches import Units
+
+KIND = "model"
+DTYPES = {"float32": np.float32, "float64": np.float64}
+
+# What loading expects of fitted attributes: a type, or for arrays the kinds of dtype and what each
+# dimension counts, K clusters, L latent dimensions, D features, N rows, S draws.
+OF_ALL = {
+    "n_features_in_": int,
+    "means_": ("f", "KL"),
+    "cluster_centers_": ("f", "KD"),
+    "cluster_sizes_": ("i", "K"),
+    "labels_": ("biufUO", "N"),
+    "likelihood_": str,
+    "history_": list,
+    "n_iter_": int,
+    "converged_": bool,
+    "mutual_information_": float,
+    "restart_agreement_": float,
+    "_confidence": float,
+    "_scale": float,
+    "_findings": tuple,
+    "_shaped_by": dict,
+    "_supplied": tuple,
+}
+OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
+OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int}
+OF_NAMED = {"feature_names_in_": ("O", "D")}
+# scikit-learn's own while a fit lasts; an estimator on the way is saved without them.
+OF_CALLBACKS = (
+    *("_skl_callbacks", "_skl_callbacks_to_teardown"),
+    *("_callback_fit_ctx", "_parent_callback_ctx"),
+)
+
+
+def save(estimator: Any, path: Any) -> None:
+    """Write all of a fitted estimator to a file."""
+    check_is_fitted(estimator)
+    container.write(path, KIND, contents_of(estimator))
+
+
+def contents_of(estimator: Any) -> dict[str, Any]:
+    """A fitted estimator as values that can be stored.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is of another's class, or a parameter cannot be stored.
+    """
+    cls = type(estimator)
+    if not cls.__module__.startswith("skvade."):
+        raise TypeError(
+            f"{cls.__name__} cannot be saved: files hold no code, and only skvade's own classes "
+            "are known where they are loaded; pickle it, or fit the class that it derives from."
+        )
+    parameters = estimator.get_params(deep=False)
+    modules = [name for name, value in parameters.items() if isinstance(value, torch.nn.Module)]
+    parameters.update(dict.fromkeys(modules))
+    random_state = None
+    if isinstance(parameters["random_state"], np.random.RandomState):
+        random_state = parameters["random_state"].get_state(legacy=False)
+        if random_state["bit_generator"] == "MT19937":
+            parameters["random_state"] = None
+    for name, value in parameters.items():
+        _check_parameter(estimator, name, value)
+    fitted = {
+        name: value
+        for name, value in vars(estimator).items()
+        if name not in parameters and name not in ("module_", *OF_CALLBACKS)
+    }
+    fitted["_units"] = asdict(estimator._units)
+    fitted["_summary"] = asdict(estimator._summary)
+    fitted["_dtype"] = np.dtype(estimator._dtype).name
+    return {
+        "class": cls.__name__,
+        "parameters": parameters,
+        "modules": modules,
+        "random_state": random_state,
+        "fitted": fitted,
+        "module": dict(estimator.module_.state_dict()),
+    }
+
+
+def _check_parameter(estimator: Any, name: str, value: Any) -> None:
+    try:
+        container.check(value, name)
+    except TypeError as error:
+        default = type(estimator)().get_params(deep=False)[name]
+        raise TypeError(
+            f"{type(estimator).__name__} cannot be saved with {name}={value!r}, which could not be "
+            "loaded without executing code; what is fitted does not need it: call "
+            f"set_params({name}={default!r}) first, or set it to plain values or an array."
+        ) from error
+
+
+def parameters_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
+    """The constructor's parameters but for modules, of which files hold tensors only."""
+    parameters, state = contents["parameters"], contents["random_state"]
+    unknown = parameters.keys() - cls().get_params(deep=False).keys()
+    if unknown:
+        raise ValueError(f"{cls.__name__} has no parameters {str(sorted(unknown))[:200]}.")
+    if state is not None:
+        key, position = state["state"]["key"], state["state"]["pos"]
+        # numpy would read beyond the key.
+        if key.dtype != np.uint32 or key.shape != (624,) or not 0 <= position <= 624:
+            raise ValueError("random_state is not a state of MT19937.")
+        parameters["random_state"] = np.random.RandomState()
+        parameters["random_state"].set_state(state)
+    return parameters
+
+
+def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
+    """The fitted attributes but for the module, with types and shapes that agree."""
+    fitted = dict(contents["fitted"])
+    for name in fitted:
+        if hasattr(cls, name) or not name.isidentifier():
+            raise ValueError(f"it has an attribute {name[:100]!r}, which no fit sets.")
+    sizes = {"D": fitted["n_features_in_"]}
+    for name, kind in expected(cls, fitted).items():
+        _check_attribute(name, fitted[name], kind, sizes)
+    for record in fitted["history_"]:
+        types = ((record["phase"], str), (record["steps"], int), (record["loss"], float))
+        if not all(isinstance(value, kind) for value, kind in types):
+            raise ValueError("history_ is not a list of records.")
+    if fitted["likelihood_"] not in LIKELIHOODS:
+        raise ValueError(f"{fitted['likelihood_'][:100]!r} is not a likelihood.")
+    units, summary = Units(**fitted["_units"]), DataSummary(**fitted["_summary"])
+    _check_attribute("shift", np.asarray(units.shift), ("f", "D"[: np.ndim(units.shift)]), sizes)
+    _check_attribute("scale", units.scale, float, sizes)
+    if summary.n_features != sizes["D"]:
+        raise ValueError("its summary of the data is not of its features.")
+    dtype = DTYPES[fitted["_dtype"]]
+    return {**fitted, "_units": units, "_summary": summary, "_dtype": dtype}
+
+
+def expected(cls: Any, fitted: dict[str, Any]) -> dict[str, Any]:
+    """What the fitted attributes of a class must be."""
+    attributes = dict(OF_ALL)
+    if hasattr(cls, "score_samples"):
+        attributes |= OF_GENERATIVE
+    if is_classifier(cls()):
+        attributes |= OF_CLASSIFIERS
+    if "feature_names_in_" in fitted:
+        attributes |= OF_NAMED
+    return attributes
+
+
+def _check_attribute(name: str, value: Any, kind: Any, sizes: dict[str, int]) -> None:
+    """Check type and shape; `sizes` collects what dimensions count."""
+    if isinstance(kind, type):
+        if not isinstance(value, kind):
+            raise ValueError(f"{name} is not of type {kind.__name__}.")
+        return
+    kinds, axes = kind
+    if type(value) is not np.ndarray or value.dtype.kind not in kinds or value.ndim != len(axes):
+        raise ValueError(f"{name} is not an array of the dtype and dimensions that it should have.")
+    shape = tuple(sizes.setdefault(*pair) for pair in zip(axes, value.shape, strict=True))
+    if shape != value.shape:
+        raise ValueError(f"{name} is of shape {value.shape}, which should be {shape}.")

@@ -1,0 +1,113 @@
+"""What one phase leaves for a later one, and what becomes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Weighted nearest neighbours of every row.
+
+    Attributes
+    ----------
+    neighbours : Tensor of shape (n_samples, n_neighbors)
+        Row numbers, the nearest first.
+    cumulative : Tensor of shape (n_samples, n_neighbors)
+        Running sums of the weights, the last of each row 1.
+    signal : float
+        Share of the distances between neighbours that is not taken for noise, in [0, 1].
+    """
+
+    neighbours: Tensor
+    cumulative: Tensor
+    signal: float = 1.0
+
+
+class Told(Enum):
+    """What other processes, of those that train one model together, must be told."""
+
+    NOTHING = "it is about each process's own rows"
+    THE_VALUE = "all must go on from the same value, the main process's"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a field of the handover.
+
+    Attributes
+    ----------
+    kept : bool
+        Whether a checkpoint between phases holds it.
+    outlives : bool
+        Whether it is of use after the last phase.
+    told : Told
+    """
+
+    kept: bool
+    outlives: bool
+    told: Told
+
+
+OF_OWN_ROWS = {"fate": Fate(kept=True, outlives=False, told=Told.NOTHING)}
+OUTCOME = {"fate": Fate(kept=True, outlives=True, told=Told.THE_VALUE)}
+
+
+@dataclass
+class Handover:
+    """What phases leave, and what it is where none has left it; every field declares its fate.
+
+    Attributes
+    ----------
+    graph : Graph or None
+        The neighbours of every row.
+    partition : Tensor of shape (n_samples,) or None
+        The cluster of every row at the start.
+    scale : float
+        The units of the codes in those of the neighbour embedding.
+    agreement : float
+        Adjusted Rand index between the two best starts; NaN where there was one only.
+    converged : bool
+        Whether the phase's own criterion ended it.
+    bound : float
+        Evidence lower bound per row in the last pass, in nats, in the model's units; NaN where
+        what was minimised is no bound.
+    """
+
+    graph: Graph | None = field(default=None, metadata=OF_OWN_ROWS)
+    partition: Tensor | None = field(default=None, metadata=OF_OWN_ROWS)
+    scale: float = field(default=1.0, metadata=OUTCOME)
+    agreement: float = field(default=float("nan"), metadata=OUTCOME)
+    converged: bool = field(default=False, metadata=OUTCOME)
+    bound: float = field(default=float("nan"), metadata=OUTCOME)
+
+    def state(self, *, at_end: bool = False) -> dict[str, Any]:
+        """The fields that are kept, as plain data; at the end of a run only what outlives it."""
+        fates = {f.name: f.metadata["fate"] for f in fields(self)}
+        values = {name: getattr(self, name) for name, fate in fates.items() if fate.kept}
+        return {
+            name: vars(value) if isinstance(value, Graph) else value
+            for name, value in values.items()
+            if fates[name].outlives or not at_end
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        for name, value in state.items():
+            setattr(self, name, Graph(**value) if isinstance(value, dict) else value)
+
+    def need_graph(self) -> Graph:
+        """The graph, in phases that come after the one that leaves it."""
+        if self.graph is None:
+            raise RuntimeError("No phase has left a graph; let FindNeighbours come before.")
+        return self.graph
+
+    def need_partition(self) -> Tensor:
+        """The partition, in phases that come after the one that leaves it."""
+        if self.partition is None:
+            raise RuntimeError("No phase has left a partition; let Initialise come before.")
+        return self.partition

@@ -1,0 +1,600 @@
+"""VaDEClustering on real data, at home among scikit-learn's tools."""
+
+import pickle
+import warnings
+from copy import deepcopy
+from types import SimpleNamespace
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import adjusted_rand_score, make_scorer
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info
+
+from skvade import VaDEClustering
+from skvade.estimators.facts import Facts
+from skvade.metrics import clustering_accuracy, mutual_information
+from skvade.nn.covariances import COVARIANCES
+from skvade.nn.likelihoods import LIKELIHOODS
+from skvade.training.batches import Units
+from skvade.training.resident import make_resident
+from skvade.training.runtime import Runtime
+from skvade.training.schedules import auto_batch_size
+from skvade.training.trainer import Optimise
+
+METHODS = ["predict", "predict_proba", "transform", "score_samples"]
+
+
+def test_default_fit_of_digits(digits):
+    X, y = digits
+    model = VaDEClustering(10, random_state=0).fit(X)
+    assert clustering_accuracy(y, model.labels_) > 0.85
+    assert model.likelihood_ == "bernoulli"
+    assert model.lower_bound_ <= model.score(X) + 1
+
+
+def test_few_rows_keep_their_clusters():
+    """Clusters died on 50 rows when the bound was trained at the autoencoder's learning rate."""
+    X, y = make_blobs(n_samples=50, random_state=1)
+    for seed in range(3):
+        labels = VaDEClustering(3, random_state=seed).fit_predict(StandardScaler().fit_transform(X))
+        assert adjusted_rand_score(y, labels) > 0.85
+
+
+def test_fitted_attributes_agree_with_each_other(fitted, digits):
+    X, _ = digits
+    proba = fitted.predict_proba(X)
+    np.testing.assert_array_equal(fitted.labels_, fitted.predict(X))
+    np.testing.assert_array_equal(fitted.labels_, proba.argmax(1))
+    np.testing.assert_allclose(proba.sum(1), 1)
+    assert fitted.labels_.dtype == np.int64
+    assert fitted.cluster_sizes_.tolist() == np.bincount(fitted.labels_, minlength=10).tolist()
+    assert (np.diff(fitted.cluster_sizes_) <= 0).all()
+    assert fitted.mutual_information_ == pytest.approx(mutual_information(proba))
+    assert fitted.weights_.sum() == pytest.approx(1)
+    assert fitted.means_.shape == (10, 10)
+    assert fitted.covariances_.shape == (10, 10, 10)
+    assert fitted.cluster_centers_.shape == (10, 64)
+    np.testing.assert_allclose(fitted.cluster_centers_, fitted.inverse_transform(fitted.means_))
+    assert fitted.n_features_in_ == 64
+    assert fitted.likelihood_ == "bernoulli"
+    phases = {record["phase"] for record in fitted.history_}
+    assert phases == {"pretrain", "neighbours", "hold", "train"}
+    assert fitted.n_iter_ == fitted.history_[-1]["epoch"]
+    assert -1 <= fitted.restart_agreement_ <= 1
+
+
+def test_history_makes_a_table(fitted):
+    table = pd.DataFrame(fitted.history_)
+    assert {"phase", "epoch", "steps", "loss", "reconstruction", "kl"} <= set(table.columns)
+    train = table[table.phase == "train"]
+    terms = train[["reconstruction", "kl", "attraction", "repulsion"]]
+    np.testing.assert_allclose(train.loss, terms.sum(axis=1))
+    bound = train.reconstruction + train.kl
+    assert fitted.lower_bound_ == pytest.approx(-bound.iloc[-1])
+
+
+def test_the_mixture_is_scikit_learns(fitted, digits):
+    """The fitted prior, given to GaussianMixture, has the density that the model uses."""
+    codes = fitted.transform(digits[0])
+    theirs = GaussianMixture(10, covariance_type="full")
+    theirs.weights_, theirs.means_ = fitted.weights_, fitted.means_
+    theirs.precisions_cholesky_ = np.stack(
+        [np.linalg.cholesky(np.linalg.inv(c)) for c in fitted.covariances_]
+    )
+    module = fitted._inference_model(np.float64)
+    with torch.no_grad():
+        ours = module.mixture.log_prob(torch.from_numpy(codes)).numpy()
+    np.testing.assert_allclose(ours, theirs.score_samples(codes), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_do_not_depend_on_their_company(fitted, digits, method, monkeypatch):
+    X = digits[0][:40]
+    whole = getattr(fitted, method)(X)
+    single = np.concatenate([getattr(fitted, method)(row[None]) for row in X])
+    np.testing.assert_allclose(whole, single, rtol=1e-9, atol=1e-12)
+    monkeypatch.setattr("skvade.training.batches.BLOCK_BYTES", 2**20)
+    np.testing.assert_allclose(whole, getattr(fitted, method)(X), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_outputs_have_the_inputs_precision(fitted, digits, method):
+    X = digits[0][:20]
+    double, single = getattr(fitted, method)(X), getattr(fitted, method)(X.astype(np.float32))
+    assert double.dtype == np.float64
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, double, rtol=1e-3, atol=1e-4)
+
+
+def test_decoded_codes_have_their_precision(fitted):
+    for dtype in (np.float32, np.float64):
+        codes = np.zeros((3, 10), dtype=dtype)
+        assert fitted.inverse_transform(codes).dtype == dtype
+    with pytest.raises(ValueError, match="latent_dim=10"):
+        fitted.inverse_transform(np.zeros((3, 4)))
+
+
+def test_the_same_random_state_gives_the_same_fit(quick, fitted, digits):
+    again = clone(quick).fit(digits[0])
+    np.testing.assert_array_equal(fitted.predict_proba(digits[0]), again.predict_proba(digits[0]))
+    assert fitted.history_[-1]["loss"] == again.history_[-1]["loss"]
+    np.testing.assert_array_equal(clone(quick).fit_predict(digits[0]), fitted.labels_)
+    codes = clone(quick).fit_transform(digits[0])
+    np.testing.assert_array_equal(codes, fitted.transform(digits[0]))
+
+
+def test_random_state_instances_are_drawn_from(quick, digits):
+    fits = [
+        clone(quick).set_params(random_state=np.random.RandomState(3)).fit(digits[0][:200])
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(fits[0].means_, fits[1].means_)
+
+
+def _threads():
+    """Of torch and of every library of threads that is loaded."""
+    pools = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+    return {"torch": torch.get_num_threads(), **pools}
+
+
+def test_the_process_is_left_as_it_was(quick, digits):
+    np.random.seed(11)
+    torch.manual_seed(11)
+    threads, dtype = _threads(), torch.get_default_dtype()
+    numpy_state, torch_state = np.random.get_state(), torch.get_rng_state()
+    for random_state in (0, None):
+        model = clone(quick).set_params(random_state=random_state).fit(digits[0][:200])
+        model.predict(digits[0])
+        model.sample(5)
+        model.score(digits[0][:10])
+    assert all(
+        np.array_equal(a, b) for a, b in zip(numpy_state, np.random.get_state(), strict=True)
+    )
+    assert torch.equal(torch_state, torch.get_rng_state())
+    assert _threads().items() >= threads.items()
+    assert dtype == torch.get_default_dtype()
+    assert torch.is_grad_enabled()
+
+
+def test_nothing_is_printed_unless_asked(quick, digits, capfd):
+    clone(quick).fit(digits[0][:200])
+    assert capfd.readouterr() == ("", "")
+    clone(quick).set_params(verbose=1).fit(digits[0][:200])
+    assert "pretrain" in capfd.readouterr().err
+
+
+# ---------------------------------------------------------------- generation
+
+
+def test_samples_belong_to_the_cluster_they_were_drawn_from(fitted):
+    X, labels = fitted.sample(500, random_state=0)
+    assert X.shape == (500, 64)
+    assert labels.dtype == np.int64
+    assert (fitted.predict(X) == labels).mean() > 0.7
+    frequencies = np.bincount(labels, minlength=10) / 500
+    np.testing.assert_allclose(frequencies, fitted.weights_, atol=0.08)
+
+
+def test_samples_of_one_cluster(fitted):
+    for cluster in (0, 9):
+        X, labels = fitted.sample(50, cluster=cluster, random_state=0)
+        assert set(labels) == {cluster}
+        distance = np.linalg.norm(X.mean(0) - fitted.cluster_centers_, axis=1)
+        assert distance.argmin() == cluster
+
+
+def test_samples_repeat_with_the_random_state(fitted):
+    one, two, other = (fitted.sample(20, random_state=s)[0] for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one, other)
+    np.testing.assert_array_equal(fitted.sample(3)[0], fitted.sample(3)[0])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"n_samples": 0}, "n_samples must be an integer of at least 1"),
+        ({"n_samples": 2.5}, "n_samples must be an integer of at least 1"),
+        ({"cluster": 10}, "cluster must be None or an integer from 0 to 9, got 10"),
+        ({"cluster": -1}, "cluster must be None or an integer"),
+        ({"cluster": 1.0}, "cluster must be None or an integer"),
+        ({"cluster": True}, "cluster must be None or an integer"),
+    ],
+)
+def test_impossible_samples_are_named(fitted, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fitted.sample(**arguments)
+
+
+def test_decoding_the_codes_resembles_the_data(fitted, digits):
+    X = digits[0]
+    error = np.square(fitted.inverse_transform(fitted.transform(X)) - X).mean()
+    assert error < 0.5 * X.var(0).mean()
+
+
+def test_scores_tell_digits_from_noise(fitted, digits):
+    X = digits[0][:100]
+    noise = np.random.default_rng(0).permuted(X, axis=1)
+    assert np.median(fitted.score_samples(X)) > np.median(fitted.score_samples(noise)) + 10
+    assert fitted.score(X) == pytest.approx(fitted.score_samples(X).mean())
+
+
+@pytest.mark.parametrize("factor, shift", [(1e-6, 0.0), (1e6, 0.0), (1.0, 1e6), (40.0, -7.0)])
+def test_gaussian_fits_do_not_depend_on_units(quick, digits, factor, shift):
+    X = digits[0][:300]
+    base = clone(quick).set_params(likelihood="gaussian", precision="float32")
+    one, two = clone(base).fit(X), clone(base).fit(factor * X + shift)
+    assert adjusted_rand_score(one.labels_, two.labels_) > 0.95
+    np.testing.assert_allclose(
+        two.score_samples(factor * X + shift),
+        one.score_samples(X) - 64 * np.log(factor),
+        rtol=0.02,
+        atol=2,
+    )
+    scale = factor * X.std()
+    np.testing.assert_allclose(
+        two.cluster_centers_.mean(0),
+        factor * one.cluster_centers_.mean(0) + shift,
+        atol=0.1 * scale,
+    )
+
+
+# ---------------------------------------------------------- among other tools
+
+
+def test_pipeline(quick, digits):
+    X, y = digits
+    pipeline = make_pipeline(StandardScaler(), clone(quick))
+    labels = pipeline.fit_predict(X)
+    np.testing.assert_array_equal(labels, pipeline.predict(X))
+    assert clustering_accuracy(y, labels) > 0.5
+    assert pipeline.transform(X[:5]).shape == (5, 10)
+    assert np.isfinite(pipeline.score(X))
+
+
+@pytest.mark.parametrize("scoring", [None, make_scorer(adjusted_rand_score)])
+def test_grid_search_in_two_processes(quick, digits, scoring):
+    X, y = (a[:400] for a in digits)
+    search = GridSearchCV(
+        clone(quick), {"latent_dim": [2, 5]}, cv=2, n_jobs=2, scoring=scoring, error_score="raise"
+    )
+    search.fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.means_.shape[1] == search.best_params_["latent_dim"]
+
+
+def test_labels_are_never_read(quick, digits):
+    X, y = (a[:200] for a in digits)
+    with_labels, without = clone(quick).fit(X, y), clone(quick).fit(X)
+    np.testing.assert_array_equal(with_labels.means_, without.means_)
+
+
+def test_clone_keeps_parameters_and_drops_the_fit(fitted):
+    copy = clone(fitted)
+    assert copy.get_params() == fitted.get_params()
+    with pytest.raises(NotFittedError):
+        copy.predict(np.zeros((1, 64)))
+
+
+def test_pickle_and_joblib_keep_every_digit(fitted, digits, tmp_path):
+    X = digits[0][:50]
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    for copy in (pickle.loads(pickle.dumps(fitted)), joblib.load(tmp_path / "model.joblib")):
+        for method in METHODS:
+            np.testing.assert_array_equal(getattr(copy, method)(X), getattr(fitted, method)(X))
+
+
+def test_pandas_in_pandas_out(quick, digits):
+    frame = pd.DataFrame(digits[0][:300], columns=[f"pixel{i}" for i in range(64)])
+    frame.index = frame.index + 100
+    model = clone(quick).set_output(transform="pandas").fit(frame)
+    codes = model.transform(frame)
+    assert list(codes.columns) == [f"vadeclustering{i}" for i in range(10)]
+    assert codes.index.equals(frame.index)
+    assert list(model.feature_names_in_) == list(frame.columns)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[frame.columns[::-1]])
+
+
+def test_displays_as_html(quick):
+    assert "VaDEClustering" in clone(quick)._repr_html_()
+
+
+# -------------------------------------------------------------- the options
+
+
+@pytest.mark.parametrize("covariance", sorted(COVARIANCES))
+@pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS))
+def test_every_combination_fits_digits(quick, digits, covariance, likelihood):
+    X, y = (a[:500] for a in digits)
+    X = np.round(16 * X) if likelihood in ("poisson", "negative_binomial") else X
+    model = clone(quick).set_params(covariance_type=covariance, likelihood=likelihood).fit(X)
+    assert model.likelihood_ == likelihood
+    assert clustering_accuracy(y, model.labels_) > 0.4
+    assert np.isfinite(model.score_samples(X)).all()
+    rows, _ = model.sample(20, random_state=0)
+    assert LIKELIHOODS[likelihood].lower <= rows.min()
+    assert rows.max() <= LIKELIHOODS[likelihood].upper
+    if likelihood in ("poisson", "negative_binomial"):
+        assert np.array_equal(rows, rows.round())
+        total = np.median(X.sum(1))
+        np.testing.assert_allclose(model.cluster_centers_.sum(1), total, rtol=1e-4)
+
+
+def test_likelihood_auto_follows_the_data(quick, digits):
+    X = digits[0][:100]
+    assert clone(quick).fit(16 * X).likelihood_ == "gaussian"
+    assert clone(quick).fit(X).likelihood_ == "bernoulli"
+
+
+@pytest.mark.parametrize("init", ["k-means", "random", "labels", "means", "clusterer"])
+def test_initialisations(quick, digits, init):
+    X, y = (a[:500] for a in digits)
+    value = {
+        "labels": y,
+        "means": np.random.default_rng(0).normal(size=(10, 10)),
+        "clusterer": make_pipeline(StandardScaler(), GaussianMixture(10, reg_covar=1e-2)),
+    }.get(init, init)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # arbitrary means leave clusters empty
+        model = clone(quick).set_params(init=value).fit(X)
+    if init == "labels":
+        assert clustering_accuracy(y, model.labels_) > 0.8
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_restarts_are_ranked_without_labels(quick, digits):
+    X = digits[0][:400]
+    single = [clone(quick).set_params(random_state=s).fit(X) for s in range(2)]
+    several = clone(quick).set_params(n_init=3).fit(X)
+    assert several.mutual_information_ >= min(s.mutual_information_ for s in single) - 0.1
+    assert -1 <= several.restart_agreement_ <= 1
+
+
+def test_n_init_keeps_the_candidate_that_decides_most(quick, digits, monkeypatch):
+    seen = []
+    train = VaDEClustering._train
+
+    def spy(self, *args, **kwargs):
+        seen.append(train(self, *args, **kwargs))
+        return seen[-1]
+
+    monkeypatch.setattr(VaDEClustering, "_train", spy)
+    model = clone(quick).set_params(n_init=3).fit(digits[0][:400])
+    assert len(seen) == 3
+    best = max(seen, key=lambda candidate: candidate.rank)
+    assert model.history_ is best.run.history
+
+
+def test_warm_start_goes_on(quick, digits):
+    X = digits[0][:500]
+    model = clone(quick).fit(X)
+    first = model.module_
+    before = model.lower_bound_
+    model.set_params(warm_start=True, max_iter=20).fit(X)
+    assert {record["phase"] for record in model.history_} == {"train"}
+    assert model.lower_bound_ > before
+    assert model.module_ is not first
+    with pytest.raises(
+        ValueError, match=r"goes on with the fitted model's n_clusters=10, got n_cl"
+    ):
+        model.set_params(n_clusters=5).fit(X)
+    with pytest.raises(ValueError, match="features"):
+        model.set_params(n_clusters=10).fit(X[:, :5])
+    with pytest.raises(ValueError, match=r"needs X in \[0, 1\]"):
+        model.fit(16 * X)  # "auto" was Bernoulli, and the model still is
+    with pytest.raises(ValueError, match="likelihood='bernoulli', got likelihood='gaussian'"):
+        model.set_params(likelihood="gaussian").fit(X)
+
+
+@pytest.mark.parametrize("surroundings", ["float64", "no_grad"])
+def test_unusual_torch_settings_do_not_matter(quick, digits, surroundings):
+    X = digits[0][:200]
+    expected = clone(quick).fit(X).means_
+    if surroundings == "float64":
+        torch.set_default_dtype(torch.float64)
+    try:
+        with torch.set_grad_enabled(surroundings != "no_grad"):
+            model = clone(quick).fit(X)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(model.means_, expected)
+
+
+def test_early_stopping_watches_held_out_rows(quick, digits):
+    model = clone(quick).set_params(early_stopping=True, max_iter=2000, n_iter_no_change=5)
+    model.fit(digits[0][:300])
+    assert model.converged_
+    assert model.n_iter_ < 2000
+    losses = [r["validation_loss"] for r in model.history_ if "validation_loss" in r]
+    assert min(losses) < losses[0]
+    assert len(model.labels_) == 300
+
+
+def test_early_stopping_counts_passes_over_the_rows_it_trains_on(quick, digits):
+    model = clone(quick).set_params(early_stopping=True, n_iter_no_change=99, max_iter=4)
+    assert model.fit(digits[0][:140]).n_iter_ == 4
+
+
+def test_held_out_rows_are_not_trained_on(quick, digits, monkeypatch):
+    seen = []
+    run = VaDEClustering._make_phases
+
+    def spy(self, plan):
+        seen.append((plan.n_rows, plan.monitor.rows))
+        return run(self, plan)
+
+    monkeypatch.setattr(VaDEClustering, "_make_phases", spy)
+    clone(quick).set_params(early_stopping=True, validation_fraction=0.2).fit(digits[0][:200])
+    ((n_rows, held_out),) = seen
+    assert (n_rows, len(held_out)) == (160, 40)
+
+
+@pytest.mark.parametrize(("n_rows", "share"), [(200, 0.05), (2_500, 0.25), (10_000, 0.5)])
+def test_the_bound_is_trained_at_a_share_of_the_rate(n_rows, share):
+    model = VaDEClustering(3, learning_rate=0.01)
+    facts = Facts(None, Units(), n_rows, 64, initialiser=None, monitor=None)
+    rates = [p.learning_rate for p in model._make_phases(facts) if isinstance(p, Optimise)]
+    assert rates == pytest.approx([0.01, 0.01, share * 0.01, share * 0.01])
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "size", "sizes"),
+    [
+        (1_000, "auto", [128, 64, 64, 64]),
+        (10_000, "auto", [256, 128, 128, 128]),
+        (50_000, "auto", [512, 256, 256, 256]),
+        (50_000, 64, [64, 32, 32, 32]),
+    ],
+)
+def test_batches_of_each_phase(n_rows, size, sizes):
+    """Rows; in phases with neighbours as many neighbours come with them."""
+    model = VaDEClustering(3, batch_size=size)
+    size = auto_batch_size(n_rows) if size == "auto" else size
+    facts = Facts(None, Units(), n_rows, size, initialiser=None, monitor=None)
+    phases = [p for p in model._make_phases(facts) if isinstance(p, Optimise)]
+    assert [p.batch_size for p in phases] == sizes
+    assert phases[2].n_steps == phases[3].n_steps // 5
+
+
+def test_float64_predictions_are_those_of_the_whole_model_in_float64(fitted, digits):
+    X = digits[0][:20]
+    model = deepcopy(fitted.module_).double()
+    with torch.no_grad():
+        proba = model.assign(torch.from_numpy(X)).numpy()
+    np.testing.assert_array_equal(fitted.predict_proba(X), proba)
+    assert {p.dtype for p in fitted.module_.parameters()} == {torch.float32}
+
+
+def test_early_stopping_needs_enough_rows(quick, digits):
+    with pytest.raises(ValueError, match="holds out 1 of 10 rows.*lower validation_fraction"):
+        clone(quick).set_params(early_stopping=True).fit(digits[0][:10])
+
+
+def test_early_stopping_with_given_labels(quick, digits):
+    X, y = (a[:300] for a in digits)
+    model = clone(quick).set_params(early_stopping=True, init=y).fit(X)
+    assert clustering_accuracy(y, model.labels_) > 0.8
+
+
+def test_a_cut_budget_warns(quick, digits):
+    with pytest.warns(ConvergenceWarning, match="raise max_iter"):
+        clone(quick).set_params(max_iter=1, tol=0.0, learning_rate=0.01).fit(digits[0])
+
+
+def test_empty_clusters_warn_and_come_last(quick):
+    X = np.repeat(np.eye(3), 40, axis=0)
+    with pytest.warns(ConvergenceWarning, match="uses 3 of n_clusters=6 clusters"):
+        model = clone(quick).set_params(n_clusters=6, init=np.arange(120) // 40).fit(X)
+    assert model.cluster_sizes_.tolist() == [40, 40, 40, 0, 0, 0]
+    assert set(model.labels_) == {0, 1, 2}
+
+
+def test_budgets_grow_slower_than_the_data():
+    from skvade.training.schedules import auto_steps
+
+    assert auto_steps(70_000, 4000) == 4000
+    assert auto_steps(280_000, 4000) == 8000
+    assert auto_steps(16 * 70_000, 4000, growth=0.25) == 8000
+    assert auto_steps(1_000, 4000, growth=0.25) * 2 == auto_steps(4_000, 4000, growth=0.25)
+    assert auto_steps(1_000, 4000, growth=0.75) == round(4000 * (1 / 70) ** 0.75)
+    assert auto_steps(50, 4000) > 50
+
+
+@pytest.mark.parametrize(
+    "parameters, n_rows, steps",
+    [
+        ({}, 70_000, [2500, 1400, 500, 2500]),
+        ({}, 1_797, [819, 224, 80, 401]),
+        ({"neighbor_weight": 0.0}, 70_000, [2500, 500, 2500]),
+        ({"pretrain_iter": 10}, 1_280, [100, 50, 67, 338]),
+        ({"pretrain_iter": 0, "max_iter": 2}, 1_280, [0, 0, 8, 40]),
+    ],
+)
+def test_phases_have_the_documented_numbers_of_steps(parameters, n_rows, steps):
+    size = 512 if n_rows == 70_000 else 128
+    facts = Facts(None, Units(), n_rows, size, initialiser=None, monitor=None)
+    phases = VaDEClustering(**parameters)._make_phases(facts)
+    assert [phase.n_steps for phase in phases if isinstance(phase, Optimise)] == steps
+
+
+def test_neighbours_are_pushed_by_what_is_not_noise():
+    graph = {"neighbours": None, "cumulative": None, "signal": 0.5}
+    run = SimpleNamespace(rows=None, memory={"graph": graph, "scale": 2.0})
+    near = VaDEClustering(2)._near(lambda run: None)(run)
+    assert near.push == 0.15
+    assert near.scale == 2.0
+
+
+def test_user_networks(digits):
+    X, y = digits
+    nn = torch.nn
+    encoder = nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)),
+        nn.Conv2d(1, 16, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+    )
+    decoder = nn.Sequential(nn.Linear(10, 128), nn.ReLU(), nn.Linear(128, 64))
+    weights = [parameter.clone() for parameter in encoder.parameters()]
+    model = VaDEClustering(
+        10, encoder=encoder, decoder=decoder, pretrain_iter=20, max_iter=5, random_state=0
+    )
+    state = torch.get_rng_state()
+    labels = model.fit_predict(X)
+    assert torch.equal(state, torch.get_rng_state())
+    assert clustering_accuracy(y, labels) > 0.5
+    assert all(torch.equal(a, b) for a, b in zip(weights, encoder.parameters(), strict=True))
+    np.testing.assert_array_equal(labels, clone(model).fit_predict(X))
+    np.testing.assert_array_equal(model.predict(X), labels)
+
+
+def test_wrong_user_networks_fail_before_training(digits):
+    model = VaDEClustering(10, decoder=torch.nn.Linear(10, 63), pretrain_iter=10**9)
+    with pytest.raises(ValueError, match=r"\(2, 10\) to \(2, 63\); expected \(2, 64\)"):
+        model.fit(digits[0])
+
+
+def test_a_failed_fit_changes_nothing(fitted, digits, monkeypatch):
+    model = pickle.loads(pickle.dumps(fitted))
+    before = {name: id(value) for name, value in model.__dict__.items()}
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full((20, 3), np.nan))
+    monkeypatch.setattr(VaDEClustering, "_publish", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(digits[0][:50, :7])
+    assert before == {name: id(value) for name, value in model.__dict__.items()}
+
+
+def test_pickles_hold_the_model_on_the_cpu(fitted, monkeypatch):
+    moved = []
+    monkeypatch.setattr(type(fitted.module_), "cpu", lambda self: moved.append(self) or self)
+    pickle.dumps(fitted)
+    assert len(moved) == 1
+    assert moved[0] is not fitted.module_
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_rows_on_the_device_give_the_same_fit(monkeypatch, early_stopping):
+    X = np.random.default_rng(0).integers(0, 256, (240, 8)).astype(np.uint8)
+    model = VaDEClustering(
+        3, hidden_layer_sizes=(16,), latent_dim=2, pretrain_iter=3, max_iter=3, random_state=0
+    ).set_params(early_stopping=early_stopping, likelihood="poisson")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        from_host = model.fit(X).predict_proba(X)
+        monkeypatch.setattr(Runtime, "place", lambda runtime, rows: make_resident(rows))
+        np.testing.assert_array_equal(clone(model).fit(X).predict_proba(X), from_host)
