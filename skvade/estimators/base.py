@@ -7,12 +7,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import ClassifierTags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -27,21 +28,51 @@ from skvade.estimators.recipe import Recipe
 from skvade.estimators.report import Report, describe
 from skvade.metrics import mutual_information
 from skvade.nn.autoencoder import Autoencoder, Networks
+from skvade.nn.draws import Draws
 from skvade.nn.likelihoods import LIKELIHOODS
-from skvade.nn.networks import make_decoder, make_encoder
+from skvade.nn.networks import (
+    copied,
+    make_decoder,
+    make_encoder,
+    try_training,
+    unpicklable,
+)
 from skvade.nn.summary import ModelShape
 from skvade.persistence import model_file
 from skvade.persistence.checkpoint import open_checkpoint
 from skvade.persistence.fingerprint import identity_of
-from skvade.training.batches import Rows, Units, extent, measure_units, summarize
+from skvade.training.batches import Rows
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.handover import Handover
 from skvade.training.initialisation import LabelledStart, make_initialiser
 from skvade.training.run import Keeper, Run
-from skvade.training.runtime import Runtime, isolated_random_state, resolve_runtime
+from skvade.training.runtime import Runtime, resolve_runtime
 from skvade.training.schedules import auto_batch_size
+from skvade.training.units import FAR, Units, extent, measure_units, summarize
 
 LOW_AGREEMENT = 0.5
+UNSETTLED = 0.01  # share of rows
+
+
+def of_one_fit(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a method of a fitted estimator on its attributes as they are when it is called.
+
+    Another thread may fit the estimator anew meanwhile.
+    """
+
+    @wraps(method)
+    def on_snapshot(self: Any, *args: Any, **kwargs: Any) -> Any:
+        check_is_fitted(self)
+        return method(snapshot(self), *args, **kwargs)
+
+    return on_snapshot
+
+
+def snapshot(estimator: Any) -> Any:
+    """Another estimator with the attributes that this one has now; nothing of them is copied."""
+    other = object.__new__(type(estimator))
+    other.__dict__ = dict(vars(estimator))  # at once, whatever another thread sets meanwhile
+    return other
 
 
 class BaseDeepModel(
@@ -166,9 +197,9 @@ class BaseDeepModel(
         draws = self.random_state if isinstance(self.random_state, np.random.RandomState) else None
         state = None if draws is None else draws.get_state()
         try:
-            self._fit(draft, X, y, checkpoint, interval)
+            doubts = self._fit(draft, X, y, checkpoint, interval)
             for finding in draft._findings:
-                validation.warn_convergence(finding)
+                validation.warn(finding, UserWarning if finding in doubts else ConvergenceWarning)
         except BaseException:
             if draws is not None and state is not None:
                 draws.set_state(state)
@@ -180,8 +211,8 @@ class BaseDeepModel(
         return self
 
     @with_callbacks
-    def _fit(self, draft: Any, X: Any, y: Any, checkpoint: Any, interval: float) -> None:
-        """Fit the draft of this estimator, whom callbacks know."""
+    def _fit(self, draft: Any, X: Any, y: Any, checkpoint: Any, interval: float) -> tuple[str, ...]:
+        """Fit the draft of this estimator, whom callbacks know; returns doubts of the data."""
         n_runs = draft.n_init if draft._warm_model() is None else 1
         context = self._init_callback_context(max_subtasks=n_runs)
         draft._check_parameters()
@@ -220,6 +251,7 @@ class BaseDeepModel(
             candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
         draft._finish(X, facts, candidates, rng)
         context.call_on_fit_task_end(**told, reconstruction_attributes=vars(draft))
+        return facts.doubts
 
     def _as_fitted(
         self, X: Any, facts: Facts, rows: Rows, rng: np.random.RandomState, run: Run
@@ -241,9 +273,11 @@ class BaseDeepModel(
             self._summary = facts.shape.summary
             own = (name for name in ("encoder", "decoder") if getattr(self, name) is not None)
             self._supplied = tuple(own)
+            self._reason = facts.reason
         self.likelihood_ = facts.shape.likelihood
+        self._n_runs = len(candidates)
         self._publish(X, candidates, rng)
-        self._findings = self._find_faults(candidates[0])
+        self._findings = (*facts.doubts, *self._find_faults(candidates[0]))
 
     def _prepare(
         self,
@@ -256,12 +290,16 @@ class BaseDeepModel(
     ) -> tuple[Facts, Rows]:
         summary = summarize(X)
         fitted = self.likelihood_ if warm else None
-        name = fitted or validation.choose_likelihood(self.likelihood, summary)
-        likelihood = LIKELIHOODS[name]
+        choice = validation.choose_likelihood(fitted or self.likelihood, X, summary)
+        name, likelihood = choice.name, LIKELIHOODS[choice.name]
         validation.check_support(name, likelihood, summary.minimum, summary.maximum)
-        units = Units()
+        units, doubts = Units(), choice.doubts
         if likelihood.standardizes:
-            units = self._units if warm else measure_units(X)
+            if warm:
+                units = self._units
+            else:
+                measured = measure_units(X)
+                units, doubts = measured.units, (*doubts, *validation.doubt(self, measured))
         rows = Rows(X, runtime.device, units=units)
         init, n_samples = self.init, X.shape[0]
         initialiser = make_initialiser(
@@ -272,11 +310,13 @@ class BaseDeepModel(
         monitor: Listener = Settled(self.tol, self.n_iter_no_change)
         if self.early_stopping:
             n_held_out = max(1, round(self.validation_fraction * n_samples))
-            if n_samples - n_held_out < max(n_clusters, 2):
+            needed = max(n_clusters, 2)
+            if n_samples - n_held_out < needed:
                 raise ValueError(
                     f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
-                    f"fewer than {self._count}={n_clusters}; lower validation_fraction (now "
-                    f"{self.validation_fraction}) or pass more rows."
+                    f"{n_samples - n_held_out}, and training with {self._count}={n_clusters} needs "
+                    f"{needed}; lower validation_fraction (now {self.validation_fraction}), pass "
+                    "more rows, or set early_stopping=False."
                 )
             order = labels_last(rng.permutation(n_samples), labels)
             held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
@@ -289,7 +329,8 @@ class BaseDeepModel(
         rows = runtime.place(rows)
         size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
         shape = ModelShape(n_clusters, name, summary)
-        return Facts(shape, units, len(rows), size, initialiser, monitor, labels), rows
+        known = (units, len(rows), size, initialiser, monitor, labels)
+        return Facts(shape, *known, reason=choice.reason, doubts=doubts), rows
 
     def _train(
         self,
@@ -306,22 +347,31 @@ class BaseDeepModel(
             listeners.append(Progress())
         facts = replace(facts, monitor=copy.copy(facts.monitor))
         supplied = self.encoder is not None or self.decoder is not None
-        state = isolated_random_state(seed, runtime.device) if supplied else nullcontext()
-        with state:
-            if warm is None:
-                model = self._make_model(self._make_networks(facts.shape, rows, seed), facts.shape)
-                phases, handover = self._make_phases(facts), Handover()
-            else:
-                model = copy.deepcopy(warm)
-                phases, handover = self._make_warm_phases(facts), Handover(scale=self._scale)
-            run = Run(
-                *(model, rows, runtime, seed, listeners),
-                handover=handover,
-                keeper=keeper,
-                draws_from_torch=supplied,
-            )
-            run.go(phases)
-        return Candidate(run, rows)
+        draws = Draws(seed) if supplied else None
+        if warm is None:
+            with nullcontext() if draws is None else draws():
+                networks = self._make_networks(facts.shape, rows, seed)
+                self._check_trainable(networks, facts.shape, rows, self._rows_a_step(facts))
+            model = self._make_model(networks, facts.shape)
+            phases, handover = self._make_phases(facts), Handover()
+        else:
+            model = copied(warm)
+            phases, handover = self._make_warm_phases(facts), Handover(scale=self._scale)
+        run = Run(model, rows, runtime, seed, listeners, handover=handover, keeper=keeper)
+        run.draws = draws
+        return Candidate(run.go(phases), rows)
+
+    def _check_trainable(
+        self, networks: Networks, shape: ModelShape, rows: Rows, n_rows: int
+    ) -> None:
+        """Try networks of the user's own on a batch as small as training has."""
+        n_rows = min(n_rows, len(rows))
+        view = networks.likelihood.encoder_input(rows.take(slice(0, n_rows)).cpu())
+        if self.encoder is not None:
+            try_training("encoder", networks.encoder.body, view)
+        if self.decoder is not None:
+            codes = torch.zeros(n_rows, self._n_decoded(shape))
+            try_training("decoder", networks.decoder.body, codes)
 
     def _make_networks(self, shape: ModelShape, rows: Rows, seed: int) -> Networks:
         generator = torch.Generator().manual_seed(seed)
@@ -392,38 +442,43 @@ class BaseDeepModel(
     def _find_faults(self, best: Candidate) -> tuple[str, ...]:
         name = type(self).__name__
         n_used, n_clusters = int((self.cluster_sizes_ > 0).sum()), len(self.cluster_sizes_)
+        budget = self.max_iter != "auto" and self.n_iter_ >= self.max_iter
+        changed = self.history_[-1].get("changed", 0.0)
         faults = {
             f"{name} uses {n_used} of {self._count}={n_clusters} clusters; the others are empty. "
             f"{self._cure_of_empty}": n_used < n_clusters,
             f"The two best restarts of {name} agree little (adjusted Rand index "
-            f"{self.restart_agreement_:.2f}): other clusterings fit the data about as well. "
-            f"Check {self._count}, or raise n_init or pretrain_iter.": (
+            f"{self.restart_agreement_:.2f}, below {LOW_AGREEMENT}): other clusterings fit the "
+            f"data about as well. Check {self._count}, or raise n_init or pretrain_iter.": (
                 self.restart_agreement_ < LOW_AGREEMENT
             ),
             f"The loss of {name} became non-finite {best.run.n_rescues} time(s); training was "
             "taken back and slowed. Standardise the data, or lower learning_rate "
             f"(now {self.learning_rate}).": best.run.n_rescues > 0,
             f"{name} stopped at max_iter={self.max_iter} before it had converged; raise "
-            "max_iter, or set max_iter='auto'.": (
-                not self.converged_ and self.max_iter != "auto" and self.n_iter_ >= self.max_iter
-            ),
+            "max_iter, or set max_iter='auto'.": not self.converged_ and budget,
+            f"The labels of {name} did not settle: {changed:.1%} of rows changed their cluster in "
+            f"the last check, more than {UNSETTLED:.0%}. Raise max_iter, or lower "
+            f"{self._count}.": not self.converged_ and not budget and changed > UNSETTLED,
         }
         return tuple(message for message, present in faults.items() if present)
 
     # ------------------------------------------------------- after fitting
 
+    @of_one_fit
     def report(self) -> Report:
-        """What happened in the fit, and whether to trust it.
+        """What happened in the fit, and what its checks found.
 
         Returns
         -------
         Report
             `print` it; its `findings` name what speaks against the run, as the warnings of `fit`
-            did, and `trustworthy` is True if there is nothing.
+            did, and `trustworthy` is True if there is nothing. That promises nothing: no check
+            knows the right clusters.
         """
-        check_is_fitted(self)
         return describe(self, self._findings)
 
+    @of_one_fit
     def save(self, path: Any) -> None:
         """Write the fitted estimator to one file, which :func:`skvade.load` reads.
 
@@ -448,6 +503,7 @@ class BaseDeepModel(
         """
         model_file.save(self, path)
 
+    @of_one_fit
     def predict(self, X: Any) -> np.ndarray:
         """The most probable cluster of each row.
 
@@ -462,6 +518,7 @@ class BaseDeepModel(
         """
         return self._predictor.labels(self._check_new(X))
 
+    @of_one_fit
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability q(c|x) of each cluster given each row, as the class's notes define it.
 
@@ -479,6 +536,7 @@ class BaseDeepModel(
         """
         return self._predictor.proba(self._check_new(X))
 
+    @of_one_fit
     def transform(self, X: Any) -> np.ndarray:
         """The latent code of each row: m(x), the mean of q(z|x) in models that have one.
 
@@ -493,6 +551,7 @@ class BaseDeepModel(
         """
         return self._predictor.of_rows(self._check_new(X), lambda module, x: module.embed(x))
 
+    @of_one_fit
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Decode latent codes to expected rows, E[x|z].
 
@@ -514,37 +573,53 @@ class BaseDeepModel(
     def _n_features_out(self) -> int:
         return self.means_.shape[1]
 
-    def _check_new(self, X: Any, within_support: bool = False) -> Any:
-        check_is_fitted(self)
+    def _check_new(self, X: Any) -> Any:
         X = validation.check_rows(self, X, reset=False)
-        if within_support or LIKELIHOODS[self.likelihood_].encodes_support_only:
-            self._check_support(X)
+        likelihood = LIKELIHOODS[self.likelihood_]
+        if likelihood.bounded:
+            validation.check_support(self.likelihood_, likelihood, *extent(X))
         return X
 
     def _check_codes(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
         codes = check_array(X, dtype=[np.float64, np.float32], input_name="X")
         if codes.shape[1] != len(self.means_[0]):
             raise ValueError(
                 f"X has {codes.shape[1]} columns, but inverse_transform expects codes with "
                 f"latent_dim={len(self.means_[0])} columns, as transform returns them."
             )
+        row, column = divmod(int(np.abs(codes).argmax()), codes.shape[1])
+        if abs(codes[row, column]) > FAR:
+            raise ValueError(
+                f"X has the code {codes[row, column]:.3g} in row {row}, column {column}, beyond "
+                f"the {FAR:.0e} that can be decoded; codes of data lie within some tens of zero."
+            )
         return codes
-
-    def _check_support(self, X: Any) -> None:
-        likelihood = LIKELIHOODS[self.likelihood_]
-        validation.check_support(self.likelihood_, likelihood, *extent(X))
 
     def _decode(
         self, codes: np.ndarray, function: Callable[[Any, torch.Tensor], torch.Tensor]
     ) -> np.ndarray:
         return self._predictor.of_codes(codes, function, self.n_features_in_)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        for name, module in vars(self).items():
+            if isinstance(module, torch.nn.Module) and (kind := unpicklable(module)):
+                raise TypeError(
+                    f"{type(self).__name__} cannot be pickled: torch does not pickle networks with "
+                    f"{kind}, such as those in {name}; use save, or a network without them."
+                )
+        return super().__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        other = snapshot(self)
+        memo[id(self)] = other
+        other.__dict__ = {name: copied(value, memo) for name, value in vars(self).items()}
+        return other
+
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         if "module_" in state:
             # A model that was trained on a GPU must load where there is none.
-            state = {**state, "module_": copy.deepcopy(state["module_"]).cpu()}
+            state = {**state, "module_": copied(state["module_"]).cpu()}
         return state
 
     def __sklearn_tags__(self) -> Any:
@@ -555,13 +630,6 @@ class BaseDeepModel(
         tags.classifier_tags = ClassifierTags()
         tags.input_tags.positive_only = self.likelihood in ("poisson", "negative_binomial")
         return tags
-
-
-def snapshot(estimator: Any) -> Any:
-    """Another estimator with the attributes that this one has now; nothing of them is copied."""
-    other = object.__new__(type(estimator))
-    other.__dict__ = dict(vars(estimator))  # at once, whatever another thread sets meanwhile
-    return other
 
 
 def labels_last(order: np.ndarray, labels: np.ndarray | None) -> np.ndarray:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
 from skvade.training.events import GradientStep, Listener, Record, Running, Step
 
 try:
@@ -80,10 +78,8 @@ class Callbacks(Listener):
 
     def _begin(self, parent: Any, name: str, n_tasks: int = 0) -> Any:
         context = parent.subcontext(task_name=name, max_subtasks=n_tasks)
-        with torch.random.fork_rng(devices=[]):  # a user's dropout draws from it
-            return context.call_on_fit_task_begin(**self.told)
+        return context.call_on_fit_task_begin(**self.told)
 
     def _end(self, context: Any, run: Running) -> bool:
         attributes = partial(self.fitted, run)
-        with torch.random.fork_rng(devices=[]):
-            return context.call_on_fit_task_end(**self.told, reconstruction_attributes=attributes)
+        return context.call_on_fit_task_end(**self.told, reconstruction_attributes=attributes)

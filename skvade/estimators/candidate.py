@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from skvade.metrics import mutual_information
-from skvade.training.batches import Rows, row_bytes
+from skvade.training.batches import Rows
 from skvade.training.run import Run
 
 
@@ -24,7 +24,8 @@ class Candidate:
     def proba(self) -> np.ndarray:
         """What its model says of the training rows, (n_rows, n_clusters)."""
         with torch.inference_mode():
-            proba = self.rows.map(self.run.model.assign, row_bytes(self.rows))
+            model = self.run.model
+            proba = self.rows.map(model.assign, model.row_bytes(self.rows.n_features))
         return proba.double().numpy()
 
     @cached_property

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from skvade.nn.summary import ModelShape
-from skvade.training.batches import Units
 from skvade.training.events import Listener
 from skvade.training.initialiser import Initialiser
+from skvade.training.units import Units
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class Facts:
         Decides when the last phase ends.
     labels : ndarray of shape (n_rows,) or None
         Known clusters, -1 where none is known.
+    reason : str
+        Why the likelihood was taken, where the user did not name it.
+    doubts : tuple of str
+        What the data make doubtful, each with its cure.
     """
 
     shape: ModelShape
@@ -38,3 +42,5 @@ class Facts:
     initialiser: Initialiser
     monitor: Listener
     labels: np.ndarray | None = None
+    reason: str = ""
+    doubts: tuple[str, ...] = ()

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
+from skvade.estimators.base import of_one_fit
 from skvade.estimators.candidate import Candidate
 
 N_SCORE_DRAWS = 32
@@ -33,6 +33,7 @@ class GenerativeMixin:
         self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim))
         self.lower_bound_ = self._in_data_units(candidates[0].run.handover.bound)
 
+    @of_one_fit
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-likelihood of each row, an importance-weighted estimate from below.
 
@@ -59,7 +60,7 @@ class GenerativeMixin:
         ----------
         Burda, Grosse, Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
         """
-        X = self._check_new(X, within_support=True)
+        X = self._check_new(X)
 
         def log_evidence(module: Any, x: torch.Tensor) -> torch.Tensor:
             return module.log_evidence(x, torch.from_numpy(self._noise).to(x))
@@ -86,6 +87,7 @@ class GenerativeMixin:
         """
         return float(self.score_samples(X).mean(dtype=np.float64))
 
+    @of_one_fit
     def sample(
         self, n_samples: int = 1, *, cluster: int | None = None, random_state: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +113,6 @@ class GenerativeMixin:
         ValueError
             If `n_samples` is not a positive integer or `cluster` does not exist.
         """
-        check_is_fitted(self)
         n_clusters = len(self.weights_)
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r}.")

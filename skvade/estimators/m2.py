@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClusterMixin
 
-from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.base import BaseDeepModel, of_one_fit
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.generative import GenerativeMixin
@@ -95,6 +95,7 @@ class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
         """
         return super().transform(X)
 
+    @of_one_fit
     def inverse_transform(self, X: Any, cluster: int | None = None) -> np.ndarray:
         """Decode styles to expected rows, of one cluster or over all.
 

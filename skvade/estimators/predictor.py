@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,9 @@ from torch import Tensor
 
 from skvade.estimators.validation import working_dtype
 from skvade.nn.autoencoder import Autoencoder
-from skvade.training.batches import Rows, Units, row_bytes
+from skvade.nn.networks import copied
+from skvade.training.batches import Rows
+from skvade.training.units import Units
 
 CPU = torch.device("cpu")
 
@@ -48,7 +49,7 @@ class Predictor:
         module, precision = self._in(dtype, unused=() if n_draws else (self.module.decoder,))
         rows = Rows(X, _device(module), precision, self.units)
         with torch.inference_mode():
-            room = max(1, n_draws) * row_bytes(rows)
+            room = max(1, n_draws) * self.module.row_bytes(rows.n_features)
             whole = rows.map(lambda x: function(module, x), room).numpy()
         return whole.astype(dtype, copy=False) if whole.dtype.kind == "f" else whole
 
@@ -109,6 +110,8 @@ def in_precision(
     parameter = next(model.parameters())
     if (parameter.dtype, parameter.device) == (dtype, device):
         return model
+    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+        return copied(model).to(device, dtype)  # its tensors are not Python's to exchange
     left = {id(tensor) for part in unused for tensor in (*part.parameters(), *part.buffers())}
     copies: dict[int, Any] = {id(part): part for part in unused}
     for tensor in (*model.parameters(), *model.buffers()):
@@ -116,7 +119,7 @@ def in_precision(
             new = tensor.detach().to(device, dtype if tensor.is_floating_point() else tensor.dtype)
             is_parameter = isinstance(tensor, torch.nn.Parameter)
             copies[id(tensor)] = torch.nn.Parameter(new, False) if is_parameter else new
-    return copy.deepcopy(model, copies)
+    return copied(model, copies)
 
 
 def _torch_dtype(dtype: Any) -> torch.dtype:

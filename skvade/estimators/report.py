@@ -13,8 +13,8 @@ STYLE = """
 .skvade-report summary { font-weight: bold; cursor: pointer; padding: .2em .5em;
   border: 1px solid currentColor; border-radius: .3em; width: fit-content; }
 .skvade-report th, .skvade-report td { text-align: left; padding: .1em .8em; }
-.skvade-report .good { border-left: .3em solid #2a9d4a; padding-left: .6em; }
-.skvade-report .bad { border-left: .3em solid #d98a00; padding-left: .6em; }
+.skvade-report .quiet { border-left: .3em solid #888; padding-left: .6em; }
+.skvade-report .warned { border-left: .3em solid #d98a00; padding-left: .6em; }
 """
 
 
@@ -23,34 +23,34 @@ FEW_ROWS = 1_000
 
 @dataclass(frozen=True)
 class Report:
-    """A summary of a fit that says whether to trust it; `print` it, or show it in a notebook.
+    """A summary of a fit and of what was checked; `print` it, or show it in a notebook.
 
     Attributes
     ----------
     lines : dict of str to str
         What there is to know, by name.
     findings : tuple of str
-        What speaks against the run, each with its cure; empty for a good one.
-    advice : str
-        What no look at one run can tell.
+        What speaks against the run, each with its cure; empty where no check failed.
+    checked : str
+        What was checked, and what no look at one run can tell.
     """
 
     title: str
     lines: dict[str, str]
     findings: tuple[str, ...]
-    advice: str
+    checked: str
 
     @property
     def trustworthy(self) -> bool:
-        """Whether no check of this run failed; other seeds may still find other clusters."""
+        """Whether no check failed. That does not say that the clusters are right."""
         return not self.findings
 
     @property
     def verdict(self) -> str:
         """One sentence; the findings follow it, if there are any."""
         if self.trustworthy:
-            return f"No check of this run failed. {self.advice}"
-        return "Before you trust this run:"
+            return self.checked
+        return "What the checks found:"
 
     def __str__(self) -> str:
         width = max(map(len, self.lines))
@@ -67,7 +67,7 @@ class Report:
             for name, value in self.lines.items()
         )
         findings = "".join(f"<li>{escape(finding)}</li>" for finding in self.findings)
-        kind = "good" if self.trustworthy else "bad"
+        kind = "quiet" if self.trustworthy else "warned"
         return (
             f'<div class="skvade-report"><style>{STYLE}</style><details open="">'
             f"<summary>{escape(self.title)}</summary><table>{rows}</table>"
@@ -81,12 +81,14 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
     n_rows = int(sizes.sum())
     most = np.log(len(sizes))
     agreement = estimator.restart_agreement_
-    restarts = "mixtures on the same codes" if estimator.n_init == 1 else "fits"
+    several = getattr(estimator, "_n_runs", 1) > 1
+    restarts = "fits" if several else "mixtures on the same codes"
+    reason = getattr(estimator, "_reason", "")
     return Report(
         title=f"{type(estimator).__name__}, fitted",
         lines={
             "data": f"{n_rows} rows, {estimator.n_features_in_} features",
-            "likelihood": estimator.likelihood_,
+            "likelihood": estimator.likelihood_ + (f" (auto: {reason})" if reason else ""),
             **{f"phase {name}": text for name, text in _phases(estimator.history_).items()},
             "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
             "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
@@ -106,15 +108,19 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
             "labels settled": "yes" if estimator.converged_ else "not before the phase ended",
         },
         findings=findings,
-        advice=_advice(n_rows),
+        checked=_checked(n_rows),
     )
 
 
-def _advice(n_rows: int) -> str:
-    advice = "Another random_state should find the same clusters: try it."
+def _checked(n_rows: int) -> str:
+    text = (
+        "Checked: the scales of columns, the choice of the likelihood, empty clusters, the "
+        "agreement of restarts, rescues, settled labels. None was found wanting, which does not "
+        "show that the clusters are right: see whether another random_state finds the same."
+    )
     if n_rows < FEW_ROWS:
-        advice += f" {n_rows} rows are few for a network: compare GaussianMixture."
-    return advice
+        text += f" {n_rows} rows are few for a network: compare GaussianMixture."
+    return text
 
 
 def _bound(estimator: Any) -> dict[str, str]:

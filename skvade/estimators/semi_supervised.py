@@ -9,8 +9,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.base import BaseDeepModel, of_one_fit
 from skvade.estimators.parameters import DeepParameters, parameters
+from skvade.estimators.validation import warn
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.labels import LabeledRows, WithLabels
 
@@ -58,8 +59,9 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         ----------
         X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
-            Labels; -1 marks a row without one (in an object array, beside strings). Where
-            `n_classes` is None and the labels are -1 and 1 alone, both are classes.
+            Labels; -1 marks a row without one (in an object array, beside strings). None, NaN and
+            pandas' NA are refused. Where `n_classes` is None and the labels are -1 and 1 alone,
+            both are classes, with a warning.
         checkpoint : path-like or None, default=None
             A file that keeps the state of the fit; see :meth:`VaDEClustering.fit`.
         checkpoint_interval : float, default=300.0
@@ -80,6 +82,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         """
         return self._fit_whole(X, y, checkpoint, checkpoint_interval)
 
+    @of_one_fit
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row.
 
@@ -157,6 +160,7 @@ class LabelTerm:
 
 def _as_labels(y: Any) -> np.ndarray:
     """One-dimensional labels: strings beside -1 as objects, all others in a dtype of their own."""
+    _refuse_absent(y)
     y = column_or_1d(y, warn=True)
     if y.dtype.kind == "O":
         if any(isinstance(label, str) for label in y):
@@ -164,7 +168,7 @@ def _as_labels(y: Any) -> np.ndarray:
             if not all(isinstance(label, str) for label in known):
                 raise ValueError(
                     "y mixes strings with other labels; use one kind, and -1 (the number, in an "
-                    "object array) for rows without a label, also where there is None or NaN."
+                    "object array) for rows without a label."
                 )
             return y
         y = np.array(y.tolist())
@@ -174,10 +178,30 @@ def _as_labels(y: Any) -> np.ndarray:
             "np.array(y, dtype=object), in which -1 stays a number and marks rows without a label."
         )
     if y.dtype.kind in "fc":
-        if np.isnan(y).any():
-            raise ValueError("Input y contains NaN; pass -1 for rows without a label.")
         assert_all_finite(y, input_name="y")
     return y
+
+
+def _refuse_absent(y: Any) -> None:
+    """Rows without a label are marked by -1; None, NaN, NaT and pandas' NA may be mistakes."""
+    values = np.asarray(y).ravel()
+    if values.dtype.kind in "fcmM":
+        (rows,) = np.nonzero(np.isnat(values) if values.dtype.kind in "mM" else np.isnan(values))
+    elif values.dtype.kind == "O":
+        rows = [row for row, value in enumerate(values) if _is_absent(value)]
+    else:
+        return
+    if len(rows):
+        kind = "NaN" if values.dtype.kind in "fc" else str(values[rows[0]])
+        raise ValueError(
+            f"Input y contains {kind} in row {rows[0]} (and in {len(rows) - 1} more); pass -1 for "
+            "rows without a label, beside strings as the number in an object array."
+        )
+
+
+def _is_absent(label: Any) -> bool:
+    is_nan = isinstance(label, float) and label != label
+    return label is None or is_nan or type(label).__name__ in ("NAType", "NaTType")
 
 
 def _is_missing(label: Any) -> bool:
@@ -193,6 +217,12 @@ def _missing(y: np.ndarray, n_classes: int | None) -> np.ndarray:
     missing = y == UNLABELED
     # One class among unlabelled rows leaves nothing to tell apart: -1 and 1 are two classes.
     pair = n_classes is None and set(np.unique(y).tolist()) == {-1, 1}
+    if pair:
+        warn(
+            "y holds -1 and 1 alone, which are taken as two classes. If -1 marks rows without a "
+            "label, set n_classes to the number of classes; else name them otherwise, 0 and 1.",
+            UserWarning,
+        )
     return missing & (not pair)
 
 

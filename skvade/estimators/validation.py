@@ -8,30 +8,35 @@ from __future__ import annotations
 import math
 import sys
 import warnings
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import assert_all_finite, validate_data
 
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS, Likelihood
 from skvade.nn.networks import ACTIVATIONS
 from skvade.nn.summary import DataSummary
 from skvade.training.schedules import SCHEDULES
+from skvade.training.units import Measured, look_at
 
 _POSITIVE = Interval(Integral, 1, None, closed="left")
 _ABOVE_ZERO = Interval(Real, 0.0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0.0, None, closed="left")
 _AUTO = StrOptions({"auto"})
+
+LITTLE, DOUBTFUL = 0.02, 2.5  # of a Bernoulli's variance, and by what factor that is sure
+MOST = 0.95  # of the variance
+MANY = 5e-3  # of values above zero that are the largest: counts have no such end
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [_POSITIVE],
@@ -90,6 +95,12 @@ def check_parameters(estimator: BaseEstimator) -> None:
     ValueError, TypeError
         With the parameter's name, what it must be, and what it is.
     """
+    sizes = estimator.hidden_layer_sizes
+    if isinstance(sizes, Integral):
+        raise ValueError(
+            "The 'hidden_layer_sizes' parameter must be a sequence of integers, one for each "
+            f"hidden layer. Got {sizes!r} instead; for one layer write ({sizes},)."
+        )
     validate_parameter_constraints(
         CONSTRAINTS,
         estimator.get_params(deep=False),
@@ -102,7 +113,6 @@ def check_parameters(estimator: BaseEstimator) -> None:
                 f"The {name!r} parameter must be an instance, got the class {value.__name__}; "
                 f"call it: {name}={value.__name__}(...)."
             )
-    sizes = estimator.hidden_layer_sizes
     if len(sizes) == 0 or not all(isinstance(s, Integral) and s >= 1 for s in sizes):
         raise ValueError(
             "The 'hidden_layer_sizes' parameter must be a non-empty sequence of integers of at "
@@ -118,6 +128,8 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     ValueError, TypeError
         If X is not a finite, real, two-dimensional table of numbers with the fitted columns.
     """
+    _refuse_containers(X)
+    _refuse_texts(X)
     X = validate_data(
         estimator,
         X,
@@ -128,7 +140,70 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     )
     if X.dtype.kind not in "buif":
         raise TypeError(f"X must hold real numbers, got dtype {X.dtype}; convert it to float.")
-    return X.astype(np.float64) if X.dtype.itemsize > 8 else X
+    if X.dtype.itemsize <= 8:
+        return X
+    with np.errstate(over="ignore"):
+        narrow = X.astype(np.float64)
+    assert_all_finite(narrow, input_name="X")  # a longdouble may be larger than any float64
+    return narrow
+
+
+# What has such an attribute is no table of rows yet, and how to make one of it.
+CONTAINERS = {
+    "obs_names": "pass its matrix, adata.X",
+    "to_memory": "read it first: X.to_memory()",
+    "read_direct": "read it first: X[:]",
+    "collect": "collect it first: X.collect()",
+    "compute": "compute it first: X.compute()",
+    "toPandas": "collect it first: X.toPandas()",
+}
+
+
+def _refuse_containers(X: Any) -> None:
+    """Raise an error that says how to make rows of what has none yet."""
+    kind = f"{type(X).__module__}.{type(X).__qualname__}"
+    if getattr(X, "requires_grad", False):
+        raise TypeError("X is a tensor that requires a gradient; pass X.detach().cpu().numpy().")
+    if getattr(getattr(X, "device", None), "type", "cpu") not in ("cpu", "mps"):
+        raise TypeError(f"X is a tensor on device {X.device}; pass X.cpu().numpy().")
+    for name, cure in CONTAINERS.items():
+        if hasattr(X, name):
+            raise TypeError(f"X is a {kind}, of which no rows can be taken; {cure}.")
+
+
+def _refuse_texts(X: Any) -> None:
+    """Raise an error that names a column of strings, categories or dates."""
+    if hasattr(X, "dtypes") and hasattr(X, "columns"):
+        kinds = dict(zip(X.columns, X.dtypes, strict=False))
+        texts = {name: kind for name, kind in kinds.items() if not _is_number(X, name, kind)}
+        if texts:
+            shown = ", ".join(f"{name!r} ({kind})" for name, kind in [*texts.items()][:5])
+            raise ValueError(
+                f"X has columns that hold no numbers: {shown}"
+                f"{', ...' if len(texts) > 5 else ''}; encode them (OneHotEncoder, OrdinalEncoder) "
+                "or leave them out."
+            )
+        return
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "US":
+        for column in range(X.shape[1]):
+            try:
+                X[:, column].astype(np.float64)
+            except ValueError as error:
+                raise ValueError(
+                    f"X holds strings that are no numbers in column {column} ({error}); encode "
+                    "them (OneHotEncoder, OrdinalEncoder), or leave the column out."
+                ) from error
+
+
+def _is_number(frame: Any, name: Any, kind: Any) -> bool:
+    text = str(kind).lower()
+    if text.startswith(("object", "str")):  # numbers may hide in columns of objects
+        try:
+            np.asarray(frame[name]).astype(np.float64)
+        except (TypeError, ValueError):
+            return False
+        return True
+    return not text.startswith(("categor", "date", "time", "enum", "interval", "period"))
 
 
 def check_n_clusters(name: str, n_clusters: int, n_samples: int) -> None:
@@ -146,11 +221,97 @@ def working_dtype(X: Any) -> type:
     return np.float32 if exact else np.float64
 
 
-def choose_likelihood(name: str, summary: DataSummary) -> str:
-    """What "auto" stands for: "bernoulli" for data in [0, 1], "gaussian" otherwise."""
+@dataclass(frozen=True)
+class LikelihoodChoice:
+    """A likelihood, and why it was taken.
+
+    Attributes
+    ----------
+    name : str
+    reason : str
+        Empty, where it was named by the user.
+    doubts : tuple of str
+        What speaks against it, each with its cure.
+    """
+
+    name: str
+    reason: str = ""
+    doubts: tuple[str, ...] = ()
+
+
+def choose_likelihood(name: str, X: Any, summary: DataSummary) -> LikelihoodChoice:
+    """What "auto" stands for; and doubts of what the user has named."""
+    low, high = f"{summary.minimum:.6g}", f"{summary.maximum:.6g}"
     if name != "auto":
-        return name
-    return "bernoulli" if 0 <= summary.minimum and summary.maximum <= 1 else "gaussian"
+        doubts = ()
+        if LIKELIHOODS[name].counts and not look_at(X, summary.maximum).whole:
+            doubts = (
+                f"likelihood={name!r} is for counts, but X holds fractions (values from {low} to "
+                f"{high}); pass the counts themselves, or use likelihood='gaussian'.",
+            )
+        return LikelihoodChoice(name, doubts=doubts)
+    if summary.binary:
+        return LikelihoodChoice("bernoulli", "all values are 0 or 1")
+    if not (summary.minimum >= 0 and summary.maximum > 0):
+        return LikelihoodChoice("gaussian", f"values from {low} to {high}")
+    values = look_at(X, summary.maximum)
+    if summary.maximum <= 1:
+        return _choose_within_one(values.spread, f"values from {low} to {high}")
+    if not values.whole:
+        return LikelihoodChoice("gaussian", f"values from {low} to {high}")
+    reason = f"whole numbers from {low} to {high}"
+    if summary.minimum == 0 and values.largest_share < MANY:
+        doubt = (
+            f"X holds whole numbers from 0 to {high}, as counts do, and likelihood='auto' takes "
+            "'gaussian'. If they are counts, set likelihood='negative_binomial' or 'poisson'; if "
+            "not, set 'gaussian'."
+        )
+        return LikelihoodChoice("gaussian", reason, (doubt,))
+    return LikelihoodChoice("gaussian", reason)
+
+
+def _choose_within_one(spread: float, values: str) -> LikelihoodChoice:
+    """Bernoulli's noise is that of zeros and ones: it hides clusters of values that vary little."""
+    within = f"{values}, which vary by {spread:.2g} of what zeros and ones of their means would"
+    name = "bernoulli" if spread >= LITTLE else "gaussian"
+    doubt = (
+        f"X holds {within}, and likelihood='auto' takes {name!r}. Set likelihood='bernoulli' if "
+        "they are shares or grey values, and 'gaussian' if they are measurements."
+    )
+    doubtful = LITTLE / DOUBTFUL <= spread < LITTLE * DOUBTFUL
+    return LikelihoodChoice(name, within, (doubt,) if doubtful else ())
+
+
+def doubt(estimator: BaseEstimator, measured: Measured) -> tuple[str, ...]:
+    """What the scales of columns make doubtful, each with its cure."""
+    doubts = []
+    n_columns = len(measured.shares)
+    names = list(getattr(estimator, "feature_names_in_", range(n_columns)))
+    if len(far := np.flatnonzero(measured.beyond)):
+        low, high = (limits[far[0]] for limits in (measured.units.low, measured.units.high))
+        n_beyond = int(measured.beyond[far[0]])
+        doubts.append(
+            f"{_listed(names, far)} far from all others; {n_beyond} of column "
+            f"{names[far[0]]!r} lie beyond [{low:.6g}, {high:.6g}]. They count as these limits, so "
+            "that they do not hide the rest. If they stand for missing values, drop or impute "
+            "them; if they are real, transform the column, by its logarithm for instance."
+        )
+    if n_columns > 1 and measured.shares.max() > MOST:
+        most = int(measured.shares.argmax())
+        doubts.append(
+            f"Column {names[most]!r} has {measured.shares[most]:.1%} of the variance of all "
+            f"{n_columns} columns, which hides the others; standardise the columns "
+            "(StandardScaler), or leave it out, unless this is meant."
+        )
+    return tuple(doubts)
+
+
+def _listed(names: list[Any], columns: np.ndarray) -> str:
+    shown = ", ".join(repr(names[column]) for column in columns[:5].tolist())
+    more = f" and {len(columns) - 5} more" if len(columns) > 5 else ""
+    return (
+        f"Columns {shown}{more} have values" if len(columns) > 1 else f"Column {shown} has values"
+    )
 
 
 def check_support(name: str, likelihood: type[Likelihood], low: float, high: float) -> None:
@@ -174,10 +335,10 @@ def _support(likelihood: type[Likelihood]) -> str:
     return f"in [{likelihood.lower:.6g}, {likelihood.upper:.6g}]"
 
 
-def warn_convergence(message: str) -> None:
-    """A ConvergenceWarning at the line of the user's own that called `fit`, by whatever way."""
+def warn(message: str, category: type[Warning]) -> None:
+    """A warning at the line of the user's own that called `fit`, by whatever way."""
     ours = ("skvade.", "sklearn.", "joblib.", "contextlib")
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(ours):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, ConvergenceWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

@@ -75,7 +75,7 @@ class Fitted:
         if not hasattr(self.model, "covariances_"):
             return None
         n_clusters, latent_dim = self.means.shape
-        as_matrices = AS_MATRICES[self.model.covariance_type]
+        as_matrices = AS_MATRICES[self.model._shaped_by["covariance_type"]]
         matrices = as_matrices(self.model.covariances_, np.eye(latent_dim))
         return np.broadcast_to(matrices, (n_clusters, latent_dim, latent_dim))
 

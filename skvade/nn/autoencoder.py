@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from skvade.nn.draws import Draws
 from skvade.nn.likelihoods import Likelihood
 from skvade.nn.networks import Decoder, GaussianEncoder
 
@@ -63,6 +65,8 @@ class Autoencoder(nn.Module, ABC):
     compute_dtype : torch.dtype or None
         Precision in which the two networks are multiplied; None for that of the parameters.
         Densities always keep the precision of the parameters.
+    draws : Draws or None
+        From which the two networks draw, if they do; None for torch's own generator.
     """
 
     def __init__(self, encoder: GaussianEncoder, decoder: Decoder, likelihood: Likelihood):
@@ -71,6 +75,7 @@ class Autoencoder(nn.Module, ABC):
         self.decoder = decoder
         self.likelihood = likelihood
         self.compute_dtype: torch.dtype | None = None
+        self.draws: Draws | None = None
 
     @abstractmethod
     def category_logits(self, encoding: Encoding) -> Tensor:
@@ -109,7 +114,7 @@ class Autoencoder(nn.Module, ABC):
     def decode(self, z: Tensor) -> Tensor:
         """The likelihood's parameters f(z): (..., latent_dim) to (..., n_features)."""
         flat = z.reshape(-1, z.shape[-1])
-        with self._autocast(z):
+        with self._surroundings(z):
             outputs = self.decoder(flat)
         return outputs.to(z.dtype).view(*z.shape[:-1], -1)
 
@@ -137,11 +142,23 @@ class Autoencoder(nn.Module, ABC):
         """q(c|x), of shape (n_samples, n_clusters)."""
         return self.category_logits(self.encode(x)).softmax(-1)
 
+    def row_bytes(self, n_features: int) -> int:
+        """Room for what a row takes in a pass, generously.
+
+        That is the activations of networks a few times as wide as the data, and what there is of
+        every cluster in every latent dimension.
+        """
+        return 8 * (max(4096, 4 * n_features) + 4 * self.centers().numel())
+
     def product_weights(self) -> list[nn.Parameter]:
-        """Weights of dense and convolutional layers, of which `compute_dtype` speaks."""
+        """Weights of dense and convolutional layers, of which `compute_dtype` speaks.
+
+        Those that a hook makes of others, as spectral normalisation does, are left out.
+        """
         bodies = (self.encoder.body, self.decoder.body)
         layers = [layer for body in bodies for layer in body.modules() if type(layer) in LAYERS]
-        return [parameter for layer in layers for parameter in layer.parameters(recurse=False)]
+        plain = [layer for layer in layers if not layer._forward_pre_hooks]
+        return [parameter for layer in plain for parameter in layer.parameters(recurse=False)]
 
     @torch.no_grad()
     def rescale_latent_(self, factor: float) -> None:
@@ -150,12 +167,16 @@ class Autoencoder(nn.Module, ABC):
         self.decoder.rescale_(factor)
 
     def _hidden(self, view: Tensor) -> Tensor:
-        with self._autocast(view):
+        with self._surroundings(view):
             return self.encoder.hidden(view)
 
-    def _autocast(self, x: Tensor) -> AbstractContextManager:
+    @contextmanager
+    def _surroundings(self, x: Tensor) -> Iterator[None]:
+        """The precision in which networks are multiplied, and where they draw from."""
         dtype = self.compute_dtype
-        return nullcontext() if dtype is None else torch.autocast(x.device.type, dtype=dtype)
+        precision = nullcontext() if dtype is None else torch.autocast(x.device.type, dtype=dtype)
+        with precision, nullcontext() if self.draws is None else self.draws():
+            yield
 
 
 def draw(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:

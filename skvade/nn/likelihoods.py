@@ -23,19 +23,22 @@ class Likelihood(nn.Module, ABC):
     ----------
     standardizes : bool
         Whether the model works on shifted and scaled data (densities over the real line do).
-    encodes_support_only : bool
-        Whether the encoder's input is defined on the support only.
     lower, upper : float
         Bounds of the support, or of what can be computed.
+    bounded : bool
+        Whether there are any.
     cure_of_large : str
         What to do with data beyond the upper one.
+    counts : bool
+        Whether it is for whole numbers.
     """
 
     standardizes = False
-    encodes_support_only = False
     lower = -math.inf
     upper = math.inf
+    bounded = True
     cure_of_large = ""
+    counts = False
 
     def __init__(self, summary: DataSummary):
         super().__init__()
@@ -104,6 +107,7 @@ class Gaussian(Likelihood):
     """
 
     standardizes = True
+    bounded = False
     variance_floor = 1e-3
 
     def __init__(self, summary: DataSummary):
@@ -141,7 +145,7 @@ class _Counts(Likelihood):
     Draws and decoded means, which have no row sum of their own, use the median of the data.
     """
 
-    encodes_support_only = True
+    counts = True
     lower, upper = 0.0, 1e9  # float32 cannot hold what lies beyond, nor its gamma function
     cure_of_large = "divide the counts by a constant"
     typical_total: Tensor

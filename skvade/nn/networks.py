@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -136,7 +137,7 @@ def make_encoder(
         sizes = (n_features, *hidden_layer_sizes)
         perceptron = multilayer_perceptron(sizes, activation, generator)
         return GaussianEncoder(perceptron, sizes[-1], latent_dim, generator)
-    body = copy.deepcopy(template).cpu().float()
+    body = _own_copy("encoder", template)
     output = _probe("encoder", body, example)
     if output.ndim != 2 or len(output) != n_rows:
         raise ValueError(
@@ -165,7 +166,7 @@ def make_decoder(
         sizes = (latent_dim, *reversed(hidden_layer_sizes))
         hidden = multilayer_perceptron(sizes, activation, generator)
         return Decoder(nn.Sequential(*hidden, dense(sizes[-1], n_features, generator)))
-    body = copy.deepcopy(template).cpu().float()
+    body = _own_copy("decoder", template)
     codes = torch.zeros(2, latent_dim, dtype=torch.float32)
     output = _probe("decoder", body, codes)
     if output.shape != (2, n_features):
@@ -176,13 +177,81 @@ def make_decoder(
     return Decoder(body)
 
 
+def copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
+    """A deep copy, also of modules that keep tensors of their last pass.
+
+    Such tensors have a graph, and torch copies none that has.
+    """
+    memo = {} if memo is None else memo
+    for part in value.modules() if isinstance(value, nn.Module) else ():
+        for kept in vars(part).values():
+            if isinstance(kept, Tensor) and not kept.is_leaf:
+                memo[id(kept)] = kept.detach().clone()
+    return copy.deepcopy(value, memo)
+
+
+def unpicklable(module: nn.Module) -> str:
+    """What torch does not pickle of a module: parametrizations, or scripts; empty if it does."""
+    parts = list(module.modules())
+    if any(nn.utils.parametrize.is_parametrized(part) for part in parts):
+        return "parametrizations"
+    return "scripts" if any(isinstance(part, torch.jit.ScriptModule) for part in parts) else ""
+
+
+def try_training(name: str, body: nn.Module, example: Tensor) -> None:
+    """Run a copy of the body in training mode on as few rows as a batch has.
+
+    Raises
+    ------
+    ValueError
+        If it fails, as batch normalisation does on a single row, or returns what is not finite.
+    """
+    n_rows = len(example)
+    try:
+        output = copied(body).train()(example)
+    except Exception as error:
+        raise ValueError(
+            f"{name} fails in training, on a batch of {n_rows} row(s): {error}. Mend it; where it "
+            "needs more rows, raise batch_size (with neighbours, half of a batch are rows)."
+        ) from error
+    _check_finite(name, output, "in training")
+
+
+def _own_copy(name: str, template: nn.Module) -> nn.Module:
+    """A copy of a template that can be trained, on the CPU and in float32."""
+    parameters = [p for p in template.parameters() if not nn.parameter.is_lazy(p)]
+    if any(tensor.is_meta for tensor in (*parameters, *template.buffers())):
+        raise ValueError(
+            f"{name} has tensors on the device 'meta', which hold no numbers; build it on the CPU, "
+            "or give it memory by to_empty and initialise it."
+        )
+    if any(parameter.is_complex() for parameter in parameters):
+        raise ValueError(
+            f"{name} has complex parameters, which are not trained here; use pairs of real ones."
+        )
+    try:
+        return copied(template).cpu().float()
+    except Exception as error:
+        raise ValueError(
+            f"{name} cannot be copied ({error}), and each fit trains a copy; keep locks, files and "
+            "generators out of it, and run lazy layers once on a few rows before."
+        ) from error
+
+
+def _check_finite(name: str, output: Any, when: str) -> None:
+    if isinstance(output, Tensor) and not output.isfinite().all():
+        raise ValueError(
+            f"{name} returns values that are not finite {when}; mend it, or standardise the data."
+        )
+
+
 @torch.no_grad()
 def _probe(name: str, body: nn.Module, example: Tensor) -> Tensor:
     was_training = body.training
     body.eval()
     try:
         output = body(example)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except Exception as error:
         columns = "n_features" if name == "encoder" else "n_codes"
         raise ValueError(
             f"{name} fails on an input of shape {tuple(example.shape)}, (n_samples, {columns}): "
@@ -193,4 +262,5 @@ def _probe(name: str, body: nn.Module, example: Tensor) -> Tensor:
         body.train(was_training)
     if not isinstance(output, Tensor):
         raise ValueError(f"{name} must return one tensor, got {type(output).__name__}.")
+    _check_finite(name, output, "for the first rows" if name == "encoder" else "for codes of zero")
     return output

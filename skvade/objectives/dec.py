@@ -18,11 +18,13 @@ from torch.nn.functional import kl_div
 from skvade.nn.autoencoder import Autoencoder, Encoding
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 
-ROW_BYTES = 1 << 14
-
 
 class AllRows(Protocol):
     """The training rows, as far as this objective asks for them."""
+
+    @property
+    def n_features(self) -> int:
+        """D."""
 
     @property
     def device(self) -> torch.device:
@@ -68,7 +70,8 @@ class SharpenedAssignment(EncodedObjective[Autoencoder]):
     def _refresh(self, model: Autoencoder) -> None:
         was_training = model.training
         model.eval()
-        q = self.rows.map(model.assign, ROW_BYTES).to(self.rows.device)
+        room = model.row_bytes(self.rows.n_features)
+        q = self.rows.map(model.assign, room).to(self.rows.device)
         model.train(was_training)
         if len(self.frequencies) and not q.isfinite().all():
             return  # the trainer will take the model back; the old target holds until then

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from skvade._version import __version__
-from skvade.training.batches import row_slices
+from skvade.training.units import row_slices
 
 DIGEST = "#"
 INDIFFERENT = ("verbose", "device")  # parameters that may differ from one call to the next

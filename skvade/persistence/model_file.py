@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.nn.summary import DataSummary
 from skvade.persistence import container
-from skvade.training.batches import Units
+from skvade.training.units import Units
 
 KIND = "model"
 DTYPES = {"float32": np.float32, "float64": np.float64}

@@ -10,10 +10,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from skvade.nn.autoencoder import Autoencoder, Networks
+from skvade.nn.draws import Draws
 from skvade.nn.networks import GaussianEncoder, make_decoder, make_encoder
 from skvade.nn.summary import ModelShape
 from skvade.training.batches import Rows
-from skvade.training.runtime import isolated_random_state
 
 CPU = torch.device("cpu")
 
@@ -77,7 +77,7 @@ def rebuild(
     with WithoutMemory():
         networks = builder._make_networks(shape, rows, seed=0)
     generator = torch.Generator()
-    with isolated_random_state(0, CPU):
+    with Draws(0)():
         if "encoder" in supplied:
             # Its heads could be of any size in an altered file: one dimension tells their input.
             example = networks.likelihood.encoder_input(rows.take(slice(0, 2)))

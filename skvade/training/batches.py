@@ -12,40 +12,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from skvade.nn.summary import DataSummary
 from skvade.objectives.base import Batch
 from skvade.objectives.stateful import Stateful
-
-BLOCK_BYTES = 32 * 2**20
-
-
-@dataclass(frozen=True)
-class Units:
-    """The affine map between the data's units and the model's: x_model = (x - shift) / scale.
-
-    One scale for all features, so that the geometry of the data is kept.
-
-    Attributes
-    ----------
-    shift : ndarray of shape (n_features,) or float
-    scale : float
-    """
-
-    shift: np.ndarray | float = 0.0
-    scale: float = 1.0
-
-    @property
-    def identical(self) -> bool:
-        """Whether the map does nothing."""
-        return self.scale == 1.0 and not np.any(self.shift)
-
-    def to_model(self, x: np.ndarray) -> np.ndarray:
-        """Data units to model units; same shape."""
-        return x if self.identical else (x - self.shift) / self.scale
-
-    def to_data(self, x: np.ndarray) -> np.ndarray:
-        """Model units to data units; same shape."""
-        return x if self.identical else x * self.scale + self.shift
+from skvade.training.units import Units, row_slices
 
 
 @dataclass(frozen=True)
@@ -126,18 +95,6 @@ class Rows:
         return whole
 
 
-def row_slices(n_rows: int, n_features: int, row_bytes: int = 0) -> Iterator[slice]:
-    """Slices that cut rows into blocks of about BLOCK_BYTES."""
-    size = max(1, BLOCK_BYTES // (8 * n_features + row_bytes))
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
-
-
-def row_bytes(rows: Rows) -> int:
-    """Room for the activations of a row, generously: a network a few times as wide as the data."""
-    return 8 * max(4096, 4 * rows.n_features)
-
-
 class Batches(Stateful):
     """Endless shuffled batches, a new order each epoch; an incomplete last batch is left out.
 
@@ -184,43 +141,3 @@ class Batches(Stateful):
                 self.position += 1
                 yield Batch(self.rows.take(index), index.to(self.rows.device))
             self.before, self.position = self._rng.bit_generator.state, 0
-
-
-def summarize(X: Any) -> DataSummary:
-    """What a likelihood needs to know of X, in one pass over blocks."""
-    minimum, maximum, binary = np.inf, -np.inf, True
-    totals = np.empty(X.shape[0])
-    for part in row_slices(*X.shape):
-        block = _float64(X[part])
-        minimum, maximum = min(minimum, block.min()), max(maximum, block.max())
-        binary = binary and bool(np.isin(block, (0.0, 1.0)).all())
-        totals[part] = block.sum(1)
-    return DataSummary(
-        n_samples=X.shape[0],
-        n_features=X.shape[1],
-        minimum=float(minimum),
-        maximum=float(maximum),
-        binary=binary,
-        median_total=float(np.median(totals)),
-    )
-
-
-def extent(X: Any) -> tuple[float, float]:
-    """The smallest and the largest entry of X; X is not touched, as `min` of sparse formats may."""
-    blocks = (_float64(X[part]) for part in row_slices(*X.shape))
-    lows, highs = zip(*((block.min(), block.max()) for block in blocks), strict=True)
-    return float(min(lows)), float(max(highs))
-
-
-def measure_units(X: Any) -> Units:
-    """The shift to zero means and the scale to a mean feature variance of one."""
-    n_rows = X.shape[0]
-    shift = sum(_float64(X[part]).sum(0) for part in row_slices(*X.shape)) / n_rows
-    squares = sum(np.square(_float64(X[part]) - shift).sum() for part in row_slices(*X.shape))
-    scale = float(np.sqrt(squares / (n_rows * X.shape[1])))
-    return Units(shift, scale if scale > 0 else 1.0)
-
-
-def _float64(block: Any) -> np.ndarray:
-    dense = block.toarray() if sp.issparse(block) else np.asarray(block)
-    return dense.astype(np.float64)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import NearestNeighbors
+
+from skvade.training.runtime import n_distinct
 
 SAMPLED_PER_CELL = 50
 CELLS_ASKED = 64
@@ -57,10 +56,9 @@ def neighbours_in_cells(
 def _centres(places: np.ndarray, n_cells: int, rng: np.random.RandomState) -> np.ndarray:
     n_sampled = min(len(places), SAMPLED_PER_CELL * n_cells)
     sample = places[rng.choice(len(places), n_sampled, replace=False)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than cells
-        kmeans = KMeans(n_cells, init="random", n_init=1, max_iter=10, random_state=rng)
-        return kmeans.fit(sample).cluster_centers_
+    n_cells = n_distinct(sample, at_most=n_cells)
+    kmeans = KMeans(n_cells, init="random", n_init=1, max_iter=10, random_state=rng)
+    return kmeans.fit(sample).cluster_centers_
 
 
 def _nearest_others(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -61,6 +62,12 @@ class Listener(Stateful):
     def on_run_begin(self, run: Running, phases: Sequence[Step]) -> None:
         """Before a run begins, with the phases that are left of it."""
 
+    def on_work_begin(self, run: Running, phase: Step) -> None:
+        """Before a phase without gradient steps."""
+
+    def on_work_end(self, run: Running, phase: Step) -> None:
+        """After a phase without gradient steps."""
+
     def on_phase_begin(self, run: Running, phase: GradientStep, n_epochs: int) -> None:
         """Before the first step of a gradient phase."""
 
@@ -90,11 +97,20 @@ class History(Listener):
 
 
 class Progress(Listener):
-    """One tqdm bar per phase, in epochs, with the loss and the rate.
+    """One tqdm bar per phase, in epochs, with the loss and the rate; a line for other phases.
 
     Where bars cannot move, as in a log, a line of text is written at the beginning and the end of a
     phase, and every half minute.
     """
+
+    def on_work_begin(self, run: Running, phase: Step) -> None:
+        self.start = time.monotonic()
+        sys.stderr.write(f"{phase.name}: begun\n")
+        sys.stderr.flush()
+
+    def on_work_end(self, run: Running, phase: Step) -> None:
+        sys.stderr.write(f"{phase.name}: done in {time.monotonic() - self.start:.1f} s\n")
+        sys.stderr.flush()
 
     def on_phase_begin(self, run: Running, phase: GradientStep, n_epochs: int) -> None:
         from tqdm import auto
@@ -183,9 +199,10 @@ class Settled(Listener):
     @torch.no_grad()
     def _labels(self, run: Running) -> torch.Tensor:
         run.model.eval()
-        labels = self.rows.map(lambda x: run.model.assign(x).argmax(-1))
+        room = run.model.row_bytes(self.rows.n_features)
+        labels = self.rows.map(lambda x: run.model.assign(x).argmax(-1), room)
         run.model.train()
-        return labels
+        return labels.to(self.rows.device)  # where a checkpoint's are put, too
 
 
 class HeldOut(Listener):
@@ -242,7 +259,7 @@ class HeldOut(Listener):
         run.model.eval()
         generator = run.runtime.generator(self.seed)
         total = 0.0
-        for x in self.rows.blocks(row_bytes=1 << 14):
+        for x in self.rows.blocks(run.model.row_bytes(self.rows.n_features)):
             terms = self.objective(run.model, Batch(x, index=None), generator)
             total += float(sum(terms.values())) * len(x)
         run.model.train()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +9,12 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils import check_array
 
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.mixture_start import GaussianMixtureStart
+from skvade.training.runtime import n_distinct
 from skvade.training.spreading import spread_accuracy, spread_labels
 
 
@@ -28,11 +27,8 @@ class KMeansStart(Initialiser):
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
     ) -> Partition:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            means = (
-                KMeans(self.n_clusters, n_init=10, random_state=seed).fit(codes).cluster_centers_
-            )
+        n_clusters = n_distinct(codes, at_most=self.n_clusters)
+        means = KMeans(n_clusters, n_init=10, random_state=seed).fit(codes).cluster_centers_
         return Partition(pairwise_distances_argmin(codes, means))
 
 

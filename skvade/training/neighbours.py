@@ -12,9 +12,10 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from skvade.objectives.base import Batch
-from skvade.training.batches import Rows, row_slices
+from skvade.training.batches import Rows
 from skvade.training.cells import neighbours_in_cells
 from skvade.training.handover import Graph
+from skvade.training.units import row_slices
 
 MAX_EXACT_ROWS = 100_000
 MAX_PCA_ROWS, MAX_PCA_VALUES = 4_000, 1 << 24

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skvade.nn.autoencoder import Autoencoder
 from skvade.training.batches import Rows
+from skvade.training.descent import TrainingDivergedError
 from skvade.training.handover import Graph
 from skvade.training.initialiser import Initialiser
 from skvade.training.neighbours import (
@@ -20,6 +21,7 @@ from skvade.training.neighbours import (
     signal_share,
 )
 from skvade.training.run import Phase, Run
+from skvade.training.runtime import alone
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class FindNeighbours(Phase):
         n_neighbors = min(self.n_neighbors, len(codes) - 1)
         components = principal_components(run.rows, run.model.view, self.n_components, seed)
         places = codes if components is None else beside(codes, run.rows, components)
-        neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
+        with alone():
+            neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
         cumulative = torch.from_numpy(cumulative_weights(distances))
         signal = 1.0 if components is None else signal_share(run.rows, neighbours, components, seed)
         device = run.rows.device
@@ -84,7 +87,8 @@ class Initialise(Phase):
         model, codes = run.model, _codes(run)
         graph = run.handover.graph
         neighbours = None if graph is None else graph.neighbours.cpu().numpy()
-        partition = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
+        with alone():
+            partition = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
         labels = torch.from_numpy(partition.labels).to(codes.device)
 
         scale = self._scale(codes, labels)
@@ -105,7 +109,15 @@ class Initialise(Phase):
 
 def _codes(run: Run) -> Tensor:
     run.model.eval()
-    return run.rows.map(run.model.code, row_bytes=1 << 14).to(run.rows.device)
+    codes = run.rows.map(run.model.code, row_bytes=1 << 14)
+    (lost,) = (~codes.isfinite().all(1)).nonzero(as_tuple=True)
+    if len(lost):
+        raise TrainingDivergedError(
+            f"The encoder takes {len(lost)} of {len(codes)} rows, row {int(lost[0])} of those that "
+            "are trained on the first of them, to codes that are not finite. Mend the encoder, if "
+            "it is your own; else standardise the data, or lower learning_rate."
+        )
+    return codes.to(run.rows.device)
 
 
 def _calibrate(model: Autoencoder, rows: Rows) -> None:

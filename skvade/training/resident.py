@@ -10,7 +10,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from skvade.training.batches import Rows, row_slices
+from skvade.training.batches import Rows
+from skvade.training.units import row_slices
 
 NARROW = (np.uint8, np.int8, np.bool_, np.float16, np.float32)  # float32 holds them exactly
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ import torch
 from torch import Tensor
 
 from skvade.nn.autoencoder import Autoencoder
+from skvade.nn.draws import Draws
+from skvade.nn.networks import copied
 from skvade.objectives.stateful import Stateful
 from skvade.training.batches import Rows
 from skvade.training.events import Listener, Record
@@ -69,8 +70,8 @@ class Run:
         Takes the run's state from time to time, and has what an earlier run left.
     n_done : int
         Phases that are done.
-    draws_from_torch : bool
-        Whether the networks draw from torch's own generator, as dropout does.
+    draws : Draws or None
+        From which the user's own networks draw.
     """
 
     model: Autoencoder
@@ -84,25 +85,31 @@ class Run:
     weights: Weights | None = None
     keeper: Keeper = field(default_factory=Keeper)
     n_done: int = 0
-    draws_from_torch: bool = False
+    draws: Draws | None = None
     _descent: dict[str, Any] | None = None
 
     def go(self, phases: Sequence[Phase]) -> Run:
         """Run the phases in order; the model is left in evaluation mode."""
         self.n_done = 0
         self.model = self.runtime.prepare(self.model.float())
-        self.model.compute_dtype = self.runtime.compute_dtype
+        self.model.compute_dtype, self.model.draws = self.runtime.compute_dtype, self.draws
         self._take_up(self.keeper.left())
         for listener in self.listeners:
             listener.on_run_begin(self, phases[self.n_done :])
         for number in range(self.n_done, len(phases)):
-            phases[number].run(self, seed=self.seed + number)
+            phase = phases[number]
+            heard = [] if phase.has_epochs else self.listeners
+            for listener in heard:
+                listener.on_work_begin(self, phase)
+            phase.run(self, seed=self.seed + number)
+            for listener in heard:
+                listener.on_work_end(self, phase)
             self.n_done = number + 1
             if self.n_done < len(phases):
                 self.offer()
             else:
                 self.keeper.keep(self._state(at_end=True), last=True)
-        self.model.compute_dtype = None
+        self.model.compute_dtype = self.model.draws = None
         self.model.eval()
         for listener in self.listeners:
             listener.on_run_end(self)
@@ -110,12 +117,9 @@ class Run:
 
     def fitted_model(self) -> Autoencoder:
         """A copy of the model, as it would be if the training ended here."""
-        # What a user's module keeps of its last batch cannot be copied with its graph.
-        kept = (value for part in self.model.modules() for value in vars(part).values())
-        memo = {id(v): v.detach() for v in kept if isinstance(v, torch.Tensor) and not v.is_leaf}
-        model = copy.deepcopy(self.model, memo).float()
+        model = copied(self.model).float()
         model.load_state_dict(self.model_state())
-        model.compute_dtype = None
+        model.compute_dtype = model.draws = None
         return model.eval()
 
     def model_state(self) -> dict[str, Tensor]:
@@ -149,7 +153,7 @@ class Run:
             "handover": self.handover.state(at_end=at_end),
             "n_rescues": self.n_rescues,
             "n_done": self.n_done,
-            "random_state": torch.get_rng_state() if self.draws_from_torch else None,
+            "draws": None if self.draws is None else self.draws.state(),
             "descent": None,
         }
 
@@ -162,8 +166,8 @@ class Run:
         self.handover.restore(state["handover"])
         self.n_rescues, self.n_done = state["n_rescues"], state["n_done"]
         self._descent = state["descent"]
-        if self.draws_from_torch:
-            torch.set_rng_state(state["random_state"].cpu())
+        if self.draws is not None:
+            self.draws.restore(state["draws"])
 
 
 class Phase(ABC):

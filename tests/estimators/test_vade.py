@@ -25,11 +25,11 @@ from skvade.estimators.facts import Facts
 from skvade.metrics import clustering_accuracy, mutual_information
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
-from skvade.training.batches import Units
 from skvade.training.resident import make_resident
 from skvade.training.runtime import Runtime
 from skvade.training.schedules import auto_batch_size
 from skvade.training.trainer import Optimise
+from skvade.training.units import Units
 
 METHODS = ["predict", "predict_proba", "transform", "score_samples"]
 
@@ -103,7 +103,7 @@ def test_rows_do_not_depend_on_their_company(fitted, digits, method, monkeypatch
     whole = getattr(fitted, method)(X)
     single = np.concatenate([getattr(fitted, method)(row[None]) for row in X])
     np.testing.assert_allclose(whole, single, rtol=1e-9, atol=1e-12)
-    monkeypatch.setattr("skvade.training.batches.BLOCK_BYTES", 2**20)
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 2**20)
     np.testing.assert_allclose(whole, getattr(fitted, method)(X), rtol=1e-9, atol=1e-12)
 
 

@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from skvade.training.batches import Batches, Rows, Units, extent, measure_units, summarize
+from skvade.training.batches import Batches, Rows
+from skvade.training.units import Units, extent, measure_units, summarize
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.integers(0, 5, size=(40, 6)).astype(np.float64)
@@ -119,7 +120,7 @@ def test_batches_are_at_most_the_data():
 
 
 def test_blocks_are_bounded_by_memory(monkeypatch):
-    monkeypatch.setattr("skvade.training.batches.BLOCK_BYTES", 8 * 6 * 7)
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 8 * 6 * 7)
     sizes = [len(block) for block in Rows(DENSE).blocks()]
     assert sizes == [7] * 5 + [5]
 
@@ -139,7 +140,7 @@ def test_identical_units_change_nothing():
 
 @pytest.mark.parametrize("function", [lambda x: x.cumsum(1), lambda x: x.argmax(1)])
 def test_a_function_of_blocks_is_that_of_the_whole(monkeypatch, function):
-    monkeypatch.setattr("skvade.training.batches.BLOCK_BYTES", 8 * 4 * 7)
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 8 * 4 * 7)
     X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
     seen = []
 

@@ -5,9 +5,10 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from skvade.training.batches import Batches, Rows, measure_units
+from skvade.training.batches import Batches, Rows
 from skvade.training.resident import make_resident
 from skvade.training.runtime import Runtime
+from skvade.training.units import measure_units
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.integers(0, 5, size=(40, 6)).astype(np.float64)
