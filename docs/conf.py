@@ -62,7 +62,7 @@ CONTENTS = {
     "user_guide": ["/reproducible_clusters"],
     "methods/README": ["vade", "gmvae", "m2", "dec", "idec", "dcn", "vade_classifier",
                        "m2_classifier", "auxiliary_task"],
-    "development": ["/benchmarks", "/results", "/changelog", "/citation"],
+    "development": ["/measurements", "/benchmarks", "/results", "/changelog", "/citation"],
 }  # fmt: skip
 
 # ---------------------------------------------------------------- reference

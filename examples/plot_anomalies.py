@@ -2,12 +2,12 @@
 Rows that do not belong
 =======================
 
-`score_samples` is the log-likelihood of each row: low for rows that the model would hardly
-generate. Here are digits among which some are forged: the lines of the image were shuffled, or it
-was mirrored, or two digits were laid over one another.
+`score_samples` returns the log-likelihood of each row, which is low for rows that the model would
+hardly generate. Here some digits are forged: the lines of the image are shuffled, the image is
+mirrored, or two digits are overlaid.
 
-:class:`~sklearn.ensemble.IsolationForest` and :class:`~sklearn.neighbors.LocalOutlierFactor`, which
-are made for this, are asked as well.
+For comparison we run :class:`~sklearn.ensemble.IsolationForest` and
+:class:`~sklearn.neighbors.LocalOutlierFactor`, which are made for this task.
 """
 
 import matplotlib.pyplot as plt
@@ -44,7 +44,7 @@ kinds = np.repeat(["digit", *forged], [len(images), 40, 40, 40])
 # %%
 # Likelihoods
 # -----------
-# The forgeries are among the rows that the model is trained on, as they would be in life.
+# The forgeries are among the rows that the model is trained on, as they would be in practice.
 
 model = VaDEClustering(10, hidden_layer_sizes=(256, 512), random_state=0).fit(rows)
 scores = {

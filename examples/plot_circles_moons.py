@@ -2,9 +2,9 @@
 Circles and moons
 =================
 
-Two rings and two crescents: toys on which a mixture of Gaussians fails, and a mixture in a latent
-space fails as well. This page shows the failure, two ways of helping and how far they go, and what
-comes out with more clusters than shapes.
+Two rings and two crescents: toy data on which a mixture of Gaussians fails, as does a mixture in a
+latent space. This page shows the failure, two ways to improve on it and how far they go, and the
+result with more clusters than shapes.
 """
 
 import warnings

@@ -7,9 +7,9 @@ scikit-learn has a famous picture: clusterers as columns, toy data as rows. Here
 :class:`~sklearn.cluster.HDBSCAN` and :class:`skvade.VaDEClustering`, every one with a single
 setting for all six data sets. The number of clusters is given to all but HDBSCAN, which finds it.
 
-Two features are not what skvade is for. It has a network with some ten thousand weights to learn a
-map of the plane to another plane, and a mixture there. The picture shows what that costs, and what
-it does not bring.
+skvade is not meant for data with two features: it trains a network with some ten thousand weights
+to map the plane to another plane, with a mixture there. The picture shows what that costs, and
+that it brings no advantage.
 """
 
 import time
@@ -95,10 +95,10 @@ plt.show()
 # - **Varied and stretched blobs** are what a Gaussian mixture says that they are, and it finds
 #   them. skvade finds nearly the same with some confusion at the borders, k-means cuts by distance,
 #   and HDBSCAN takes the thin parts for noise (grey).
-# - **Blobs** are easy for all.
+# - **Blobs** are easy for all methods.
 # - **No structure**: three of the four cut a square in three as they were told. Only HDBSCAN could
 #   have said that there is nothing, and it reports a few small clusters in much noise instead.
 #
-# On data like these take HDBSCAN or a mixture: they are better and take milliseconds. The order
-# turns round where features are many and clusters are no ellipses in them, as pixels are:
+# On data like these use HDBSCAN or a mixture: they are better and take milliseconds. The order is
+# reversed where there are many features and clusters are no ellipses in them, as with pixels:
 # :ref:`sphx_glr_gallery_plot_digits.py`.

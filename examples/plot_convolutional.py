@@ -7,8 +7,8 @@ It may end in any number of features: linear heads for the mean and the variance
 code are put on it. The decoder maps codes to one output per pixel. Both are templates: every fit
 trains copies, and shapes that do not fit are reported before training starts.
 
-On images of 8 by 8 pixels nothing is gained by it: the default network of the first example finds
-the digits better. It is here to show the way.
+On images of 8 by 8 pixels this gains nothing: the default network of the first example finds the
+digits better. The example only shows how it is done.
 """
 
 import matplotlib.pyplot as plt

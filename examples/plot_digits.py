@@ -5,7 +5,7 @@ Digits, clustered and generated
 The handwritten digits that ship with scikit-learn, clustered without labels by k-means, by a
 Gaussian mixture of principal components, and by :class:`skvade.VaDEClustering`. The labels are
 read afterwards, to score what was found. Then three pictures of what the model has learned: new
-digits from each cluster, its latent space, and the course of its training.
+digits from each cluster, its latent space, and the training curves.
 
 One seed is fitted here. ``make demo`` fits three, prints medians and worst, and keeps the
 pictures::

@@ -4,8 +4,8 @@ How many clusters, how many dimensions
 
 :class:`~sklearn.model_selection.GridSearchCV` needs neither a scorer nor labels here:
 :meth:`skvade.VaDEClustering.score` is the log-likelihood of held-out rows. That chooses the
-latent size. It does not choose the number of clusters, as the second picture shows; another
-figure does better, which is as easily searched by.
+latent size. It does not choose the number of clusters, as the second picture shows; another score
+does better, and can be searched just as easily.
 
 The data are the digits from 0 to 5, and the networks are small, since a search fits dozens of them.
 """

@@ -10,9 +10,9 @@ digits how thick, how slanted, how wide. `transform` gives the style of a row, a
 Each line below begins with a digit of the data; beside it is its style in every cluster that was
 found, without any label.
 
-Small grey images are explained well enough by their cluster alone: by the bound itself a style is
-hardly worth its nats, and all drawings of a cluster are much the same. `style_weight` below 1 makes
-styles cheaper, so that they say more.
+Small grey images are explained quite well by their cluster alone. With the bound itself a style is
+hardly worth its cost, and all drawings of a cluster look much the same. `style_weight` below 1
+makes styles cheaper, so that they carry more information.
 """
 
 import matplotlib.pyplot as plt

@@ -5,7 +5,7 @@ A table with named columns
 Thirteen chemical measurements of 178 wines, in units from milligrams to hues. A pipeline brings the
 columns to one scale, clusters the rows, and gives DataFrames back.
 
-178 rows are few for a network: at the end k-means has the word.
+178 rows are few for a neural network, so k-means is run for comparison at the end.
 """
 
 import matplotlib.pyplot as plt
@@ -41,7 +41,7 @@ print(model[-1].report())
 # What the clusters are
 # ---------------------
 # `cluster_centers_` are decoded means, in the space that the clusterer saw: standard deviations
-# from the mean wine. The scaler takes them back to the units of the table.
+# from the mean wine. The scaler converts them back to the units of the table.
 
 centers = pd.DataFrame(model[-1].cluster_centers_, columns=X.columns)
 print(pd.DataFrame(model[0].inverse_transform(centers), columns=X.columns).T.round(1))
@@ -62,7 +62,7 @@ figure.colorbar(shown, ax=right, label="standard deviations from the mean wine")
 # %%
 # Which wines are in doubt
 # ------------------------
-# Probabilities say where to look twice.
+# Probabilities show which rows deserve a closer look.
 
 proba = pd.DataFrame(model.predict_proba(X), index=X.index).round(3)
 print(proba[proba.max(axis=1) < 0.9])

@@ -7,9 +7,9 @@ every installation: the manual pages of scipy, which are the docstrings of its f
 classes. Each is a document; the package that it comes from (signals, statistics, linear algebra
 ...) is its topic, which is read at the end only.
 
-tf-idf gives a sparse matrix of thousands of words. It goes into the clusterer as it is: rows are
-made dense a batch at a time. The texts depend on the version of scipy, and so do the figures a
-little.
+tf-idf gives a sparse matrix with thousands of columns, which is passed to the clusterer as it is:
+rows are made dense one batch at a time. The texts depend on the version of scipy, so the figures
+vary a little with it.
 """
 
 import importlib
@@ -66,7 +66,7 @@ print({package: int((topics == package).sum()) for package in PACKAGES})
 # %%
 # Clusters
 # --------
-# tf-idf lies between 0 and 1 and is neither pixels nor counts: say ``likelihood="gaussian"``.
+# tf-idf lies between 0 and 1 but is neither pixels nor counts: set ``likelihood="gaussian"``.
 
 model = VaDEClustering(
     len(PACKAGES), likelihood="gaussian", hidden_layer_sizes=(256, 256), random_state=0

@@ -2,17 +2,16 @@
 The latent space through training
 =================================
 
-How do clusters come about? scikit-learn's callbacks (from version 1.9 on) are heard by skvade's
-estimators, so that a fit can be watched: the one below keeps what `transform` and `predict` would
-give if the fit ended at that moment. The latent space has two dimensions here, so that nothing must
-be projected.
+How do clusters form? skvade's estimators support scikit-learn's callbacks (from version 1.9 on), so
+you can watch a fit: the callback below keeps what `transform` and `predict` would return if the fit
+ended at that moment. The latent space has two dimensions here, so that nothing has to be projected.
 
-What is to be seen: the autoencoder spreads the digits like a fan, without knowing of clusters. The
+What you can see: the autoencoder spreads the digits like a fan, without knowing of clusters. The
 neighbour phase draws neighbours together and leaves gaps, and this is where clusters are made. The
 mixture starts there, first with held clusters; after that networks and mixture are trained
-together, which moves little any more.
+together, which changes little.
 
-Two dimensions have their price: there is room for less, and the largest cluster below is made of
+Two dimensions have a price: there is less room, and the largest cluster below is made of
 several lumps, which are digits of their own. Ten dimensions, the default, find digits better.
 """
 

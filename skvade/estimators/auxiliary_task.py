@@ -43,23 +43,23 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
     latent_dim : int, default=150
         Number of features f. Lower it for small data.
     learning_rate : float, default=2e-3
-        Of Adam, at its highest, in the phases of the autoencoder; the last phase has half of it.
-        Lower it when the loss had to be rescued.
+        Peak learning rate of Adam in the autoencoder's phases; the last phase uses half of it.
+        Lower it when training had to recover from a non-finite loss.
     n_nearest : int, default=1
-        Labelled rows that assign a class to an unlabelled one, kappa; among 256 drawn in every
-        step, where there are more. Raise it where single labels may be wrong.
+        Number kappa of nearest labelled rows that assign a class to an unlabelled one; sought among
+        256 drawn in every step, where there are more. Raise it where single labels may be wrong.
     assignment_weight : float, default=10.0
-        w_A, of the assignment loss. Lower it where the nearest labelled row is often of another
-        class.
+        Weight w_A of the assignment loss. Lower it where the nearest labelled row often belongs to
+        another class.
     feature_weight : float, default=1.0
-        w_F, of the feature loss, which draws features to those of their class. Raise it for tighter
-        classes.
+        Weight w_F of the feature loss, which draws features to those of their class. Raise it for
+        tighter classes.
     labeled_share : float, default=0.6
-        Weight alpha of labelled rows in L_F; unlabelled ones have 1 - alpha. Lower it where many
+        Weight alpha of labelled rows in L_F; unlabelled rows have 1 - alpha. Lower it where many
         rows have a label.
     temperature : float, default=1.0
-        Of the relaxed draws, softmax((log p(c|x) + Gumbel noise) / temperature). Lower ones are
-        nearer to a hard choice, and their gradients vary more.
+        Temperature of the relaxed draws, softmax((log p(c|x) + Gumbel noise) / temperature). Lower
+        temperatures are closer to a hard choice, but their gradients vary more.
 
     See Also
     --------

@@ -35,7 +35,8 @@ class DCNClustering(ClusterMixin, BaseDeepModel, ClusterParameters):
     Parameters
     ----------
     clustering_weight : float, default=1.0
-        lambda. Raise it for tighter clusters, lower it for better reconstructions.
+        Weight lambda of the distance term. Raise it for tighter clusters, lower it
+        for better reconstructions.
 
     See Also
     --------

@@ -26,10 +26,10 @@ class TargetParameters:
     Parameters
     ----------
     alpha : float, default=1.0
-        Degrees of freedom of Student's t in q(c|x). The papers' 1 is seldom worth changing.
+        Degrees of freedom of Student's t in q(c|x). Seldom worth changing; the papers use 1.
     update_interval : int, default=140
-        Gradient steps from one target to the next, which takes a pass over the data. Lower it on
-        small data, where a whole phase has few more.
+        Gradient steps between updates of the target, each of which takes a pass over the data.
+        Lower it on small data, where the whole phase has few steps.
     """
 
     alpha: float = 1.0
@@ -69,8 +69,8 @@ class DECClustering(TowardsTarget):
     Parameters
     ----------
     clustering_weight : float, default=1.0
-        Weight of D KL(P || Q), with D features, beside the neighbours. Without them it has no
-        effect. Raise it for more decided assignments.
+        Weight of D KL(P || Q), with D features, relative to the neighbour terms. Without those it
+        has no effect. Raise it for more decided assignments.
 
     See Also
     --------
@@ -114,7 +114,8 @@ class IDECClustering(TowardsTarget):
     Parameters
     ----------
     clustering_weight : float, default=0.1
-        gamma. Raise it for more decided assignments, lower it for better reconstructions.
+        Weight gamma of the clustering loss. Raise it for more decided assignments, lower it for
+        better reconstructions.
 
     See Also
     --------

@@ -31,17 +31,17 @@ class StyleParameters(MarginalizationParameters):
     ----------
     category_weight : float, default=1.0
         Weight of KL(q(c|x) || p(c)) in the loss. With 1 for both weights the loss is the bound.
-        Lower it where assignments stay undecided.
+        Lower it where assignments remain undecided.
     style_weight : float, default=1.0
         Weight of KL(q(z|x, c) || N(0, 1)). Lower it for sharper reconstructions, raise it for
-        styles that say nothing of the cluster.
+        styles that are independent of the cluster.
     encoder, decoder : torch.nn.Module or None, default=None
-        Networks of your own, used as templates: each fit trains copies. An encoder takes
-        (n_samples, n_features) to (n_samples, n_hidden), and linear heads are put on it; with
-        neighbours or labels it is run several times a step, in training mode. A decoder takes
+        Your own networks, used as templates: each fit trains copies. An encoder maps
+        (n_samples, n_features) to (n_samples, n_hidden); linear heads are added to it. With
+        neighbours or labels it runs several times per step, in training mode. A decoder maps
         (n_samples, latent_dim + n_clusters), the style and the category, to
         (n_samples, n_features), the logits, means or log rates of the likelihood.
-        `hidden_layer_sizes` and `activation` then do not apply to it.
+        `hidden_layer_sizes` and `activation` do not apply to a network of your own.
 
     Attributes
     ----------

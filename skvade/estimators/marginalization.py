@@ -14,13 +14,13 @@ class MarginalizationParameters:
     Parameters
     ----------
     marginalization : {"gumbel", "exact"}, default="gumbel"
-        Expectation of the reconstruction over the category, in the last phase. "exact" is the sum
-        over clusters, which takes `n_clusters` passes of the decoder in every step; "gumbel" is one
-        pass at a relaxed draw, softmax((log q(c|x) + Gumbel noise) / temperature). "exact" is for
-        few clusters, and where the bound itself is wanted.
+        How the last phase takes the expectation of the reconstruction over the category. "exact"
+        sums over clusters, with `n_clusters` passes through the decoder in every step; "gumbel"
+        needs one pass, at a relaxed draw softmax((log q(c|x) + Gumbel noise) / temperature). Use
+        "exact" for few clusters, and where you need the bound itself.
     temperature, min_temperature : float, default=1.0, 0.5
-        Of the relaxed draws in the first and the last step, falling geometrically between. Lower
-        temperatures are nearer to the exact bound, and their gradients vary more.
+        Temperature of the relaxed draws in the first and the last step, decreasing geometrically in
+        between. Lower temperatures are closer to the exact bound, but their gradients vary more.
 
     Attributes
     ----------

@@ -25,8 +25,9 @@ class ClassifierParameters(DeepParameters):
     Parameters
     ----------
     n_classes : int or None, default=None
-        Number of classes, those without any label included; None for the number in y. Those without
-        are named by the integers after the largest label, so that y must be integers then.
+        Number of classes, including those without any label; None for the number of classes in y.
+        Classes without a label are named by the integers after the largest label, so y must then
+        hold integers.
     """
 
     n_classes: int | None = None
@@ -147,7 +148,8 @@ class LabelTerm:
     Parameters
     ----------
     label_weight : float, default=100.0
-        Weight of -log q(y|x) on labelled rows, in nats, beside the loss of all rows.
+        Weight of -log q(y|x) on labelled rows, in nats, relative to the loss of all rows. Lower it
+        where labels may be wrong.
     """
 
     label_weight: float = 100.0
