@@ -20,6 +20,12 @@ from skvade.metrics import clustering_accuracy
 from skvade.training.schedules import WarmUp, constant
 
 
+@pytest.fixture(autouse=True)
+def float32(monkeypatch):
+    """Methods train in the same precision on every machine."""
+    monkeypatch.setattr("skvade.training.runtime._multiplies_bfloat16", lambda device: False)
+
+
 def record(seed, acc, method="vade", data="usps", split="all"):
     return {
         **{"data": data, "split": split, "method": method, "seed": seed},
