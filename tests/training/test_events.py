@@ -212,7 +212,7 @@ def test_held_out_rows_meet_the_same_draws_every_time_and_are_not_of_the_data():
     assert losses[0] != losses[1]
 
 
-@pytest.mark.parametrize("tol", [0.0, 0.05])
+@pytest.mark.parametrize("tol", [0.0, 0.05, 0.3])
 def test_held_out_rows_end_a_phase_and_bring_the_best_state_back_exactly(tol):
     class Overshoot(Listener):
         def __init__(self):
@@ -237,7 +237,7 @@ def test_held_out_rows_end_a_phase_and_bring_the_best_state_back_exactly(tol):
     assert waited == 5
     assert held_out.converged
     assert run.handover.converged
-    assert where > 0
+    assert (where > 0) == (tol < 0.1)  # the last asks for more than the first epochs improve
     expected = overshoot.states[where]
     torch.testing.assert_close(dict(run.model.state_dict()), expected, rtol=0, atol=0)
 
