@@ -140,9 +140,10 @@ def test_draws_have_the_moments_of_their_clusters(model, dtype):
         np.testing.assert_allclose(rows.var(0), variance, rtol=0.1)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("make", [random_model, lambda: random_category_model(GMVAE)])
-def test_statistics_are_copies_in_float64(make):
-    model = make().float()
+def test_statistics_are_copies_in_float64(make, dtype):
+    model = make().to(dtype)
     found = Predictor(model, UNITS, np.float32).statistics()
     assert {values.dtype for values in found.values()} == {np.dtype(np.float64)}
     expected = model.mixture.means.detach().clone()

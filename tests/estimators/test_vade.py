@@ -28,6 +28,7 @@ from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.training.batches import Rows, Units
 from skvade.training.handover import Graph, Handover
+from skvade.training.initialisation import ClustererStart, KMeansStart, RandomStart
 from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.phases import Initialise
 from skvade.training.resident import make_resident
@@ -375,6 +376,8 @@ def test_initialisations(quick, digits, init, monkeypatch):
     elif init == "means":
         np.testing.assert_array_equal(start, pairwise_distances_argmin(codes, value))
     else:
+        kinds = {"k-means": KMeansStart, "random": RandomStart, "clusterer": ClustererStart}
+        assert type(initialiser) is kinds[init]
         np.testing.assert_array_equal(start, initialiser(codes, seed).labels)
         assert clustering_accuracy(y, start) > (0.3 if init == "random" else 0.6)
     assert adjusted_rand_score(start, model.labels_) > 0.3  # it is where training begins
