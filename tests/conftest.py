@@ -23,14 +23,13 @@ from skvade.nn.summary import DataSummary
 from skvade.nn.vade import MixtureVAE
 
 FAMILY = [cls for cls in map(vars(skvade).get, skvade.__all__) if isinstance(cls, type)]
-SMALL = {"n_clusters": 3, "latent_dim": 3, "hidden_layer_sizes": (16,), "max_iter": 3}
 
 
 def small(cls, n_clusters=3, **parameters):
     """An estimator with small networks and a small budget; classifiers find their classes in y."""
     given = {"hidden_layer_sizes": (16,), "latent_dim": 3, "pretrain_iter": 4, "max_iter": 4}
     given |= {} if is_classifier(cls()) else {"n_clusters": n_clusters}
-    return cls(**{**given, "random_state": 0, **parameters})
+    return cls(**{**given, "precision": "float32", "random_state": 0, **parameters})
 
 
 @pytest.fixture
@@ -56,6 +55,7 @@ def quick():
         batch_size=64,
         pretrain_iter=30,
         max_iter=10,
+        precision="float32",
         random_state=0,
     )
 

@@ -20,6 +20,12 @@ from skvade.metrics import clustering_accuracy
 from skvade.training.schedules import WarmUp, constant
 
 
+@pytest.fixture(autouse=True)
+def float32(monkeypatch):
+    """Methods train in the same precision on every machine."""
+    monkeypatch.setattr("skvade.training.runtime._multiplies_bfloat16", lambda device: False)
+
+
 def record(seed, acc, method="vade", data="usps", split="all"):
     return {
         **{"data": data, "split": split, "method": method, "seed": seed},
@@ -171,8 +177,18 @@ def test_steps_of_every_kind_are_set_against_their_products(monkeypatch):
     assert [record["what"].split()[1] for record in found] == [
         *("pretrain", "bound", "neighbours", "train")
     ]
-    for record in found:
-        assert record["share_min"] <= record["share"] <= record["share_max"]
+    assert all(record["ms"] > 0 and record["limit_ms"] > 0 for record in found)
+
+
+def test_shares_are_those_of_pairs_that_were_taken_in_turn(monkeypatch):
+    times = iter([2.0, 1.0, 4.0, 1.0, 1.0, 0.9])  # of the work and its limit
+    monkeypatch.setattr(speed, "seconds", lambda function: next(times))
+    monkeypatch.setattr(speed, "N_PAIRS", 3)
+    found = speed.compare(lambda: None, lambda: None)
+    assert found == {
+        **{"ms": 2000.0, "limit_ms": 1000.0, "n_pairs": 3},
+        **{"share": 0.5, "share_min": 0.25, "share_max": 0.9},
+    }
 
 
 def test_products_are_those_of_torch():

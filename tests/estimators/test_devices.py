@@ -1,25 +1,106 @@
-"""The same clusters on every device that is present."""
+"""The same clusters on every device that is present, and no device but the one that is named."""
 
 import pickle
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.datasets import load_iris
 from sklearn.metrics import adjusted_rand_score
 
+from skvade import VaDEClassifier, VaDEClustering
+from skvade.training.runtime import Runtime
+from skvade.training.trainer import Optimise
+from tests.conftest import small
+
 PRESENT = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+X, Y = load_iris(return_X_y=True)
 
 
-@pytest.mark.parametrize("device", ["cpu", *(name for name in PRESENT if PRESENT[name])])
-def test_a_device_that_is_named_is_used(quick, fitted, digits, device):
+def fit_elsewhere(quick, fitted, digits, device):
+    """What must hold on a device on which the fit is not that of the CPU to the bit."""
     X = digits[0]
     model = clone(quick).set_params(device=device).fit(X)
     assert {p.device.type for p in model.module_.parameters()} == {device}
     assert adjusted_rand_score(model.labels_, fitted.labels_) > 0.5
-    rows, _ = model.sample(5, random_state=0)
-    assert np.isfinite(rows).all()
-    assert np.isfinite(model.score(X))
+    drawn, labels = model.sample(200, random_state=0)
+    assert np.mean(model.predict(drawn) == labels) > 0.7
+    assert model.score(X) == pytest.approx(fitted.score(X), rel=0.1)
     assert {p.device.type for p in model.module_.parameters()} == {device}
     copy = pickle.loads(pickle.dumps(model))
+    assert {p.device.type for p in copy.module_.parameters()} == {"cpu"}
     np.testing.assert_allclose(copy.predict_proba(X), model.predict_proba(X), atol=1e-3)
+
+
+if PRESENT["cuda"]:
+
+    def test_cuda(quick, fitted, digits):
+        fit_elsewhere(quick, fitted, digits, "cuda")
+
+
+if PRESENT["mps"]:
+
+    def test_mps(quick, fitted, digits):
+        fit_elsewhere(quick, fitted, digits, "mps")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_device_that_is_named_is_used_whatever_is_present(monkeypatch):
+    expected = small(VaDEClustering, device="cpu").fit(X)
+    monkeypatch.setattr("skvade.training.runtime._n_devices", lambda kind: 1)
+    model = small(VaDEClustering, device="cpu").fit(X)
+    assert {p.device.type for p in model.module_.parameters()} == {"cpu"}
+    np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+
+
+@dataclass(frozen=True)
+class Watched(Runtime):
+    """Keeps what a fit asks of its runtime."""
+
+    asked: dict = field(default_factory=lambda: {"prepare": [], "place": [], "generator": []})
+
+    def prepare(self, model):
+        self.asked["prepare"].append(super().prepare(model))
+        return self.asked["prepare"][-1]
+
+    def place(self, rows):
+        self.asked["place"].append(super().place(rows))
+        return self.asked["place"][-1]
+
+    def generator(self, seed):
+        self.asked["generator"].append(seed)
+        return super().generator(seed)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("cls", [VaDEClustering, VaDEClassifier])
+def test_model_rows_and_draws_of_a_fit_go_through_its_runtime(cls, monkeypatch):
+    """They lie and are made where it says; that its verbs keep to its device, test_runtime has."""
+    runtime, phases = Watched(torch.device("cpu")), []
+    monkeypatch.setattr("skvade.estimators.base.resolve_runtime", lambda *names: runtime)
+    make_phases, run_phase = cls._make_phases, Optimise.run
+
+    def placed(self, facts):
+        held_out, rows = runtime.asked["place"]
+        assert facts.monitor.rows is held_out
+        assert (len(held_out), len(rows)) == (30, 120)
+        return make_phases(self, facts)
+
+    def noted(self, run, seed):
+        phases.append(seed)
+        assert run.model is runtime.asked["prepare"][-1]
+        assert run.rows is runtime.asked["place"][-1]
+        run_phase(self, run, seed)
+
+    monkeypatch.setattr(cls, "_make_phases", placed)
+    monkeypatch.setattr(Optimise, "run", noted)
+    model = small(cls, max_iter=10, early_stopping=True, validation_fraction=0.2).fit(X, Y)
+    assert model.module_ is runtime.asked["prepare"][-1]
+    assert len(phases) == 4
+    # Each phase has draws of its own; those on the held-out rows are the same after every epoch.
+    drawn = runtime.asked["generator"]
+    assert set(phases) <= set(drawn)
+    assert len(drawn) == len(phases) + model.n_iter_
+    assert len(set(drawn)) == len(phases) + 1

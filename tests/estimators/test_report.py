@@ -12,10 +12,18 @@ from skvade import VaDEClustering
 from skvade.estimators.report import Report
 
 
-def test_report_of_a_good_run(fitted):
+def test_report_of_a_run_that_was_cut_short_and_of_a_good_one(fitted):
     report = fitted.report()
     text = str(report)
-    assert report.trustworthy == (not fitted._findings)
+    cut_short = "stopped at max_iter=10 before it had converged; raise max_iter"
+    (finding,) = report.findings  # the only one, for the small budget
+    assert cut_short in finding
+    assert not report.trustworthy
+    good = replace(report, findings=())
+    assert good.trustworthy
+    assert good.verdict == f"No check of this run failed. {report.advice}"
+    assert cut_short not in str(good)
+    assert f"{fitted.lower_bound_:.2f} nats per row" in text
     assert "1797 rows, 64 features" in text
     assert "bernoulli" in text
     assert f"{fitted.cluster_sizes_.max()} to {fitted.cluster_sizes_.min()}" in text

@@ -17,7 +17,13 @@ from skvade import VaDEClustering
 
 X, _ = load_iris(return_X_y=True)
 ESTIMATOR = VaDEClustering(
-    3, hidden_layer_sizes=(16,), latent_dim=3, pretrain_iter=6, max_iter=4, random_state=0
+    3,
+    hidden_layer_sizes=(16,),
+    latent_dim=3,
+    pretrain_iter=6,
+    max_iter=4,
+    precision="float32",
+    random_state=0,
 )
 
 

@@ -27,7 +27,7 @@ def small(cls, **parameters):
     given = {"hidden_layer_sizes": (16,), "latent_dim": 3, "max_iter": 3, "pretrain_iter": 3}
     if cls.__name__.endswith("Clustering"):
         given["n_clusters"] = 3
-    return cls(**{**given, "random_state": 0, **parameters})
+    return cls(**{**given, "precision": "float32", "random_state": 0, **parameters})
 
 
 def fit(cls, X, y=None, **parameters):

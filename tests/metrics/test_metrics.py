@@ -26,9 +26,12 @@ def test_accuracy_ignores_names_and_counts_extra_clusters_as_wrong():
     assert clustering_accuracy(y, np.arange(20)) == pytest.approx(2 / 20)
 
 
-@pytest.mark.parametrize("a, b", [([0, 1], [0]), ([], [])])
-def test_accuracy_refuses_what_has_no_answer(a, b):
-    with pytest.raises(ValueError):
+@pytest.mark.parametrize(
+    "a, b, message",
+    [([0, 1], [0], "inconsistent numbers of samples"), ([], [], "pass at least one label each")],
+)
+def test_accuracy_refuses_what_has_no_answer(a, b, message):
+    with pytest.raises(ValueError, match=message):
         clustering_accuracy(a, b)
 
 
@@ -55,7 +58,14 @@ def test_confident_examples_name_clusters():
     np.testing.assert_array_equal(names, classes)
 
 
-@pytest.mark.parametrize("proba", [np.ones(3), np.ones((2, 2)), np.ones((0, 2))])
-def test_naming_refuses_shapes_that_do_not_fit(proba):
-    with pytest.raises(ValueError):
+@pytest.mark.parametrize(
+    "proba, message",
+    [
+        (np.ones(3), r"must have shape \(n_samples, n_clusters\), got \(3,\)"),
+        (np.ones((2, 2)), "inconsistent numbers of samples"),
+        (np.ones((0, 2)), r"must have shape .* got \(0, 2\)"),
+    ],
+)
+def test_naming_refuses_shapes_that_do_not_fit(proba, message):
+    with pytest.raises(ValueError, match=message):
         most_confident_labels([0, 1, 1], proba)

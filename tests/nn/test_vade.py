@@ -1,7 +1,5 @@
 """The model as a whole, against a case whose evidence is known exactly."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from torch import nn
 from skvade.nn.covariances import Full
 from skvade.nn.likelihoods import Gaussian
 from skvade.nn.mixtures import GaussianMixturePrior
-from skvade.nn.networks import Decoder, GaussianEncoder, make_decoder, make_encoder
+from skvade.nn.networks import Decoder, GaussianEncoder
 from skvade.nn.vade import MixtureVAE
 from skvade.objectives.base import Batch
 from skvade.objectives.vade import NegativeELBO
@@ -100,70 +98,3 @@ def test_low_precision_is_for_the_networks_only():
     model_codes = model.code(x)
     model.compute_dtype = None
     np.testing.assert_allclose(model_codes.detach(), model.code(x).detach(), atol=0.1)
-
-
-def test_initial_networks_ignore_and_keep_the_global_generator():
-    def build():
-        generator = torch.Generator().manual_seed(7)
-        shared = ((16,), 3, "relu", generator)
-        encoder = make_encoder(None, torch.zeros(2, 5), *shared)
-        return [*encoder.parameters(), *make_decoder(None, 5, *shared).parameters()]
-
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
-    first = build()
-    assert torch.equal(state, torch.get_rng_state())
-    torch.manual_seed(1)
-    assert all(torch.equal(a, b) for a, b in zip(first, build(), strict=True))
-
-
-def test_initial_layers_keep_the_variance_of_their_inputs(generator):
-    encoder = make_encoder(None, torch.zeros(2, 300), (400, 400), 3, "relu", generator)
-    x = torch.randn(500, 300, generator=generator)
-    with torch.no_grad():
-        squares = encoder.hidden(x).square().mean().item()
-    assert math.isclose(squares, 1.0, rel_tol=0.3)
-
-
-def shared(generator):
-    return ((16,), 3, "relu", generator)
-
-
-@pytest.mark.parametrize(
-    "template, message",
-    [
-        (nn.Linear(7, 3), r"encoder fails on an input of shape \(2, 5\)"),
-        (nn.Unflatten(1, (1, 5)), r"\(2, 5\) to \(2, 1, 5\); expected \(2, n_hidden\)"),
-        (nn.Flatten(0), r"expected \(2, n_hidden\)"),
-    ],
-)
-def test_encoders_of_the_wrong_shape_are_named(template, message, generator):
-    with pytest.raises(ValueError, match=message):
-        make_encoder(template, torch.zeros(2, 5), *shared(generator))
-
-
-@pytest.mark.parametrize(
-    "template, message",
-    [
-        (nn.Linear(2, 5), r"decoder fails on an input of shape \(2, 3\)"),
-        (nn.Linear(3, 4), r"decoder takes codes of shape \(2, 3\) to \(2, 4\); expected \(2, 5\)"),
-    ],
-)
-def test_decoders_of_the_wrong_shape_are_named(template, message, generator):
-    with pytest.raises(ValueError, match=message):
-        make_decoder(template, 5, *shared(generator))
-
-
-def test_templates_may_be_of_any_precision(generator):
-    encoder = make_encoder(nn.Linear(5, 4).double(), torch.zeros(2, 5), *shared(generator))
-    decoder = make_decoder(nn.Linear(3, 5).double(), 5, *shared(generator))
-    assert {p.dtype for m in (encoder, decoder) for p in m.parameters()} == {torch.float32}
-
-
-def test_templates_are_copied_and_keep_their_mode(generator):
-    template = nn.Sequential(nn.Linear(5, 4), nn.Dropout(0.5))
-    encoder = make_encoder(template, torch.zeros(2, 5), *shared(generator))
-    assert encoder.body is not template
-    assert encoder.body.training
-    encoder.body[0].weight.data.zero_()
-    assert template[0].weight.abs().sum() > 0

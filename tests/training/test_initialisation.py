@@ -7,13 +7,13 @@ from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 
 from skvade.metrics import mutual_information
 from skvade.training.initialisation import make_initialiser
-from skvade.training.jury import Jury, Verdict
+from skvade.training.jury import Verdict
 from skvade.training.mixture_start import GaussianMixtureStart
+from tests.training.conftest import Fixed, nearest, numbered, one_hot
 
 CODES, TRUTH = make_blobs(300, n_features=4, centers=3, random_state=0)
 MEANS = np.stack([CODES[TRUTH == c].mean(0) for c in range(3)])
@@ -69,27 +69,6 @@ def test_a_mixture_that_uses_every_cluster_ranks_first():
     assert start._rank(undecided_on_three) > start._rank(decided_on_two)
 
 
-class Fixed:
-    """A mixture of given assignments (n_samples, n_clusters), by the first code."""
-
-    def __init__(self, proba):
-        self.proba = np.asarray(proba, float)
-
-    def predict(self, codes):
-        return self.predict_proba(codes).argmax(1)
-
-    def predict_proba(self, codes):
-        return self.proba[codes[:, 0].astype(int)]
-
-
-def numbered(n_rows):
-    return np.stack([np.arange(n_rows), np.zeros(n_rows)], 1).astype(float)
-
-
-def one_hot(labels):
-    return np.eye(labels.max() + 1)[labels]
-
-
 def choose(monkeypatch, first, second, neighbours):
     """The choice between two mixtures."""
     both = iter([Fixed(first), Fixed(second)])
@@ -111,28 +90,6 @@ def test_even_clusters_lose_where_they_cut_neighbours_apart(monkeypatch):
     assert chosen.agreement < 0.7
 
 
-def test_a_jury_counts_the_neighbours_kept():
-    labels, near = np.arange(60) // 20, nearest(np.arange(60.0)[:, None])
-    jury = Jury.draw(numbered(60), near, 60, np.random.RandomState(0))
-    found = jury(Fixed(one_hot(labels)))
-    assert found.neighbours_kept == pytest.approx((labels[near] == labels[:, None]).mean())
-    assert found.mutual_information == pytest.approx(np.log(3))
-    undecided = jury(Fixed(np.full((60, 3), 1 / 3)))
-    assert undecided.neighbours_kept == pytest.approx(1 / 3)
-    assert undecided.mutual_information == pytest.approx(0.0, abs=1e-12)
-    assert jury(Fixed(one_hot(labels))).used_clusters == 3
-
-
-def test_a_jury_of_few_rows_asks_all_their_neighbours():
-    rng = np.random.RandomState(0)
-    proba, near = rng.dirichlet(np.ones(4), 500), rng.randint(500, size=(500, 7))
-    jury = Jury.draw(numbered(500), near, 50, rng)
-    rows = jury.rows
-    assert len(np.unique(rows)) == 50
-    expected = np.mean([proba[i] @ proba[j] for i in rows for j in near[i]])
-    assert jury(Fixed(proba)).neighbours_kept == pytest.approx(expected)
-
-
 def test_mixtures_are_fitted_to_a_subsample_and_label_everything(monkeypatch):
     sizes = []
     fit = GaussianMixture.fit
@@ -142,10 +99,6 @@ def test_mixtures_are_fitted_to_a_subsample_and_label_everything(monkeypatch):
     start = GaussianMixtureStart(3, "full", n_restarts=2, max_samples=100)
     assert len(start(CODES, seed=0).labels) == 300
     assert sizes == [100, 100]
-
-
-def nearest(codes, n_neighbors=10):
-    return NearestNeighbors(n_neighbors=n_neighbors).fit(codes).kneighbors()[1]
 
 
 def test_neighbours_and_subsamples_give_a_partition_of_all_rows():

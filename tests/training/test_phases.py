@@ -94,4 +94,5 @@ def test_few_or_equal_rows_have_neighbours_too(rows, generator):
     FindNeighbours(15).run(run, seed=0)
     near = DrawnNeighbours(run.rows, run.handover.graph)(torch.arange(len(rows)), generator)
     assert near.x.shape == rows.shape
+    assert (near.index != torch.arange(len(rows))).all()
     assert all(p.isfinite().all() for p in run.model.parameters())
