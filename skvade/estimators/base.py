@@ -428,12 +428,13 @@ class BaseDeepModel(
         """Write the fitted estimator to one file, which :func:`skvade.load` reads.
 
         The file is in the safetensors format and holds tensors and plain values, no code: loading
-        executes nothing. It takes the place of an older one when it is complete, and not before.
+        executes nothing. It takes the place of an older one when it is complete, and not before,
+        and has its mode.
 
         Parameters
         ----------
-        path : str or path-like
-            Such as "model.safetensors".
+        path : str, bytes or path-like
+            Such as "model.safetensors". Links are followed.
 
         Raises
         ------
@@ -442,7 +443,9 @@ class BaseDeepModel(
         TypeError
             If a parameter could only be loaded by executing code, such as a clusterer as `init`;
             the message names it. Of an `encoder` or `decoder` of your own the tensors are saved,
-            and :func:`skvade.load` asks for the module.
+            and :func:`skvade.load` asks for the module. If the path is none.
+        ValueError
+            If the path is not that of a regular file but of a folder, a device, a pipe or the like.
         OSError
             If the file cannot be written; an older one is left as it was.
         """

@@ -15,7 +15,7 @@ from skvade.training.runtime import resolve_device
 
 
 def load_estimator(
-    path: str | os.PathLike[str],
+    path: Any,
     device: str,
     given: Mapping[str, torch.nn.Module | None],
     classes: Mapping[str, Any],
@@ -24,7 +24,7 @@ def load_estimator(
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, bytes or path-like
     device : str
         Where the module is put.
     given : dict of str to Module or None
@@ -44,10 +44,10 @@ def load_estimator(
         }
         module = rebuild(cls, fitted, contents["module"], given)
     except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} cannot be loaded: {error}") from error
+        raise ValueError(f"{os.fsdecode(path)} cannot be loaded: {error}") from error
     except container.STRAYS as error:
         raise ValueError(
-            f"{os.fspath(path)} was altered: it does not hold what a model needs ({error!r})."
+            f"{os.fsdecode(path)} was altered: it does not hold what a model needs ({error!r})."
         ) from error
     estimator = cls(**parameters)
     vars(estimator).update(fitted, module_=module.to(place))

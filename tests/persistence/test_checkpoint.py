@@ -204,7 +204,7 @@ def test_parameters_that_change_no_number_may_differ(tmp_path):
 @pytest.mark.parametrize(
     "given, error, message",
     [
-        ({"checkpoint": 3}, TypeError, "checkpoint must be a path or None, got 3"),
+        ({"checkpoint": 3}, TypeError, "checkpoint must be a path.* got 3 of type int"),
         ({"checkpoint": "a", "checkpoint_interval": -1}, ValueError, "of at least 0, got -1"),
         ({"checkpoint": "a", "checkpoint_interval": "1"}, ValueError, "of at least 0, got '1'"),
         ({"checkpoint": "no/such/folder"}, OSError, "name a file in a folder that exists"),
@@ -307,14 +307,6 @@ def test_a_random_state_is_put_back_after_an_interruption(tmp_path):
     again = np.random.RandomState(5)
     assert_same(resumed, small(VaDEClustering, random_state=again).fit(X))
     assert rng.randint(10**9) == again.randint(10**9)
-
-
-def test_what_a_killed_write_left_is_removed(tmp_path):
-    small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit")
-    (tmp_path / ".fit.0a1b2c3d.tmp").write_bytes(b"half")
-    (tmp_path / ".other.0a1b2c3d.tmp").write_bytes(b"half")
-    small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".other.0a1b2c3d.tmp", "fit"]
 
 
 def test_networks_of_any_dtype_have_an_identity(tmp_path):

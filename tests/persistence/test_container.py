@@ -1,12 +1,9 @@
 """What is written is read back, exactly; what was not written is refused, whatever it says."""
 
-import errno
 import json
 import math
 import os
 import pickle
-import subprocess
-import sys
 import tracemalloc
 
 import numpy as np
@@ -151,52 +148,6 @@ def test_arrays_are_not_copied(tmp_path):
     tracemalloc.stop()
     assert peak < 1_000_000
     assert (tmp_path / "file").stat().st_size < 60_000_000 * 1.0001
-
-
-# ------------------------------------------------------------------------------ atomic
-
-
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_write_that_fails_changes_nothing(call, error, tmp_path, monkeypatch):
-    write(tmp_path / "file", "test", {"a": 1})
-
-    def fail(*args):
-        raise error
-
-    monkeypatch.setattr(os, call, fail)
-    with pytest.raises(type(error)):
-        write(tmp_path / "file", "test", {"a": 2})
-    assert read(tmp_path / "file", "test") == {"a": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="limits of files are POSIX's")
-def test_a_full_disk_changes_nothing(tmp_path):
-    write(tmp_path / "file", "test", {"a": 1})
-    script = f"""
-import errno, resource, signal, numpy as np
-from skvade.persistence.container import write
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-try:
-    write({str(tmp_path / "file")!r}, "test", {{"a": np.zeros(1_000_000)}})
-except OSError as error:
-    print("errno", error.errno)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout.split() == ["errno", str(errno.EFBIG)], done.stderr
-    assert read(tmp_path / "file", "test") == {"a": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_links_stay_and_permissions_are_those_of_new_files(tmp_path):
-    (tmp_path / "new").touch()
-    (tmp_path / "link").symlink_to(tmp_path / "file")
-    write(tmp_path / "link", "test", {"a": 1})
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "file").stat().st_mode == (tmp_path / "new").stat().st_mode
 
 
 # ------------------------------------------------------------------------------ defects
