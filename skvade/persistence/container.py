@@ -22,7 +22,15 @@ import torch
 
 from skvade._version import __version__
 from skvade.persistence.files import regular, replacing
-from skvade.persistence.packing import METADATA, SIZES, Packed, Unpacked, bytes_of, n_bytes
+from skvade.persistence.packing import (
+    METADATA,
+    SIZES,
+    Packed,
+    Unpacked,
+    bytes_of,
+    most_rows,
+    n_bytes,
+)
 
 FORMAT = 1
 NO_DIGEST = "0" * 64
@@ -73,7 +81,8 @@ def write(path: Any, kind: str, content: dict[str, Any]) -> None:
     }
     header = _to_json({METADATA: metadata, **entries}).encode("ascii")
     header += b" " * (-len(header) % 8)
-    if _is_excessive(header, 8 + len(header) + ends[-1]):
+    n_rows, size = packed.n_rows, ends[-1]
+    if _is_excessive(header, 8 + len(header) + size) or n_rows > most_rows(size):
         raise ValueError(
             f"{path} would hold too many separate values for its size; pass long "
             "sequences of numbers as arrays."

@@ -1,5 +1,6 @@
 """What is written is read back, exactly; what was not written is refused, whatever it says."""
 
+import contextlib
 import json
 import math
 import os
@@ -138,6 +139,16 @@ def test_too_many_separate_values_are_refused_before_they_are_written(tmp_path):
     with pytest.raises(ValueError, match="too many separate values"):
         write(tmp_path / "file", "test", {str(i): i for i in range(20_000)})
     assert not list(tmp_path.iterdir())
+
+
+def test_too_many_rows_are_refused_before_they_are_written(tmp_path):
+    rows = [{"a": {"b": {"c": True}}} for _ in range(20_000)]
+    with pytest.raises(ValueError, match="too many separate values"):
+        write(tmp_path / "file", "test", {"rows": rows})
+    assert not list(tmp_path.iterdir())
+    rows = [{"loss": i / 7, "improved": True} for i in range(20_000)]
+    write(tmp_path / "file", "test", {"rows": rows})
+    assert read(tmp_path / "file", "test") == {"rows": rows}
 
 
 def test_arrays_are_not_copied(tmp_path):
@@ -298,6 +309,77 @@ def test_forged_files(change, message, path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**21 + 4 * path.stat().st_size
+
+
+def tables(depth, column):
+    """Tables in tables: a dict at every depth for each entry of the column."""
+    return column if not depth else ["dicts", {"a": tables(depth - 1, column)}]
+
+
+EMPTY, HUGE = np.zeros((0, 0)), 2**50
+SMALL_FILES = {  # with much in them: arrays of the file, and what its header says of them
+    "lists in a list": ({"b": EMPTY}, [HUGE, 0], lambda n: ["numbers", n]),
+    "no entries": ({"b": EMPTY}, [0, HUGE], lambda n: ["numbers", n]),
+    "lengths of texts": (
+        {"b": EMPTY, "t": np.zeros(0, np.uint8)},
+        [HUGE, 0],
+        lambda n: ["texts", ["array", "t", "|u1"], n],
+    ),
+    "short lengths of texts": (
+        {"b": np.zeros(30_000, np.int8), "t": np.zeros(0, np.uint8)},
+        [30_000],
+        lambda n: ["texts", ["array", "t", "|u1"], n],
+    ),
+    "numbers of one byte": (
+        {"b": np.zeros(30_000, np.int8)},
+        [30_000],
+        lambda n: ["numbers", n],
+    ),
+    "tables in tables": (
+        {"b": np.ones(30_000, bool)},
+        [30_000],
+        lambda n: tables(60, ["numbers", n]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMALL_FILES)
+def test_small_files_take_little_memory(name, tmp_path):
+    arrays, shape, node = SMALL_FILES[name]
+    path = tmp_path / "file"
+    write(path, "test", arrays)
+
+    def change(header, content):
+        header["b"]["shape"] = shape
+        content["b"] = node(content["b"])
+        if "texts" in content["b"]:
+            del content["t"]
+
+    forge(path, change)
+    tracemalloc.start()
+    refuse(path, "was altered")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * 2**20
+
+
+@pytest.mark.parametrize("dtype", ["<U100000000", "|S400000000", "<U999999999"])
+def test_strings_of_any_length_take_no_memory(dtype, tmp_path):
+    """Where there are none."""
+    path = tmp_path / "file"
+    write(path, "test", {"b": np.array([], "U3")})
+
+    def change(header, content):
+        header["b"]["shape"] = [0, 400_000_000]
+        content["b"][2] = dtype
+
+    forge(path, change)
+    tracemalloc.start()
+    with contextlib.suppress(ValueError):
+        assert read(path, "test")["b"].shape == (0,)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_texts_and_booleans_are_checked(tmp_path):
