@@ -429,7 +429,9 @@ class BaseDeepModel(
 
         The file is in the safetensors format and holds tensors and plain values, no code: loading
         executes nothing. It takes the place of an older one when it is complete, and not before,
-        and has its mode.
+        and has its mode. It holds one fit whole, also while another thread fits; of what
+        scikit-learn keeps on an estimator, the output of `set_output` and requests of metadata come
+        back, callbacks do not.
 
         Parameters
         ----------

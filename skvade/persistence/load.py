@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from skvade.persistence import container
-from skvade.persistence.model_file import KIND, fitted_from, parameters_from
+from skvade.persistence.model_file import KIND, fitted_from, parameters_from, request_metadata
 from skvade.persistence.rebuilding import rebuild
 from skvade.training.runtime import resolve_device
 
@@ -43,13 +43,14 @@ def load_estimator(
             **{name: given[name] for name in contents["modules"]},
         }
         module = rebuild(cls, fitted, contents["module"], given)
+        estimator = cls(**parameters)
+        request_metadata(estimator, contents.get("requests", {}))  # older files have none
     except ValueError as error:
         raise ValueError(f"{os.fsdecode(path)} cannot be loaded: {error}") from error
     except container.STRAYS as error:
         raise ValueError(
             f"{os.fsdecode(path)} was altered: it does not hold what a model needs ({error!r})."
         ) from error
-    estimator = cls(**parameters)
     vars(estimator).update(fitted, module_=module.to(place))
     return estimator
 
