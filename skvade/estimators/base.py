@@ -32,7 +32,7 @@ from skvade.nn.networks import make_decoder, make_encoder
 from skvade.nn.summary import ModelShape
 from skvade.persistence import model_file
 from skvade.persistence.checkpoint import open_checkpoint
-from skvade.persistence.fingerprint import identity_of
+from skvade.persistence.fingerprint import identity_of, networks_of
 from skvade.training.batches import Rows, Units, extent, measure_units, summarize
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.handover import Handover
@@ -137,7 +137,10 @@ class BaseDeepModel(
             A file that keeps the state of the fit, so that the same call goes on from there after
             a crash, and ends as it would have without: to the bit, on the CPU with the same number
             of threads. One file for each fit, so not inside a search. A finished fit leaves it:
-            remove it to train anew. Callbacks are no part of it: they hear of what is left.
+            remove it to train anew. Callbacks are no part of it: they hear of what is left. The
+            call is the same if parameters, data, labels, type of device, precision and versions
+            (of skvade, torch, scikit-learn, numpy and scipy) are; of modules the classes, all
+            attributes, parameters and buffers are compared, but not the code of their methods.
         checkpoint_interval : float, default=300.0
             Seconds from one state to the next; a state takes about five times the memory of the
             networks, and once more for each restart that is done, and that of the neighbours.
@@ -150,8 +153,9 @@ class BaseDeepModel(
         Raises
         ------
         ValueError, TypeError
-            If a parameter or X is not valid, or the checkpoint is that of another fit; nothing has
-            been trained then. After any error the estimator is as it was before the call.
+            If a parameter or X is not valid, the checkpoint is that of another fit or no regular
+            file, or a warm start is given another network; nothing has been trained then. After
+            any error the estimator is as it was before the call.
         FloatingPointError
             If the loss stays non-finite although training was taken back and slowed.
         """
@@ -239,8 +243,8 @@ class BaseDeepModel(
         self._shaped_by = self._shape_parameters()
         if self._warm_model() is None:  # what else `load` needs to build the model again
             self._summary = facts.shape.summary
-            own = (name for name in ("encoder", "decoder") if getattr(self, name) is not None)
-            self._supplied = tuple(own)
+            self._templates = networks_of(self)
+            self._supplied = tuple(self._templates)
         self.likelihood_ = facts.shape.likelihood
         self._publish(X, candidates, rng)
         self._findings = self._find_faults(candidates[0])
@@ -346,6 +350,7 @@ class BaseDeepModel(
         return getattr(self, "module_", None) if self.warm_start else None
 
     def _check_warm(self) -> None:
+        self._check_warm_networks()
         now = {"likelihood": self.likelihood, **self._shape_parameters()}
         fitted = {"likelihood": self.likelihood_, **self._shaped_by}
         if self.likelihood == "auto":
@@ -356,6 +361,20 @@ class BaseDeepModel(
             new = ", ".join(f"{name}={now[name]!r}" for name in changed)
             raise ValueError(
                 f"warm_start=True goes on with the fitted model's {was}, got {new}; set them back, "
+                "or set warm_start=False to start anew."
+            )
+
+    def _check_warm_networks(self) -> None:
+        now = networks_of(self)
+        fitted = getattr(self, "_templates", None)
+        if fitted is None:  # a pickle of an older version
+            fitted = {name: now.get(name, "") for name in self._supplied}
+        changed = [name for name in ("encoder", "decoder") if now.get(name) != fitted.get(name)]
+        if changed:
+            names = " and ".join(changed)
+            raise ValueError(
+                f"warm_start=True goes on with the networks that were fitted, and {names} differs "
+                "from what it was then, by an attribute, a parameter or altogether; set it back, "
                 "or set warm_start=False to start anew."
             )
 

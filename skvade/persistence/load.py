@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from skvade.persistence import container
+from skvade.persistence.fingerprint import network_text
 from skvade.persistence.model_file import KIND, fitted_from, parameters_from, request_metadata
 from skvade.persistence.rebuilding import rebuild
 from skvade.training.runtime import resolve_device
@@ -51,7 +52,9 @@ def load_estimator(
         raise ValueError(
             f"{os.fsdecode(path)} was altered: it does not hold what a model needs ({error!r})."
         ) from error
-    vars(estimator).update(fitted, module_=module.to(place))
+    # A warm start goes on with what was passed, which may differ in its weights from the older one.
+    templates = {name: network_text(given[name]) for name in fitted["_supplied"]}
+    vars(estimator).update(fitted, module_=module.to(place), _templates=templates)
     return estimator
 
 

@@ -45,7 +45,7 @@ OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int}
 OF_NAMED = {"feature_names_in_": ("O", "D")}
 # Not saved: what loading makes anew, and scikit-learn's own, callbacks and what a fit leaves out.
 NOT_SAVED = (
-    *("module_", "_metadata_request"),
+    *("module_", "_templates", "_metadata_request"),
     *("_skl_callbacks", "_skl_callbacks_to_teardown"),
     *("_callback_fit_ctx", "_parent_callback_ctx"),
 )

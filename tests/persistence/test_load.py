@@ -222,7 +222,7 @@ def test_loading_checks_every_attribute_of_a_fit(cls, models):
     """One that is new must be added to the tables, and made up for in files that lack it."""
     model = models[cls]
     present = vars(model).keys() - model.get_params().keys() - {"module_"}
-    checked_as_they_are_built = {"_units", "_summary", "_dtype"}
+    checked_as_they_are_built = {"_units", "_summary", "_dtype", "_templates"}
     for_users_only = {"covariances_"}
     checked = model_file.expected(cls, vars(model)).keys()
     assert present - checked_as_they_are_built - for_users_only == checked
@@ -423,6 +423,86 @@ def test_networks_set_after_the_fit_are_parameters_only(models, path):
     loaded = load(path, encoder=saved.encoder)
     assert loaded.get_params() == saved.get_params()
     assert identical(loaded.predict_proba(X), saved.predict_proba(X))
+
+
+class Scaled(torch.nn.Module):
+    """With an attribute that no tensor shows, and perhaps one that nobody can name."""
+
+    def __init__(self, g=1.0, function=None, seed=0):
+        super().__init__()
+        self.g, self.function = g, function
+        self.net = torch.nn.utils.skip_init(torch.nn.Linear, 4, 6)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in self.net.parameters():
+                parameter.copy_(torch.rand(parameter.shape, generator=generator))
+
+    def forward(self, x):
+        return torch.tanh(self.net(x)) * self.g
+
+
+def go_on(model, **networks):
+    """A warm start of a copy with other networks."""
+    return copy.deepcopy(model).set_params(warm_start=True, **networks).fit(X)
+
+
+@pytest.mark.parametrize("origin", ["fitted", "loaded", "pickled"])
+def test_warm_starts_refuse_other_networks(origin, path):
+    networks = {"encoder": Scaled(), "decoder": torch.nn.Linear(2, 4)}
+    model = small(VaDEClustering, **networks).fit(X)
+    if origin == "loaded":
+        model.save(path)
+        model = load(path, **networks)
+    if origin == "pickled":
+        model = pickle.loads(pickle.dumps(model))
+    for other, named in (
+        ({"encoder": Scaled(g=-30.0)}, "encoder differs"),
+        ({"encoder": Scaled(seed=1)}, "encoder differs"),
+        ({"encoder": Tied()}, "encoder differs"),
+        ({"encoder": None}, "encoder differs"),
+        ({"decoder": torch.nn.Linear(2, 4)}, "decoder differs"),
+        ({"encoder": None, "decoder": None}, "encoder and decoder differs"),
+    ):
+        changed = copy.deepcopy(model).set_params(warm_start=True, **other)
+        before = dict(vars(changed))
+        message = f"{named} from what .*; set it back, or set warm_start=False"
+        with pytest.raises(ValueError, match=message):
+            changed.fit(X)
+        after = vars(changed)
+        assert after.keys() == before.keys()
+        assert all(after[name] is before[name] for name in before)
+    assert_equal(go_on(model, encoder=Scaled()), go_on(model))
+
+
+def test_warm_starts_without_networks_of_users_refuse_them(models):
+    with pytest.raises(ValueError, match="encoder differs"):
+        go_on(models[VaDEClustering], encoder=Scaled())
+
+
+def test_warm_starts_with_networks_that_were_passed_to_load(path):
+    """Their weights are those of the file, whatever those of the passed ones are."""
+    small(VaDEClustering, encoder=Scaled()).fit(X).save(path)
+    loaded = load(path, encoder=Scaled(seed=1))
+    assert_equal(go_on(loaded), go_on(load(path, encoder=Scaled())))
+    with pytest.raises(ValueError, match="encoder differs"):
+        go_on(loaded, encoder=Scaled())
+
+
+def test_networks_that_nobody_can_name_are_fitted():
+    """They are told by their class, so that others are refused."""
+    model = small(VaDEClustering, encoder=Scaled(function=lambda x: x)).fit(X)
+    assert_equal(go_on(model, encoder=Scaled(function=lambda x: 2 * x)), go_on(model))
+    for other in (Scaled(), Tied(), None):
+        with pytest.raises(ValueError, match="encoder differs"):
+            go_on(model, encoder=other)
+
+
+def test_pickles_of_older_versions_go_on():
+    model = small(VaDEClustering, encoder=Scaled()).fit(X)
+    del model._templates
+    assert_equal(go_on(model), go_on(small(VaDEClustering, encoder=Scaled()).fit(X)))
+    with pytest.raises(ValueError, match="encoder differs"):
+        go_on(model, encoder=None)
 
 
 # ------------------------------------------------------------------------------ other files
