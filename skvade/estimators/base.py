@@ -40,7 +40,7 @@ from skvade.nn.networks import (
 from skvade.nn.summary import ModelShape
 from skvade.persistence import model_file
 from skvade.persistence.checkpoint import open_checkpoint
-from skvade.persistence.fingerprint import identity_of
+from skvade.persistence.fingerprint import identity_of, networks_of
 from skvade.training.batches import Rows
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.handover import Handover
@@ -168,7 +168,10 @@ class BaseDeepModel(
             A file that keeps the state of the fit, so that the same call goes on from there after
             a crash, and ends as it would have without: to the bit, on the CPU with the same number
             of threads. One file for each fit, so not inside a search. A finished fit leaves it:
-            remove it to train anew. Callbacks are no part of it: they hear of what is left.
+            remove it to train anew. Callbacks are no part of it: they hear of what is left. The
+            call is the same if parameters, data, labels, type of device, precision and versions
+            (of skvade, torch, scikit-learn, numpy and scipy) are; of modules the classes, all
+            attributes, parameters and buffers are compared, but not the code of their methods.
         checkpoint_interval : float, default=300.0
             Seconds from one state to the next; a state takes about five times the memory of the
             networks, and once more for each restart that is done, and that of the neighbours.
@@ -181,8 +184,9 @@ class BaseDeepModel(
         Raises
         ------
         ValueError, TypeError
-            If a parameter or X is not valid, or the checkpoint is that of another fit; nothing has
-            been trained then. After any error the estimator is as it was before the call.
+            If a parameter or X is not valid, the checkpoint is that of another fit or no regular
+            file, or a warm start is given another network; nothing has been trained then. After
+            any error the estimator is as it was before the call.
         FloatingPointError
             If the loss stays non-finite although training was taken back and slowed.
         """
@@ -271,8 +275,8 @@ class BaseDeepModel(
         self._shaped_by = self._shape_parameters()
         if self._warm_model() is None:  # what else `load` needs to build the model again
             self._summary = facts.shape.summary
-            own = (name for name in ("encoder", "decoder") if getattr(self, name) is not None)
-            self._supplied = tuple(own)
+            self._templates = networks_of(self)
+            self._supplied = tuple(self._templates)
             self._reason = facts.reason
         self.likelihood_ = facts.shape.likelihood
         self._n_runs = len(candidates)
@@ -396,6 +400,7 @@ class BaseDeepModel(
         return getattr(self, "module_", None) if self.warm_start else None
 
     def _check_warm(self) -> None:
+        self._check_warm_networks()
         now = {"likelihood": self.likelihood, **self._shape_parameters()}
         fitted = {"likelihood": self.likelihood_, **self._shaped_by}
         if self.likelihood == "auto":
@@ -406,6 +411,20 @@ class BaseDeepModel(
             new = ", ".join(f"{name}={now[name]!r}" for name in changed)
             raise ValueError(
                 f"warm_start=True goes on with the fitted model's {was}, got {new}; set them back, "
+                "or set warm_start=False to start anew."
+            )
+
+    def _check_warm_networks(self) -> None:
+        now = networks_of(self)
+        fitted = getattr(self, "_templates", None)
+        if fitted is None:  # a pickle of an older version
+            fitted = {name: now.get(name, "") for name in self._supplied}
+        changed = [name for name in ("encoder", "decoder") if now.get(name) != fitted.get(name)]
+        if changed:
+            names = " and ".join(changed)
+            raise ValueError(
+                f"warm_start=True goes on with the networks that were fitted, and {names} differs "
+                "from what it was then, by an attribute, a parameter or altogether; set it back, "
                 "or set warm_start=False to start anew."
             )
 
@@ -483,12 +502,15 @@ class BaseDeepModel(
         """Write the fitted estimator to one file, which :func:`skvade.load` reads.
 
         The file is in the safetensors format and holds tensors and plain values, no code: loading
-        executes nothing. It takes the place of an older one when it is complete, and not before.
+        executes nothing. It takes the place of an older one when it is complete, and not before,
+        and has its mode. It holds one fit whole, also while another thread fits; of what
+        scikit-learn keeps on an estimator, the output of `set_output` and requests of metadata come
+        back, callbacks do not.
 
         Parameters
         ----------
-        path : str or path-like
-            Such as "model.safetensors".
+        path : str, bytes or path-like
+            Such as "model.safetensors". Links are followed.
 
         Raises
         ------
@@ -497,7 +519,9 @@ class BaseDeepModel(
         TypeError
             If a parameter could only be loaded by executing code, such as a clusterer as `init`;
             the message names it. Of an `encoder` or `decoder` of your own the tensors are saved,
-            and :func:`skvade.load` asks for the module.
+            and :func:`skvade.load` asks for the module. If the path is none.
+        ValueError
+            If the path is not that of a regular file but of a folder, a device, a pipe or the like.
         OSError
             If the file cannot be written; an older one is left as it was.
         """

@@ -34,7 +34,7 @@ ESTIMATORS = {
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | bytes | os.PathLike[Any],
     device: str = "auto",
     *,
     encoder: torch.nn.Module | None = None,
@@ -47,7 +47,7 @@ def load(
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, bytes or path-like
     device : str, default="auto"
         Where the model is put: "cpu", "cuda", "cuda:<index>" or "mps"; "auto" is the fastest that
         is present.
@@ -65,10 +65,12 @@ def load(
     ------
     FileNotFoundError
         If there is no file.
+    TypeError
+        If the path is none.
     ValueError
-        If the file is not one of a model, was truncated or altered, or was written by a newer
-        version; if it needs an `encoder` or `decoder`, or another than was passed; if the device
-        is absent. The message says which.
+        If the path is not that of a regular file; if the file is not one of a model, was truncated
+        or altered, or was written by a newer version; if it needs an `encoder` or `decoder`, or
+        another than was passed; if the device is absent. The message says which.
 
     Examples
     --------

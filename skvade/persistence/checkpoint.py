@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from skvade.persistence import container
+from skvade.persistence.files import regular
 from skvade.persistence.fingerprint import changes
 from skvade.training.run import Keeper
 
@@ -45,7 +45,6 @@ class Checkpoint(Keeper):
         self._number = -1
         self._written = -np.inf
         if path.exists():
-            container.remove_unfinished(path)
             content = self._read()
             self._refuse_others(content["identity"])
             self._runs, self._random_state = content["runs"], content["random_state"]
@@ -115,12 +114,9 @@ class Checkpoint(Keeper):
 
 def open_checkpoint(identity: Callable[[], dict[str, str]], path: Any, interval: Any) -> Checkpoint:
     """The checkpoint of a fit, checked."""
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"checkpoint must be a path or None, got {path!r}.")
+    path = regular(path, "checkpoint")
     if not isinstance(interval, Real) or isinstance(interval, bool) or not interval >= 0:
         raise ValueError(
             f"checkpoint_interval must be a number of seconds of at least 0, got {interval!r}."
         )
-    if not os.fspath(path) or os.path.isdir(path):
-        raise ValueError(f"checkpoint={os.fspath(path)!r} is not the name of a file; pass one.")
     return Checkpoint(Path(path).absolute(), float(interval), identity())

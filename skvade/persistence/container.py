@@ -9,25 +9,28 @@ be flushed before it counts, and every defect can be named; the package reads th
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import glob
 import hashlib
 import itertools
 import json
 import os
 import platform
 import re
-import secrets
-from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
 from skvade._version import __version__
-from skvade.persistence.packing import METADATA, SIZES, Packed, Unpacked, bytes_of, n_bytes
+from skvade.persistence.files import regular, replacing
+from skvade.persistence.packing import (
+    METADATA,
+    SIZES,
+    Packed,
+    Unpacked,
+    bytes_of,
+    most_rows,
+    n_bytes,
+)
 
 FORMAT = 1
 NO_DIGEST = "0" * 64
@@ -36,12 +39,13 @@ NO_DIGEST = "0" * 64
 STRAYS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError)
 
 
-def write(path: str | os.PathLike[str], kind: str, content: dict[str, Any]) -> None:
+def write(path: Any, kind: str, content: dict[str, Any]) -> None:
     """Write a file that `read` takes back, or leave what was there as it was.
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, bytes or path-like
+        Of a regular file, or of one that is not there yet.
     kind : str
         What the file is for; `read` must ask for the same.
     content : dict of str to nested values
@@ -52,10 +56,14 @@ def write(path: str | os.PathLike[str], kind: str, content: dict[str, Any]) -> N
     Raises
     ------
     TypeError
-        If a value is none of these; the message says where it is. Nothing has been written then.
+        If a value is none of these; the message says where it is. Nothing has been written then,
+        nor if the path is none.
+    ValueError
+        If the path is that of something else than a regular file.
     OSError
         If the file cannot be written; an older one is left as it was.
     """
+    path = regular(path)
     packed = Packed()
     structure = packed.node(content, "")
     tensors = sorted(packed.tensors, key=lambda tensor: -SIZES[tensor[1]])  # keeps all aligned
@@ -73,12 +81,13 @@ def write(path: str | os.PathLike[str], kind: str, content: dict[str, Any]) -> N
     }
     header = _to_json({METADATA: metadata, **entries}).encode("ascii")
     header += b" " * (-len(header) % 8)
-    if _is_excessive(header, 8 + len(header) + ends[-1]):
+    n_rows, size = packed.n_rows, ends[-1]
+    if _is_excessive(header, 8 + len(header) + size) or n_rows > most_rows(size):
         raise ValueError(
-            f"{os.fspath(path)} would hold too many separate values for its size; pass long "
+            f"{path} would hold too many separate values for its size; pass long "
             "sequences of numbers as arrays."
         )
-    with _replacing(path) as file:
+    with replacing(path) as file:
         head = len(header).to_bytes(8, "little") + header
         digest = hashlib.sha256(head)
         file.write(head)
@@ -90,14 +99,15 @@ def write(path: str | os.PathLike[str], kind: str, content: dict[str, Any]) -> N
         file.write(digest.hexdigest().encode())
 
 
-def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+def read(path: Any, kind: str) -> dict[str, Any]:
     """The content that `write` was given.
 
     Tensors and arrays take no more memory than they have room in the file.
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, bytes or path-like
+        Of a regular file.
     kind : str
         As given to `write`.
 
@@ -110,14 +120,17 @@ def read(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     FileNotFoundError
         If there is no file.
     ValueError
-        If it is not a file of this format and kind, or of a newer version, truncated or altered;
-        the message says which.
+        If it is not a file of this format and kind, or of a newer version, truncated or altered,
+        or no regular file; the message says which.
+    TypeError
+        If the path is none.
     """
+    path = regular(path)
     with open(path, "rb") as file:
         try:
             return _read(file, kind)
         except _DefectError as defect:
-            raise ValueError(f"{os.fspath(path)} {defect}") from defect.__cause__
+            raise ValueError(f"{path} {defect}") from defect.__cause__
 
 
 def check(value: Any, name: str) -> None:
@@ -137,37 +150,6 @@ def _versions() -> dict[str, str]:
     names = ("numpy", "torch", "scikit-learn")
     own = {"skvade": __version__, "python": platform.python_version()}
     return {**own, **{name: version(name) for name in names}}
-
-
-@contextlib.contextmanager
-def _replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` once the block has ended and all is on the disk."""
-    path = Path(os.path.realpath(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder", os.fspath(path.parent))
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    with contextlib.suppress(OSError):  # not every system opens folders
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove what a process that was killed in `write` has left beside the file."""
-    path = Path(os.path.realpath(path))
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        temporary.unlink(missing_ok=True)
 
 
 def _read(file: BinaryIO, kind: str) -> dict[str, Any]:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-import joblib
 import numpy as np
-import scipy.sparse as sp
+import scipy
+import sklearn
 import torch
 
 from skvade._version import __version__
-from skvade.training.units import row_slices
+from skvade.persistence.digest import digest_of
 
 DIGEST = "#"
 INDIFFERENT = ("verbose", "device")  # parameters that may differ from one call to the next
+VERSIONS = {
+    "skvade": __version__,
+    "torch": torch.__version__,
+    "scikit-learn": sklearn.__version__,
+    "numpy": np.__version__,
+    "scipy": scipy.__version__,
+}
 
 
 def identity_of(estimator: Any, X: Any, y: Any, warm: Any, runtime: Any) -> dict[str, str]:
     """All that decides how a fit goes: itself where it is short, or a digest.
+
+    That is the class, the parameters, the data, the labels, the model that a warm start goes on
+    from, versions, the type of device, and the precision. Of modules, wherever they are, it is the
+    classes, all attributes, parameters, buffers and hooks; functions count by their names, and the
+    code of functions and methods does not.
 
     Raises
     ------
@@ -27,16 +38,33 @@ def identity_of(estimator: Any, X: Any, y: Any, warm: Any, runtime: Any) -> dict
     """
     parameters = estimator.get_params(deep=False)
     given = {name: value for name, value in parameters.items() if name not in INDIFFERENT}
-    given |= {"class": type(estimator).__name__, "skvade": __version__, "torch": torch.__version__}
+    given |= {"class": type(estimator).__name__, **VERSIONS}
     given |= {"device": runtime.device.type, "dtype of products": str(runtime.compute_dtype)}
     given |= {"X": X, "y": y, "the model that it goes on from": warm}
     return {name: _text(name, value) for name, value in given.items()}
 
 
+def networks_of(estimator: Any) -> dict[str, str]:
+    """Which networks of the user's own an estimator has, in texts that tell them apart.
+
+    One that holds what nobody can tell from another in a later process is told by its class.
+    """
+    given = {name: getattr(estimator, name) for name in ("encoder", "decoder")}
+    return {name: network_text(module) for name, module in given.items() if module is not None}
+
+
+def network_text(module: Any) -> str:
+    """A text that tells a network from others, in whatever process."""
+    try:
+        return DIGEST + digest_of(module)
+    except Exception:
+        return digest_of(type(module))
+
+
 def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
     """What differs, in words."""
     return [
-        f"{name} {_change(before.get(name, ''), text)}"
+        f"{name} {_change(before.get(name, 'unknown'), text)}"
         for name, text in now.items()
         if before.get(name) != text
     ]
@@ -50,14 +78,15 @@ def _change(before: str, now: str) -> str:
 
 def _text(name: str, value: Any) -> str:
     plain = _plain(value)
-    if len(text := repr(plain)) < 200 and _is_plain(plain):
+    if _is_plain(plain) and len(text := repr(plain)) < 200:
         return text
     try:
-        return DIGEST + _digest(value)
+        return DIGEST + digest_of(value)
     except Exception as error:
         raise TypeError(
-            f"checkpoint cannot tell {name}={value!r} from another in a later process ({error}); "
-            "use named functions and classes that can be pickled, or fit without a checkpoint."
+            f"checkpoint cannot tell {name}={value!r:.1000} from another in a later process "
+            f"({error}); use named functions and classes that can be pickled, or fit without a "
+            "checkpoint."
         ) from error
 
 
@@ -72,38 +101,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, str | int | float)
-
-
-def _digest(value: Any) -> str:
-    if isinstance(value, torch.nn.Module):
-        return _digest_of_parts(repr(value), *_named_bytes(value.state_dict()))
-    if sp.issparse(value):
-        return _digest_of_parts(value.format, str(value.shape), *map(_bytes, _triple(value)))
-    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "biuf":
-        blocks = (value[part] for part in row_slices(*value.shape))
-        return _digest_of_parts(value.dtype.str, str(value.shape), *map(_bytes, blocks))
-    return joblib.hash(value, coerce_mmap=True)
-
-
-def _digest_of_parts(*parts: Any) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
-    return digest.hexdigest()
-
-
-def _named_bytes(tensors: dict[str, torch.Tensor]) -> list[Any]:
-    found = []
-    for name, tensor in tensors.items():
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        found += [f"{name} {tensor.dtype} {tuple(tensor.shape)}", _bytes(flat.view(torch.uint8))]
-    return found
-
-
-def _triple(X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    X = X.tocsr()
-    return X.data, X.indices, X.indptr
-
-
-def _bytes(block: Any) -> Any:
-    return memoryview(np.ascontiguousarray(block)).cast("B") if block.size else b""

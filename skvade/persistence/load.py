@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from skvade.persistence import container
-from skvade.persistence.model_file import KIND, fitted_from, parameters_from
+from skvade.persistence.fingerprint import network_text
+from skvade.persistence.model_file import KIND, fitted_from, parameters_from, request_metadata
 from skvade.persistence.rebuilding import rebuild
 from skvade.training.runtime import resolve_device
 
 
 def load_estimator(
-    path: str | os.PathLike[str],
+    path: Any,
     device: str,
     given: Mapping[str, torch.nn.Module | None],
     classes: Mapping[str, Any],
@@ -24,7 +25,7 @@ def load_estimator(
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, bytes or path-like
     device : str
         Where the module is put.
     given : dict of str to Module or None
@@ -43,14 +44,17 @@ def load_estimator(
             **{name: given[name] for name in contents["modules"]},
         }
         module = rebuild(cls, fitted, contents["module"], given)
+        estimator = cls(**parameters)
+        request_metadata(estimator, contents.get("requests", {}))  # older files have none
     except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} cannot be loaded: {error}") from error
+        raise ValueError(f"{os.fsdecode(path)} cannot be loaded: {error}") from error
     except container.STRAYS as error:
         raise ValueError(
-            f"{os.fspath(path)} was altered: it does not hold what a model needs ({error!r})."
+            f"{os.fsdecode(path)} was altered: it does not hold what a model needs ({error!r})."
         ) from error
-    estimator = cls(**parameters)
-    vars(estimator).update(fitted, module_=module.to(place))
+    # A warm start goes on with what was passed, which may differ in its weights from the older one.
+    templates = {name: network_text(given[name]) for name in fitted["_supplied"]}
+    vars(estimator).update(fitted, module_=module.to(place), _templates=templates)
     return estimator
 
 

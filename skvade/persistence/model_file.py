@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn import config_context
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
@@ -41,8 +43,9 @@ OF_ALL = {
 OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
 OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int}
 OF_NAMED = {"feature_names_in_": ("O", "D")}
-# scikit-learn's own while a fit lasts; an estimator on the way is saved without them.
-OF_CALLBACKS = (
+# Not saved: what loading makes anew, and scikit-learn's own, callbacks and what a fit leaves out.
+NOT_SAVED = (
+    *("module_", "_templates", "_metadata_request"),
     *("_skl_callbacks", "_skl_callbacks_to_teardown"),
     *("_callback_fit_ctx", "_parent_callback_ctx"),
 )
@@ -55,7 +58,7 @@ def save(estimator: Any, path: Any) -> None:
 
 
 def contents_of(estimator: Any) -> dict[str, Any]:
-    """A fitted estimator as values that can be stored.
+    """A fitted estimator as values that can be stored, all of one fit.
 
     Raises
     ------
@@ -68,7 +71,8 @@ def contents_of(estimator: Any) -> dict[str, Any]:
             f"{cls.__name__} cannot be saved: files hold no code, and only skvade's own classes "
             "are known where they are loaded; pickle it, or fit the class that it derives from."
         )
-    parameters = estimator.get_params(deep=False)
+    state = dict(vars(estimator))  # at once: another thread may fit it meanwhile
+    parameters = {name: state[name] for name in estimator.get_params(deep=False)}
     modules = [name for name, value in parameters.items() if isinstance(value, torch.nn.Module)]
     parameters.update(dict.fromkeys(modules))
     random_state = None
@@ -77,32 +81,41 @@ def contents_of(estimator: Any) -> dict[str, Any]:
         if random_state["bit_generator"] == "MT19937":
             parameters["random_state"] = None
     for name, value in parameters.items():
-        _check_parameter(estimator, name, value)
-    fitted = {
-        name: value
-        for name, value in vars(estimator).items()
-        if name not in parameters and name not in ("module_", *OF_CALLBACKS)
-    }
-    fitted["_units"] = asdict(estimator._units)
-    fitted["_summary"] = asdict(estimator._summary)
-    fitted["_dtype"] = np.dtype(estimator._dtype).name
+        _check_parameter(cls, name, value)
+    fitted = {n: v for n, v in state.items() if n not in parameters and n not in NOT_SAVED}
+    fitted["_units"] = asdict(state["_units"])
+    fitted["_summary"] = asdict(state["_summary"])
+    fitted["_dtype"] = np.dtype(state["_dtype"]).name
     return {
         "class": cls.__name__,
         "parameters": parameters,
         "modules": modules,
         "random_state": random_state,
+        "requests": _requests(estimator) if "_metadata_request" in state else {},
         "fitted": fitted,
-        "module": dict(estimator.module_.state_dict()),
+        "module": dict(state["module_"].state_dict()),
     }
 
 
-def _check_parameter(estimator: Any, name: str, value: Any) -> None:
+def _requests(estimator: Any) -> dict[str, Any]:
+    """What the estimator asks scikit-learn's routing of metadata for, by the names of methods."""
+    routing = estimator.get_metadata_routing()
+    return {method: dict(getattr(routing, method).requests) for method in routed(type(estimator))}
+
+
+def routed(cls: Any) -> list[str]:
+    """The methods of a class that can ask for metadata."""
+    setters = (re.fullmatch("set_([a-z_]+)_request", name) for name in dir(cls))
+    return [setter[1] for setter in setters if setter]
+
+
+def _check_parameter(cls: Any, name: str, value: Any) -> None:
     try:
         container.check(value, name)
     except TypeError as error:
-        default = type(estimator)().get_params(deep=False)[name]
+        default = cls().get_params(deep=False)[name]
         raise TypeError(
-            f"{type(estimator).__name__} cannot be saved with {name}={value!r}, which could not be "
+            f"{cls.__name__} cannot be saved with {name}={value!r}, which could not be "
             "loaded without executing code; what is fitted does not need it: call "
             f"set_params({name}={default!r}) first, or set it to plain values or an array."
         ) from error
@@ -122,6 +135,16 @@ def parameters_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
         parameters["random_state"] = np.random.RandomState()
         parameters["random_state"].set_state(state)
     return parameters
+
+
+def request_metadata(estimator: Any, requests: dict[str, Any]) -> None:
+    """Let a loaded estimator ask for what the saved one asked for."""
+    for method, asked in requests.items():
+        plain = all(value is None or isinstance(value, bool | str) for value in asked.values())
+        if method not in routed(type(estimator)) or not plain:
+            raise ValueError("its requests of metadata are none of its class.")
+        with config_context(enable_metadata_routing=True):  # in this thread, and for this call
+            getattr(estimator, f"set_{method}_request")(**asked)
 
 
 def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
@@ -169,6 +192,8 @@ def _check_attribute(name: str, value: Any, kind: Any, sizes: dict[str, int]) ->
     kinds, axes = kind
     if type(value) is not np.ndarray or value.dtype.kind not in kinds or value.ndim != len(axes):
         raise ValueError(f"{name} is not an array of the dtype and dimensions that it should have.")
+    if 0 in value.shape:  # an array without entries could claim any size of its other dimensions
+        raise ValueError(f"{name} is of shape {value.shape}, which has no entries.")
     shape = tuple(sizes.setdefault(*pair) for pair in zip(axes, value.shape, strict=True))
     if shape != value.shape:
         raise ValueError(f"{name} is of shape {value.shape}, which should be {shape}.")

@@ -19,6 +19,7 @@ import torch
 METADATA = "__metadata__"  # not the name of a tensor, in this format
 LONG_TEXT = 1024  # characters from which a string is stored as a tensor
 LONG_SEQUENCE = 16  # items from which a sequence of one type is
+ENTRIES = ("|b1", "<i8", "<f8")  # types of such sequences
 
 SIZES = {
     **{"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1},
@@ -47,10 +48,13 @@ class Packed:
     ----------
     tensors : list of (name, dtype, shape, value)
         What has been met on the way, with the format's names of types.
+    n_rows : int
+        Dicts that are stored as rows of tables.
     """
 
     def __init__(self) -> None:
         self.tensors: list[tuple[str, str, list[int], Any]] = []
+        self.n_rows = 0
         self._names = {METADATA}
 
     def node(self, value: Any, place: str) -> Any:
@@ -98,6 +102,7 @@ class Packed:
             return ["texts", *self._text(value, place)]
         if kinds == {dict} and all(value):
             # Runs of dicts with the same keys, each with a column for every key.
+            self.n_rows += len(value)
             runs = [list(run) for _, run in itertools.groupby(value, key=tuple)]
             tables = [{key: [row[key] for row in run] for key in run[0]} for run in runs]
             return ["dicts", *(self._dict(t, f"{place}.{i}") for i, t in enumerate(tables))]
@@ -166,6 +171,14 @@ def bytes_of(value: Any) -> Any:
     return np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
 
 
+def most_rows(size: int) -> int:
+    """Dicts that tables may hold in a file with tensors of so many bytes.
+
+    A dict takes many times the memory of its entries in the file, and tables may hold tables.
+    """
+    return 2**14 + size // 8
+
+
 class Unpacked:
     """Values on their way out of a file: the inverse of `Packed`.
 
@@ -180,6 +193,7 @@ class Unpacked:
     def __init__(self, entries: dict[str, Any], buffers: dict[str, torch.Tensor]):
         self._entries = entries
         self._buffers = buffers
+        self._rows_left = most_rows(sum(map(len, buffers.values())))
 
     def whole(self, node: dict[str, Any]) -> dict[str, Any]:
         """The value of a node that refers to every tensor."""
@@ -205,7 +219,7 @@ class Unpacked:
                 (whole,) = self._texts(text, lengths)
                 return whole
             case ["numbers", array]:
-                return self.value(array).tolist()
+                return self._entries_of(array, ENTRIES).tolist()
             case ["texts", text, lengths]:
                 return self._texts(text, lengths)
             case ["dicts", *runs]:
@@ -223,15 +237,26 @@ class Unpacked:
         return node
 
     def _texts(self, text: Any, lengths: Any) -> list[str]:
-        encoded, lengths = self.value(text).tobytes(), self.value(lengths)
+        encoded = self.value(text).tobytes()
+        lengths = self._entries_of(lengths, ("<i8",))
         if np.any(lengths < 0) or lengths.sum() != len(encoded):
             raise ValueError("the lengths of texts contradict them")
         ends = itertools.pairwise([0, *lengths.cumsum().tolist()])
         return [encoded[begin:end].decode("utf-8", "surrogatepass") for begin, end in ends]
 
+    def _entries_of(self, node: Any, dtypes: tuple[str, ...]) -> np.ndarray:
+        """An array of as many entries as it has room in the file: others may claim more."""
+        array = self.value(node)
+        if array.ndim != 1 or array.dtype.str not in dtypes:
+            raise ValueError(f"a sequence is of shape {array.shape} and dtype {array.dtype}")
+        return array
+
     def _rows(self, columns: Any) -> Iterator[dict[str, Any]]:
         columns = self.value(columns)
         for values in zip(*columns.values(), strict=True):
+            self._rows_left -= 1
+            if self._rows_left < 0:
+                raise ValueError("its tables have too many rows for its size")
             yield dict(zip(columns, values, strict=True))
 
     def _objects(self, shape: Any, text: Any, lengths: Any) -> np.ndarray:

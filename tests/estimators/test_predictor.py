@@ -10,7 +10,7 @@ import torch
 from skvade.estimators.predictor import Predictor, in_precision
 from skvade.nn.gmvae import GMVAE
 from skvade.nn.m2 import M2
-from skvade.training.batches import Units
+from skvade.training.units import Units
 from tests.conftest import random_category_model, random_model
 
 RNG = np.random.default_rng(0)

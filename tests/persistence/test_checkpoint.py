@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
 
-from skvade import DECClustering, M2Clustering, VaDEClassifier, VaDEClustering
-from skvade.persistence import container
+from skvade import DECClustering, M2Clustering, VaDEClassifier, VaDEClustering, load
+from skvade.persistence import container, fingerprint
 from skvade.persistence.checkpoint import Checkpoint
 from skvade.training import trainer
 from tests import conftest
@@ -204,7 +204,7 @@ def test_parameters_that_change_no_number_may_differ(tmp_path):
 @pytest.mark.parametrize(
     "given, error, message",
     [
-        ({"checkpoint": 3}, TypeError, "checkpoint must be a path or None, got 3"),
+        ({"checkpoint": 3}, TypeError, "checkpoint must be a path.* got 3 of type int"),
         ({"checkpoint": "a", "checkpoint_interval": -1}, ValueError, "of at least 0, got -1"),
         ({"checkpoint": "a", "checkpoint_interval": "1"}, ValueError, "of at least 0, got '1'"),
         ({"checkpoint": "no/such/folder"}, OSError, "name a file in a folder that exists"),
@@ -309,14 +309,6 @@ def test_a_random_state_is_put_back_after_an_interruption(tmp_path):
     assert rng.randint(10**9) == again.randint(10**9)
 
 
-def test_what_a_killed_write_left_is_removed(tmp_path):
-    small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit")
-    (tmp_path / ".fit.0a1b2c3d.tmp").write_bytes(b"half")
-    (tmp_path / ".other.0a1b2c3d.tmp").write_bytes(b"half")
-    small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".other.0a1b2c3d.tmp", "fit"]
-
-
 def test_networks_of_any_dtype_have_an_identity(tmp_path):
     encoder = Dropping()
     encoder.register_buffer("unused", torch.zeros(2, dtype=torch.bfloat16))
@@ -325,6 +317,74 @@ def test_networks_of_any_dtype_have_an_identity(tmp_path):
     encoder.count += 1
     with pytest.raises(ValueError, match="encoder differs"):
         small(VaDEClustering, encoder=encoder).fit(X, checkpoint=tmp_path / "fit")
+
+
+class Gain(nn.Module):
+    """With what is no parameter, but decides what comes out."""
+
+    def __init__(self, g=1.0, function=torch.tanh):
+        super().__init__()
+        self.net, self.g, self.function = nn.Linear(4, 8), g, function
+
+    def forward(self, x):
+        return self.function(self.net(x)) * self.g
+
+
+def test_attributes_of_networks_are_part_of_the_identity(tmp_path):
+    torch.manual_seed(0)
+    networks = [Gain(), Gain(-30.0), Gain(function=torch.sin)]
+    for network in networks[1:]:
+        network.net = networks[0].net
+    small(VaDEClustering, encoder=networks[0]).fit(X, checkpoint=tmp_path / "fit")
+    before = (tmp_path / "fit").read_bytes()
+    for network in networks[1:]:
+        with pytest.raises(ValueError, match="another fit: encoder differs"):
+            small(VaDEClustering, encoder=network).fit(X, checkpoint=tmp_path / "fit")
+    assert (tmp_path / "fit").read_bytes() == before
+    same = pickle.loads(pickle.dumps(networks[0]))
+    small(VaDEClustering, encoder=same).fit(X, checkpoint=tmp_path / "fit")
+    with pytest.raises(TypeError, match=r"(?s)cannot tell encoder=.*use named functions"):
+        small(VaDEClustering, encoder=Gain(function=lambda x: x)).fit(X, checkpoint=tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+
+
+class ByNetwork(KMeans):
+    """A clusterer with a network in it, which is no clone's business."""
+
+    def __init__(self, network=None, n_clusters=3, random_state=0):
+        super().__init__(n_clusters, random_state=random_state)
+        self.network = network
+
+    def fit_predict(self, X, y=None):
+        return super().fit_predict(X * self.network.g)
+
+
+def test_networks_in_clusterers_are_part_of_the_identity(tmp_path):
+    network = Gain()
+    fits = [small(VaDEClustering, init=ByNetwork(network)) for _ in range(2)]
+    fits[0].fit(X, checkpoint=tmp_path / "fit")
+    fits[1].fit(X, checkpoint=tmp_path / "fit")
+    network.g = -30.0
+    with pytest.raises(ValueError, match="another fit: init differs"):
+        fits[1].fit(X, checkpoint=tmp_path / "fit")
+
+
+@pytest.mark.parametrize("name", ["skvade", "torch", "scikit-learn", "numpy", "scipy"])
+def test_versions_are_part_of_the_identity(name, tmp_path, monkeypatch):
+    small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit")
+    monkeypatch.setitem(fingerprint.VERSIONS, name, "0.1")
+    with pytest.raises(ValueError, match=f"{name} was '.*' and is '0.1'"):
+        small(VaDEClustering).fit(X, checkpoint=tmp_path / "fit")
+
+
+def test_a_warm_start_of_a_loaded_model_is_the_same_fit(tmp_path):
+    model = small(VaDEClustering, encoder=Gain(), warm_start=True).fit(X)
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", encoder=model.encoder)
+    copied = pickle.loads(pickle.dumps(model))
+    model.fit(X, checkpoint=tmp_path / "fit")
+    assert_same(loaded.fit(X, checkpoint=tmp_path / "fit"), model)
+    assert_same(copied.fit(X, checkpoint=tmp_path / "fit"), model)
 
 
 def test_what_cannot_be_recognised_is_named(tmp_path):

@@ -1,12 +1,10 @@
 """What is written is read back, exactly; what was not written is refused, whatever it says."""
 
-import errno
+import contextlib
 import json
 import math
 import os
 import pickle
-import subprocess
-import sys
 import tracemalloc
 
 import numpy as np
@@ -143,6 +141,16 @@ def test_too_many_separate_values_are_refused_before_they_are_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_too_many_rows_are_refused_before_they_are_written(tmp_path):
+    rows = [{"a": {"b": {"c": True}}} for _ in range(20_000)]
+    with pytest.raises(ValueError, match="too many separate values"):
+        write(tmp_path / "file", "test", {"rows": rows})
+    assert not list(tmp_path.iterdir())
+    rows = [{"loss": i / 7, "improved": True} for i in range(20_000)]
+    write(tmp_path / "file", "test", {"rows": rows})
+    assert read(tmp_path / "file", "test") == {"rows": rows}
+
+
 def test_arrays_are_not_copied(tmp_path):
     content = {"array": np.ones(5_000_000), "tensor": torch.ones(5_000_000)}
     tracemalloc.start()
@@ -151,52 +159,6 @@ def test_arrays_are_not_copied(tmp_path):
     tracemalloc.stop()
     assert peak < 1_000_000
     assert (tmp_path / "file").stat().st_size < 60_000_000 * 1.0001
-
-
-# ------------------------------------------------------------------------------ atomic
-
-
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_write_that_fails_changes_nothing(call, error, tmp_path, monkeypatch):
-    write(tmp_path / "file", "test", {"a": 1})
-
-    def fail(*args):
-        raise error
-
-    monkeypatch.setattr(os, call, fail)
-    with pytest.raises(type(error)):
-        write(tmp_path / "file", "test", {"a": 2})
-    assert read(tmp_path / "file", "test") == {"a": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="limits of files are POSIX's")
-def test_a_full_disk_changes_nothing(tmp_path):
-    write(tmp_path / "file", "test", {"a": 1})
-    script = f"""
-import errno, resource, signal, numpy as np
-from skvade.persistence.container import write
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-try:
-    write({str(tmp_path / "file")!r}, "test", {{"a": np.zeros(1_000_000)}})
-except OSError as error:
-    print("errno", error.errno)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout.split() == ["errno", str(errno.EFBIG)], done.stderr
-    assert read(tmp_path / "file", "test") == {"a": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_links_stay_and_permissions_are_those_of_new_files(tmp_path):
-    (tmp_path / "new").touch()
-    (tmp_path / "link").symlink_to(tmp_path / "file")
-    write(tmp_path / "link", "test", {"a": 1})
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "file").stat().st_mode == (tmp_path / "new").stat().st_mode
 
 
 # ------------------------------------------------------------------------------ defects
@@ -347,6 +309,77 @@ def test_forged_files(change, message, path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**21 + 4 * path.stat().st_size
+
+
+def tables(depth, column):
+    """Tables in tables: a dict at every depth for each entry of the column."""
+    return column if not depth else ["dicts", {"a": tables(depth - 1, column)}]
+
+
+EMPTY, HUGE = np.zeros((0, 0)), 2**50
+SMALL_FILES = {  # with much in them: arrays of the file, and what its header says of them
+    "lists in a list": ({"b": EMPTY}, [HUGE, 0], lambda n: ["numbers", n]),
+    "no entries": ({"b": EMPTY}, [0, HUGE], lambda n: ["numbers", n]),
+    "lengths of texts": (
+        {"b": EMPTY, "t": np.zeros(0, np.uint8)},
+        [HUGE, 0],
+        lambda n: ["texts", ["array", "t", "|u1"], n],
+    ),
+    "short lengths of texts": (
+        {"b": np.zeros(30_000, np.int8), "t": np.zeros(0, np.uint8)},
+        [30_000],
+        lambda n: ["texts", ["array", "t", "|u1"], n],
+    ),
+    "numbers of one byte": (
+        {"b": np.zeros(30_000, np.int8)},
+        [30_000],
+        lambda n: ["numbers", n],
+    ),
+    "tables in tables": (
+        {"b": np.ones(30_000, bool)},
+        [30_000],
+        lambda n: tables(60, ["numbers", n]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMALL_FILES)
+def test_small_files_take_little_memory(name, tmp_path):
+    arrays, shape, node = SMALL_FILES[name]
+    path = tmp_path / "file"
+    write(path, "test", arrays)
+
+    def change(header, content):
+        header["b"]["shape"] = shape
+        content["b"] = node(content["b"])
+        if "texts" in content["b"]:
+            del content["t"]
+
+    forge(path, change)
+    tracemalloc.start()
+    refuse(path, "was altered")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * 2**20
+
+
+@pytest.mark.parametrize("dtype", ["<U100000000", "|S400000000", "<U999999999"])
+def test_strings_of_any_length_take_no_memory(dtype, tmp_path):
+    """Where there are none."""
+    path = tmp_path / "file"
+    write(path, "test", {"b": np.array([], "U3")})
+
+    def change(header, content):
+        header["b"]["shape"] = [0, 400_000_000]
+        content["b"][2] = dtype
+
+    forge(path, change)
+    tracemalloc.start()
+    with contextlib.suppress(ValueError):
+        assert read(path, "test")["b"].shape == (0,)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_texts_and_booleans_are_checked(tmp_path):

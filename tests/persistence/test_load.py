@@ -2,12 +2,14 @@
 
 import copy
 import inspect
+import itertools
 import json
 import os
 import pickle
 import random
 import subprocess
 import sys
+import threading
 import warnings
 from functools import partial
 
@@ -16,6 +18,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
@@ -28,8 +31,7 @@ from skvade import DECClustering, M2Clustering, VaDEClassifier, VaDEClustering, 
 from skvade.estimators.load import ESTIMATORS
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS
-from skvade.persistence import container
-from skvade.persistence import model_file as model_file
+from skvade.persistence import container, model_file
 from skvade.persistence.model_file import contents_of
 from skvade.persistence.packing import METADATA
 from tests import conftest
@@ -220,7 +222,7 @@ def test_loading_checks_every_attribute_of_a_fit(cls, models):
     """One that is new must be added to the tables, and made up for in files that lack it."""
     model = models[cls]
     present = vars(model).keys() - model.get_params().keys() - {"module_"}
-    checked_as_they_are_built = {"_units", "_summary", "_dtype"}
+    checked_as_they_are_built = {"_units", "_summary", "_dtype", "_templates"}
     for_users_only = {"covariances_"}
     checked = model_file.expected(cls, vars(model)).keys()
     assert present - checked_as_they_are_built - for_users_only == checked
@@ -254,6 +256,93 @@ def test_attributes_of_users_must_be_plain(models, path):
     model.note_ = object()
     with pytest.raises(TypeError, match=r"fitted\.note_ is of type object"):
         model.save(path)
+
+
+def test_what_scikit_learn_keeps_on_an_estimator(models, path):
+    """Requests of metadata and kinds of output come back; callbacks belong to the process."""
+    for cls, requests in (
+        (VaDEClustering, {"fit": {"checkpoint": True, "checkpoint_interval": "seconds"}}),
+        (VaDEClassifier, {"fit": {"checkpoint": False}, "score": {"sample_weight": "weight"}}),
+    ):
+        saved = copy.deepcopy(models[cls]).set_output(transform="pandas")
+        with config_context(enable_metadata_routing=True):
+            for method, asked in requests.items():
+                getattr(saved, f"set_{method}_request")(**asked)
+        saved.save(path)
+        loaded = load(path)
+        assert not get_config()["enable_metadata_routing"]
+        assert_equal(loaded, saved)
+        assert vars(loaded).keys() == vars(saved).keys()
+        assert isinstance(loaded.transform(X), pd.DataFrame)
+        for method in requests:
+            asked = [getattr(m.get_metadata_routing(), method).requests for m in (loaded, saved)]
+            assert asked[0] == asked[1] != {}
+        assert str(clone(loaded).get_metadata_routing()) == str(saved.get_metadata_routing())
+
+
+@pytest.fixture
+def refitted():
+    """A model, and fits of it to rows with other numbers of columns."""
+    model = small(VaDEClustering, pretrain_iter=1, max_iter=1, neighbor_weight=0)
+    return clone(model), [clone(model).fit(rows) for rows in (X[:, :3], X)]
+
+
+def test_files_hold_one_fit_while_another_thread_fits(refitted, path):
+    model, _ = refitted
+    model.fit(X)
+    ended = threading.Event()
+
+    def refit():
+        while not ended.is_set():
+            for rows in (X[:, :3], X):
+                model.fit(rows)
+
+    thread = threading.Thread(target=refit)
+    thread.start()
+    widths = []
+    try:
+        while thread.is_alive() and (len(widths) < 24 or len(set(widths)) < 2):
+            model.save(path)
+            loaded = load(path)
+            widths.append(loaded.n_features_in_)
+            assert loaded.predict(X[:5, : widths[-1]]).shape == (5,)
+    finally:
+        ended.set()
+        thread.join()
+    assert set(widths) == {3, 4}
+
+
+def test_a_fit_may_end_at_any_line_of_a_save(refitted, path):
+    model, (narrow, wide) = refitted
+
+    def end_fit_at(number):
+        """Let another fit take the place of the model's before such a line; whether there is."""
+        lines = itertools.count()
+
+        def trace(frame, event, arg):
+            if frame.f_code is not contents_of.__code__:
+                return None
+            if event == "line" and next(lines) == number:
+                model.__dict__ = dict(vars(wide))
+            return trace
+
+        older = sys.gettrace()
+        model.__dict__ = dict(vars(narrow))
+        sys.settrace(trace)
+        try:
+            model.save(path)
+        finally:
+            sys.settrace(older)
+        return next(lines) > number
+
+    widths = set()
+    for number in itertools.count():
+        if not end_fit_at(number):
+            break
+        loaded = load(path)
+        widths.add(loaded.n_features_in_)
+        assert loaded.predict(X[:5, : loaded.n_features_in_]).shape == (5,)
+    assert widths == {3, 4}
 
 
 def test_classes_of_others_are_not_saved(path):
@@ -336,6 +425,86 @@ def test_networks_set_after_the_fit_are_parameters_only(models, path):
     assert identical(loaded.predict_proba(X), saved.predict_proba(X))
 
 
+class Scaled(torch.nn.Module):
+    """With an attribute that no tensor shows, and perhaps one that nobody can name."""
+
+    def __init__(self, g=1.0, function=None, seed=0):
+        super().__init__()
+        self.g, self.function = g, function
+        self.net = torch.nn.utils.skip_init(torch.nn.Linear, 4, 6)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in self.net.parameters():
+                parameter.copy_(torch.rand(parameter.shape, generator=generator))
+
+    def forward(self, x):
+        return torch.tanh(self.net(x)) * self.g
+
+
+def go_on(model, **networks):
+    """A warm start of a copy with other networks."""
+    return copy.deepcopy(model).set_params(warm_start=True, **networks).fit(X)
+
+
+@pytest.mark.parametrize("origin", ["fitted", "loaded", "pickled"])
+def test_warm_starts_refuse_other_networks(origin, path):
+    networks = {"encoder": Scaled(), "decoder": torch.nn.Linear(2, 4)}
+    model = small(VaDEClustering, **networks).fit(X)
+    if origin == "loaded":
+        model.save(path)
+        model = load(path, **networks)
+    if origin == "pickled":
+        model = pickle.loads(pickle.dumps(model))
+    for other, named in (
+        ({"encoder": Scaled(g=-30.0)}, "encoder differs"),
+        ({"encoder": Scaled(seed=1)}, "encoder differs"),
+        ({"encoder": Tied()}, "encoder differs"),
+        ({"encoder": None}, "encoder differs"),
+        ({"decoder": torch.nn.Linear(2, 4)}, "decoder differs"),
+        ({"encoder": None, "decoder": None}, "encoder and decoder differs"),
+    ):
+        changed = copy.deepcopy(model).set_params(warm_start=True, **other)
+        before = dict(vars(changed))
+        message = f"{named} from what .*; set it back, or set warm_start=False"
+        with pytest.raises(ValueError, match=message):
+            changed.fit(X)
+        after = vars(changed)
+        assert after.keys() == before.keys()
+        assert all(after[name] is before[name] for name in before)
+    assert_equal(go_on(model, encoder=Scaled()), go_on(model))
+
+
+def test_warm_starts_without_networks_of_users_refuse_them(models):
+    with pytest.raises(ValueError, match="encoder differs"):
+        go_on(models[VaDEClustering], encoder=Scaled())
+
+
+def test_warm_starts_with_networks_that_were_passed_to_load(path):
+    """Their weights are those of the file, whatever those of the passed ones are."""
+    small(VaDEClustering, encoder=Scaled()).fit(X).save(path)
+    loaded = load(path, encoder=Scaled(seed=1))
+    assert_equal(go_on(loaded), go_on(load(path, encoder=Scaled())))
+    with pytest.raises(ValueError, match="encoder differs"):
+        go_on(loaded, encoder=Scaled())
+
+
+def test_networks_that_nobody_can_name_are_fitted():
+    """They are told by their class, so that others are refused."""
+    model = small(VaDEClustering, encoder=Scaled(function=lambda x: x)).fit(X)
+    assert_equal(go_on(model, encoder=Scaled(function=lambda x: 2 * x)), go_on(model))
+    for other in (Scaled(), Tied(), None):
+        with pytest.raises(ValueError, match="encoder differs"):
+            go_on(model, encoder=other)
+
+
+def test_pickles_of_older_versions_go_on():
+    model = small(VaDEClustering, encoder=Scaled()).fit(X)
+    del model._templates
+    assert_equal(go_on(model), go_on(small(VaDEClustering, encoder=Scaled()).fit(X)))
+    with pytest.raises(ValueError, match="encoder differs"):
+        go_on(model, encoder=None)
+
+
 # ------------------------------------------------------------------------------ other files
 
 
@@ -385,6 +554,27 @@ def setter(place, *keys, value):
     return change
 
 
+def claim(n_clusters, latent_dim, n_features):
+    """Sizes of which one is nothing, so that arrays of no bytes have them all."""
+
+    def change(contents):
+        K, L, D = n_clusters, latent_dim, n_features
+        fitted = contents["fitted"]
+        fitted.update(
+            n_features_in_=D,
+            means_=np.zeros((K, L)),
+            cluster_centers_=np.zeros((K, D)),
+            cluster_sizes_=np.zeros(K, int),
+            weights_=np.zeros(K),
+            _noise=np.zeros((0 if D or L else 5, L)),
+        )
+        fitted["_units"] = {"shift": 0.0, "scale": 1.0}
+        fitted["_summary"]["n_features"] = D
+        fitted["_shaped_by"].update(n_clusters=max(K, 1), latent_dim=max(L, 1))
+
+    return change
+
+
 SHAPE = ("fitted", "_shaped_by")
 FORGERIES = [
     (setter("class", value="DCNClustering"), "DCNClustering has no parameters"),
@@ -417,6 +607,19 @@ FORGERIES = [
     (setter("fitted", "_summary", "n_features", value=5), "its summary"),
     (setter("fitted", "history_", value=[{"phase": "x"}]), "does not hold what a model needs"),
     (setter("fitted", "history_", 0, "loss", value="x"), "history_ is not a list of records"),
+    (claim(0, 2, 3 * 10**8), r"means_ is of shape \(0, 2\), which has no entries"),
+    (claim(0, 2, 10**13), "which has no entries"),
+    (claim(0, 10**9, 4), "which has no entries"),
+    (claim(3, 0, 4), "which has no entries"),
+    (claim(3, 2, 0), "which has no entries"),
+    (setter("fitted", "labels_", value=np.zeros(0, int)), "labels_ .* which has no entries"),
+    (setter("fitted", "_noise", value=np.zeros((0, 2))), "_noise .* which has no entries"),
+    (setter("fitted", "feature_names_in_", value=np.array([], object)), "which has no entries"),
+    (setter(*SHAPE, "hidden_layer_sizes", value=np.zeros((2**40, 0), int)), "hidden_layer_sizes"),
+    (setter("requests", value={"os": {}}), "requests of metadata are none"),
+    (setter("requests", value={"fit": {"checkpoint": ["os"]}}), "requests of metadata are none"),
+    (setter("requests", value={"fit": {"os": True}}), "does not hold what a model needs"),
+    (setter("requests", value=["fit"]), "does not hold what a model needs"),
     (setter("parameters", "os", value="x"), r"has no parameters \['os'\]"),
     (setter("modules", value=["os"]), "does not hold what a model needs"),
     (setter("module", value={}), "fewer tensors|tensors do not fit"),
