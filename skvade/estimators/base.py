@@ -462,7 +462,8 @@ class BaseDeepModel(
         name = type(self).__name__
         n_used, n_clusters = int((self.cluster_sizes_ > 0).sum()), len(self.cluster_sizes_)
         budget = self.max_iter != "auto" and self.n_iter_ >= self.max_iter
-        changed = self.history_[-1].get("changed", 0.0)
+        checks = (record["changed"] for record in reversed(self.history_) if "changed" in record)
+        changed = next(checks, 0.0)
         faults = {
             f"{name} uses {n_used} of {self._count}={n_clusters} clusters; the others are empty. "
             f"{self._cure_of_empty}": n_used < n_clusters,

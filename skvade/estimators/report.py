@@ -81,9 +81,9 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
     n_rows = int(sizes.sum())
     most = np.log(len(sizes))
     agreement = estimator.restart_agreement_
-    several = getattr(estimator, "_n_runs", 1) > 1
+    several = estimator._n_runs > 1
     restarts = "fits" if several else "mixtures on the same codes"
-    reason = getattr(estimator, "_reason", "")
+    reason = estimator._reason
     return Report(
         title=f"{type(estimator).__name__}, fitted",
         lines={

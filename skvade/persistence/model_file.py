@@ -37,9 +37,12 @@ OF_ALL = {
     "_confidence": float,
     "_scale": float,
     "_findings": tuple,
+    "_reason": str,
+    "_n_runs": int,
     "_shaped_by": dict,
     "_supplied": tuple,
 }
+EARLIER = {"_reason": "", "_n_runs": 1}  # of files that were written before there were these
 OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
 OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int}
 OF_NAMED = {"feature_names_in_": ("O", "D")}
@@ -149,7 +152,7 @@ def request_metadata(estimator: Any, requests: dict[str, Any]) -> None:
 
 def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     """The fitted attributes but for the module, with types and shapes that agree."""
-    fitted = dict(contents["fitted"])
+    fitted = {**EARLIER, **contents["fitted"]}
     for name in fitted:
         if hasattr(cls, name) or not name.isidentifier():
             raise ValueError(f"it has an attribute {name[:100]!r}, which no fit sets.")
@@ -165,6 +168,10 @@ def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     units, summary = Units(**fitted["_units"]), DataSummary(**fitted["_summary"])
     _check_attribute("shift", np.asarray(units.shift), ("f", "D"[: np.ndim(units.shift)]), sizes)
     _check_attribute("scale", units.scale, float, sizes)
+    if (units.low is None) != (units.high is None):
+        raise ValueError("its units have limits on one side only.")
+    for limits in () if units.low is None else (units.low, units.high):
+        _check_attribute("limits", limits, ("f", "D"), sizes)
     if summary.n_features != sizes["D"]:
         raise ValueError("its summary of the data is not of its features.")
     dtype = DTYPES[fitted["_dtype"]]

@@ -1,0 +1,103 @@
+"""What is no table of numbers yet is refused before training, by name and with the cure."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import make_blobs
+
+from skvade import VaDEClustering
+from skvade.training.descent import Guard
+from tests.conftest import small
+
+X, _ = make_blobs(60, centers=3, n_features=3, random_state=0)
+FRAME = pd.DataFrame(X, columns=["age", "size", "rooms"])
+
+
+class Holder:
+    """Stands for a container of another library: it has the attributes by which those are told."""
+
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+
+CONTAINERS = {
+    "AnnData": (Holder(X=X, obs_names=[], shape=X.shape), r"pass its matrix, adata\.X"),
+    "AnnData's matrix in a file": (Holder(to_memory=None, shape=X.shape), r"X\.to_memory\(\)"),
+    "dataset of a file": (Holder(read_direct=None, shape=X.shape), r"read it first: X\[:\]"),
+    "lazy frame": (Holder(collect=None), r"collect it first: X\.collect\(\)"),
+    "frame in parts": (Holder(compute=None, dtypes=[]), r"compute it first: X\.compute\(\)"),
+    "frame of a cluster": (Holder(toPandas=None), r"X\.toPandas\(\)"),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_containers_without_rows_are_named_with_the_cure(name):
+    container, cure = CONTAINERS[name]
+    with pytest.raises(TypeError, match=f"X is a .*Holder, of which no rows.*{cure}"):
+        small(VaDEClustering).fit(container)
+
+
+def test_tensors_that_numpy_cannot_read():
+    with pytest.raises(TypeError, match=r"requires a gradient; pass X\.detach"):
+        small(VaDEClustering).fit(torch.from_numpy(X).requires_grad_())
+    with pytest.raises(TypeError, match=r"tensor on device meta; pass X\.cpu"):
+        small(VaDEClustering).fit(torch.empty(60, 3, device="meta"))
+
+
+COLUMNS = {
+    "strings": (["a", "b", "c"] * 20, "'town'"),
+    "categories": (pd.Categorical(["a", "b", "c"] * 20), r"'town' \(category\)"),
+    "categories of numbers": (pd.Categorical([1, 2, 3] * 20), r"'town' \(category\)"),
+    "dates": ([datetime.datetime(2026, 1, 1)] * 60, r"'town' \(datetime64"),
+    "mixed objects": ([1, "b", 2.5] * 20, r"'town' \(object\)"),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_without_numbers_are_named(name, monkeypatch):
+    values, named = COLUMNS[name]
+    monkeypatch.setattr(Guard, "step", lambda *args: pytest.fail("it was trained"))
+    frame = FRAME.assign(town=values)
+    with pytest.raises(ValueError, match=f"columns that hold no numbers: {named}.*encode them"):
+        small(VaDEClustering).fit(frame)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_columns_of_numbers_in_other_dress_are_taken():
+    model = small(VaDEClustering).fit(FRAME)
+    for frame in (FRAME.astype(object), FRAME.astype("Float64"), FRAME.map(str).astype(object)):
+        np.testing.assert_allclose(model.transform(frame), model.transform(FRAME), rtol=1e-5)
+    assert small(VaDEClustering).fit(FRAME.assign(owns=FRAME.age > 0)).n_features_in_ == 4
+
+
+def test_strings_in_an_array_are_named_by_column():
+    texts = X.astype(str)
+    texts[7, 2] = "many"
+    with pytest.raises(ValueError, match=r"no numbers in column 2 .*'many'.*encode"):
+        small(VaDEClustering).fit(texts)
+
+
+def test_a_single_hidden_layer_is_hinted_at():
+    with pytest.raises(ValueError, match=r"'hidden_layer_sizes'.*Got 64.*write \(64,\)"):
+        VaDEClustering(3, hidden_layer_sizes=64).fit(X)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_more_clusters_than_rows_of_a_mixture():
+    """A mixture is made of 6,000 rows, or of more where there are more clusters than that."""
+    from skvade.training.mixture_start import GaussianMixtureStart
+
+    start = GaussianMixtureStart(30, "spherical", n_restarts=1, max_samples=20, max_iter=1)
+    codes = np.random.default_rng(0).normal(size=(200, 2))
+    assert len(np.unique(start(codes, seed=0).labels)) > 20
+
+
+def test_two_rows_cannot_be_held_out_from():
+    message = (
+        r"holds out 1 of 2 rows, which leaves 1, and .* n_clusters=1 needs 2.*False"
+    )
+    with pytest.raises(ValueError, match=message):
+        small(VaDEClustering, n_clusters=1, early_stopping=True).fit(X[:2])

@@ -1,0 +1,63 @@
+"""Which labels are missing: -1 alone, by one rule; what else might mean it is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skvade import VaDEClassifier
+from tests.conftest import small
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 3)) + 5 * np.repeat([0, 1, 2], 20)[:, None]
+TEXTS = np.repeat(["a", "b", "c"], 20).astype(object)
+NUMBERS = np.repeat([0, 1, 2], 20)
+HOLES = {
+    "None": (NUMBERS.astype(object), None),
+    "NaN": (NUMBERS.astype(float), np.nan),
+    "NaN in objects": (NUMBERS.astype(object), np.nan),
+    "None among strings": (TEXTS, None),
+    "NaN among strings": (TEXTS, np.nan),
+    "NA": (pd.Series(NUMBERS, dtype="Int64"), pd.NA),
+    "NA in objects": (pd.Series(NUMBERS, dtype=object), pd.NA),
+    "NA among strings": (pd.Series(TEXTS, dtype="string"), pd.NA),
+    "NA of booleans": (pd.Series(NUMBERS > 0, dtype="boolean"), pd.NA),
+    "categories": (pd.Series(TEXTS, dtype="category"), None),
+    "NaT": (pd.Series(TEXTS, dtype=object), pd.NaT),
+}
+
+
+@pytest.mark.parametrize("name", HOLES)
+def test_what_might_mean_no_label_is_refused_by_row(name):
+    y, hole = HOLES[name]
+    y = y.copy()
+    y[7] = hole
+    with pytest.raises(
+        ValueError, match=r"y contains \S+ in row 7 \(and in 0 more\); pass -1"
+    ):
+        small(VaDEClassifier).fit(X, y)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("y", [NUMBERS, TEXTS, pd.Series(NUMBERS, dtype="Int64"), NUMBERS * 1.0])
+def test_minus_one_marks_rows_without_a_label(y):
+    y = y.copy()
+    y[::2] = -1
+    model = small(VaDEClassifier).fit(X, y)
+    assert len(model.classes_) == 3
+    assert model._n_labeled == 3
+
+
+def test_minus_one_and_one_alone_are_two_classes_with_a_warning():
+    y = np.where(np.arange(60) < 20, 1, -1)
+    with pytest.warns(UserWarning, match=r"-1 and 1 alone.*set n_classes") as caught:
+        model = small(VaDEClassifier).fit(X, y)
+    assert model.classes_.tolist() == [-1, 1]
+    assert __file__ in {warning.filename for warning in caught}
+
+
+@pytest.mark.usefixtures("quiet")
+def test_with_a_number_of_classes_minus_one_is_no_class(recwarn):
+    y = np.where(np.arange(60) < 20, 1, -1)
+    model = small(VaDEClassifier, n_classes=2).fit(X, y)
+    assert model.classes_.tolist() == [1, 2]
+    assert not [w for w in recwarn if "alone" in str(w.message)]
