@@ -98,7 +98,7 @@ class Run:
             listener.on_run_begin(self, phases[self.n_done :])
         for number in range(self.n_done, len(phases)):
             phase = phases[number]
-            heard = [] if phase.has_epochs else self.listeners
+            heard = [] if phase.has_epochs or phase.is_empty else self.listeners
             for listener in heard:
                 listener.on_work_begin(self, phase)
             phase.run(self, seed=self.seed + number)
@@ -188,6 +188,11 @@ class Phase(ABC):
     @property
     def has_epochs(self) -> bool:
         """Whether it takes gradient steps, of which listeners hear."""
+        return False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
         return False
 
 

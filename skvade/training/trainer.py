@@ -72,6 +72,10 @@ class Optimise(Phase):
     def has_epochs(self) -> bool:
         return self.n_steps > 0
 
+    @property
+    def is_empty(self) -> bool:
+        return self.n_steps == 0
+
 
 @torch.enable_grad()
 def optimise(run: Run, phase: Optimise, seed: int) -> None:

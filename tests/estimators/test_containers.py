@@ -96,8 +96,6 @@ def test_more_clusters_than_rows_of_a_mixture():
 
 
 def test_two_rows_cannot_be_held_out_from():
-    message = (
-        r"holds out 1 of 2 rows, which leaves 1, and .* n_clusters=1 needs 2.*False"
-    )
+    message = r"holds out 1 of 2 rows, which leaves 1, and .* n_clusters=1 needs 2.*False"
     with pytest.raises(ValueError, match=message):
         small(VaDEClustering, n_clusters=1, early_stopping=True).fit(X[:2])

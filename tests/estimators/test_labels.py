@@ -31,9 +31,7 @@ def test_what_might_mean_no_label_is_refused_by_row(name):
     y, hole = HOLES[name]
     y = y.copy()
     y[7] = hole
-    with pytest.raises(
-        ValueError, match=r"y contains \S+ in row 7 \(and in 0 more\); pass -1"
-    ):
+    with pytest.raises(ValueError, match=r"y contains \S+ in row 7 \(and in 0 more\); pass -1"):
         small(VaDEClassifier).fit(X, y)
 
 
