@@ -25,7 +25,7 @@ class Rule(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """Of Adam, at its highest."""
+        """The largest learning rate of Adam."""
 
     @property
     def schedule(self) -> Callable[[float], float]:

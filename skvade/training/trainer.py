@@ -44,7 +44,7 @@ class Optimise(Phase):
         Takes the run and returns the objective, so that it may use what earlier phases left.
     n_steps, batch_size : int
     learning_rate : float
-        Of Adam, at its highest.
+        The largest learning rate of Adam.
     schedule : callable
         Takes the progress, from 0 to 1, to a factor of the learning rate.
     parameters : callable
