@@ -80,6 +80,8 @@ def test_the_loop_knows_nothing_of_methods():
     }
     assert known <= {
         "skvade.nn.autoencoder",
+        "skvade.nn.draws",
+        "skvade.nn.networks",
         "skvade.objectives.base",
         "skvade.objectives.stateful",
     }

@@ -152,7 +152,9 @@ def request_metadata(estimator: Any, requests: dict[str, Any]) -> None:
 
 def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     """The fitted attributes but for the module, with types and shapes that agree."""
-    fitted = {**EARLIER, **contents["fitted"]}
+    fitted = dict(contents["fitted"])
+    for name, value in EARLIER.items():
+        fitted.setdefault(name, value)
     for name in fitted:
         if hasattr(cls, name) or not name.isidentifier():
             raise ValueError(f"it has an attribute {name[:100]!r}, which no fit sets.")

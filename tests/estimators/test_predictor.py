@@ -99,7 +99,8 @@ def test_results_do_not_depend_on_blocks_and_draws_make_them_smaller(predictor, 
         return module.code(x)
 
     whole = predictor.of_rows(X, codes)
-    monkeypatch.setattr("skvade.training.batches.BLOCK_BYTES", 10 * (8 * 4 + 8 * 4096))
+    room = 8 * 4 + predictor.module.row_bytes(4)
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 10 * room)
     np.testing.assert_allclose(predictor.of_rows(X, codes), whole, rtol=1e-12)
     np.testing.assert_allclose(predictor.of_rows(X, codes, n_draws=5), whole, rtol=1e-12)
     assert seen == [40] + 4 * [10] + 20 * [2]

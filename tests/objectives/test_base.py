@@ -37,6 +37,7 @@ class Whole:
     """Rows of the training data, as far as objectives ask for them."""
 
     x: torch.Tensor = X
+    n_features = X.shape[1]
     device = index_device = torch.device("cpu")
 
     def take(self, index):

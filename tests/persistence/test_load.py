@@ -342,7 +342,7 @@ def test_a_fit_may_end_at_any_line_of_a_save(refitted, path):
         loaded = load(path)
         widths.add(loaded.n_features_in_)
         assert loaded.predict(X[:5, : loaded.n_features_in_]).shape == (5,)
-    assert widths == {3, 4}
+    assert widths == {3}  # the fit that there was when `save` was called
 
 
 def test_classes_of_others_are_not_saved(path):

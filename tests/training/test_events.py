@@ -67,6 +67,9 @@ class Classifier(nn.Module):
     def assign(self, x):
         return torch.cat([self.linear(x), -self.linear(x)], -1).softmax(-1)
 
+    def row_bytes(self, n_features):
+        return 8 * n_features
+
 
 def test_settled_ends_a_phase_when_labels_stop_changing():
     settled = Settled(tol=0.0, patience=3)
@@ -101,6 +104,9 @@ class Scripted(nn.Module):
         self.modes.add(self.training)
         self.asked += x[:, 0].long().tolist()
         return nn.functional.one_hot(self.labels[self.epoch, x[:, 0].long()], 3).float()
+
+    def row_bytes(self, n_features):
+        return 8 * n_features
 
 
 def scripted_run(labels):

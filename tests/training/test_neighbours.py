@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import chisquare
 
-from skvade.training import batches, neighbours
+from skvade.training import neighbours
 from skvade.training.batches import Rows
 from skvade.training.handover import Graph
 from skvade.training.neighbours import (
@@ -136,6 +136,6 @@ def test_cumulative_weights_do_not_depend_on_blocks(monkeypatch):
     distances = np.sort(np.random.default_rng(0).random((1_000, 15)), axis=1)
     whole = membership_weights(distances).cumsum(1)
     whole = (whole / whole[:, -1:]).astype(np.float32)
-    monkeypatch.setattr(batches, "BLOCK_BYTES", 8 * 15 * 64)
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 8 * 15 * 64)
     np.testing.assert_array_equal(cumulative_weights(distances), whole)
     assert (cumulative_weights(distances)[:, -1] == 1).all()

@@ -26,7 +26,7 @@ CONTAINERS = {
 @pytest.mark.parametrize("standardised", [False, True])
 def test_the_same_batches_and_blocks_as_from_the_host(name, standardised):
     X, stored = CONTAINERS[name]
-    host = Rows(X, units=measure_units(X)) if standardised else Rows(X)
+    host = Rows(X, units=measure_units(X).units) if standardised else Rows(X)
     device = make_resident(host)
     assert device.X.dtype == (torch.float32 if standardised else stored)
     assert (len(device), device.n_features) == DENSE.shape

@@ -13,7 +13,6 @@ from skvade.training.resident import make_resident
 from skvade.training.run import Keeper, Run
 from skvade.training.runtime import (
     Runtime,
-    isolated_random_state,
     resolve_device,
     resolve_runtime,
 )
@@ -63,16 +62,6 @@ def test_precision_auto_follows_the_hardware(monkeypatch):
         assert resolve_runtime("cpu", "auto").compute_dtype is dtype
         assert resolve_runtime("cpu", "float32").compute_dtype is None
         assert resolve_runtime("cpu", "bfloat16").compute_dtype is torch.bfloat16
-
-
-def test_the_global_random_state_is_put_back():
-    before = torch.get_rng_state()
-    draws = []
-    for _ in range(2):
-        with isolated_random_state(3, torch.device("cpu")):
-            draws.append(torch.rand(4))
-    assert torch.equal(draws[0], draws[1])
-    assert torch.equal(before, torch.get_rng_state())
 
 
 # ---------------------------------------------------------------- everything is on the device
