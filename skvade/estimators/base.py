@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import ClassifierTags, check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from skvade.estimators import validation
 from skvade.estimators.callbacks import Callbacks, CallbackSupportMixin, with_callbacks
@@ -26,16 +25,18 @@ from skvade.estimators.parameters import DeepParameters
 from skvade.estimators.predictor import Predictor
 from skvade.estimators.recipe import Recipe
 from skvade.estimators.report import Report, describe
+from skvade.estimators.snapshots import SnapshotMixin, of_one_fit, snapshot
+from skvade.estimators.warm_start import check_warm
 from skvade.metrics import mutual_information
 from skvade.nn.autoencoder import Autoencoder, Networks
 from skvade.nn.draws import Draws
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.nn.networks import (
     copied,
+    example_codes,
     make_decoder,
     make_encoder,
     try_training,
-    unpicklable,
 )
 from skvade.nn.summary import ModelShape
 from skvade.persistence import model_file
@@ -54,28 +55,8 @@ LOW_AGREEMENT = 0.5
 UNSETTLED = 0.01  # share of rows
 
 
-def of_one_fit(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a method of a fitted estimator on its attributes as they are when it is called.
-
-    Another thread may fit the estimator anew meanwhile.
-    """
-
-    @wraps(method)
-    def on_snapshot(self: Any, *args: Any, **kwargs: Any) -> Any:
-        check_is_fitted(self)
-        return method(snapshot(self), *args, **kwargs)
-
-    return on_snapshot
-
-
-def snapshot(estimator: Any) -> Any:
-    """Another estimator with the attributes that this one has now; nothing of them is copied."""
-    other = object.__new__(type(estimator))
-    other.__dict__ = dict(vars(estimator))  # at once, whatever another thread sets meanwhile
-    return other
-
-
 class BaseDeepModel(
+    SnapshotMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -233,7 +214,7 @@ class BaseDeepModel(
             else check_random_state(draft.random_state)
         )
         if warm is not None:
-            draft._check_warm()
+            check_warm(draft)
         keeper = Keeper()
         if checkpoint is not None:
             keeper = open_checkpoint(
@@ -275,8 +256,9 @@ class BaseDeepModel(
         self._shaped_by = self._shape_parameters()
         if self._warm_model() is None:  # what else `load` needs to build the model again
             self._summary = facts.shape.summary
-            self._templates = networks_of(self)
-            self._supplied = tuple(self._templates)
+            own = (name for name in ("encoder", "decoder") if getattr(self, name) is not None)
+            self._supplied = tuple(own)
+            self._templates = networks_of(self) if self._supplied else {}
             self._reason = facts.reason
         self.likelihood_ = facts.shape.likelihood
         self._n_runs = len(candidates)
@@ -302,7 +284,7 @@ class BaseDeepModel(
             if warm:
                 units = self._units
             else:
-                measured = measure_units(X)
+                measured = measure_units(X, (summary.minimum, summary.maximum))
                 units, doubts = measured.units, (*doubts, *validation.doubt(self, measured))
         rows = Rows(X, runtime.device, units=units)
         init, n_samples = self.init, X.shape[0]
@@ -333,8 +315,18 @@ class BaseDeepModel(
         rows = runtime.place(rows)
         size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
         shape = ModelShape(n_clusters, name, summary)
-        known = (units, len(rows), size, initialiser, monitor, labels)
-        return Facts(shape, *known, reason=choice.reason, doubts=doubts), rows
+        facts = Facts(
+            shape=shape,
+            units=units,
+            n_rows=len(rows),
+            batch_size=size,
+            initialiser=initialiser,
+            monitor=monitor,
+            labels=labels,
+            reason=choice.reason,
+            doubts=doubts,
+        )
+        return facts, rows
 
     def _train(
         self,
@@ -374,7 +366,7 @@ class BaseDeepModel(
         if self.encoder is not None:
             try_training("encoder", networks.encoder.body, view)
         if self.decoder is not None:
-            codes = torch.zeros(n_rows, self._n_decoded(shape))
+            codes = example_codes(n_rows, self._n_decoded(shape))
             try_training("decoder", networks.decoder.body, codes)
 
     def _make_networks(self, shape: ModelShape, rows: Rows, seed: int) -> Networks:
@@ -398,35 +390,6 @@ class BaseDeepModel(
     def _warm_model(self) -> Any:
         """The model that a warm start goes on with."""
         return getattr(self, "module_", None) if self.warm_start else None
-
-    def _check_warm(self) -> None:
-        self._check_warm_networks()
-        now = {"likelihood": self.likelihood, **self._shape_parameters()}
-        fitted = {"likelihood": self.likelihood_, **self._shaped_by}
-        if self.likelihood == "auto":
-            now["likelihood"] = self.likelihood_
-        changed = [name for name in fitted if now[name] != fitted[name]]
-        if changed:
-            was = ", ".join(f"{name}={fitted[name]!r}" for name in changed)
-            new = ", ".join(f"{name}={now[name]!r}" for name in changed)
-            raise ValueError(
-                f"warm_start=True goes on with the fitted model's {was}, got {new}; set them back, "
-                "or set warm_start=False to start anew."
-            )
-
-    def _check_warm_networks(self) -> None:
-        now = networks_of(self)
-        fitted = getattr(self, "_templates", None)
-        if fitted is None:  # a pickle of an older version
-            fitted = {name: now.get(name, "") for name in self._supplied}
-        changed = [name for name in ("encoder", "decoder") if now.get(name) != fitted.get(name)]
-        if changed:
-            names = " and ".join(changed)
-            raise ValueError(
-                f"warm_start=True goes on with the networks that were fitted, and {names} differs "
-                "from what it was then, by an attribute, a parameter or altogether; set it back, "
-                "or set warm_start=False to start anew."
-            )
 
     @property
     def _predictor(self) -> Predictor:
@@ -624,28 +587,6 @@ class BaseDeepModel(
         self, codes: np.ndarray, function: Callable[[Any, torch.Tensor], torch.Tensor]
     ) -> np.ndarray:
         return self._predictor.of_codes(codes, function, self.n_features_in_)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        for name, module in vars(self).items():
-            if isinstance(module, torch.nn.Module) and (kind := unpicklable(module)):
-                raise TypeError(
-                    f"{type(self).__name__} cannot be pickled: torch does not pickle networks with "
-                    f"{kind}, such as those in {name}; use save, or a network without them."
-                )
-        return super().__reduce_ex__(protocol)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        other = snapshot(self)
-        memo[id(self)] = other
-        other.__dict__ = {name: copied(value, memo) for name, value in vars(self).items()}
-        return other
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        if "module_" in state:
-            # A model that was trained on a GPU must load where there is none.
-            state = {**state, "module_": copied(state["module_"]).cpu()}
-        return state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

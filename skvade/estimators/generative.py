@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skvade.estimators.base import of_one_fit
 from skvade.estimators.candidate import Candidate
+from skvade.estimators.snapshots import of_one_fit
 
 N_SCORE_DRAWS = 32
 
@@ -40,7 +40,9 @@ class GenerativeMixin:
         `log 1/S sum_s p(x|z_s) p(z_s) / q(z_s|x)` with S = 32 draws z_s of q(z|x) that are fixed at
         fit and shared by all rows, so that the scores are deterministic. Where q(z|x, c) depends on
         the cluster, z is drawn for the most probable one; where x does, estimates of p(x, c) are
-        summed, by all draws for the most probable cluster and a share of them for the others.
+        summed, by all draws for the most probable cluster and a share of them for the others. Where
+        a row lies beyond what the model sees, as sentinel values do, the score falls with the
+        square of that distance, by the variance of the noise.
 
         Parameters
         ----------
@@ -65,8 +67,8 @@ class GenerativeMixin:
         def log_evidence(module: Any, x: torch.Tensor) -> torch.Tensor:
             return module.log_evidence(x, torch.from_numpy(self._noise).to(x))
 
-        n_draws = len(self._noise)
-        return self._in_data_units(self._predictor.of_rows(X, log_evidence, n_draws))
+        scores = self._predictor.of_rows(X, log_evidence, n_draws=len(self._noise))
+        return self._in_data_units(scores - self._predictor.excess(X))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-likelihood of the rows; higher is better.

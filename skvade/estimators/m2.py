@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClusterMixin
 
-from skvade.estimators.base import BaseDeepModel, of_one_fit
+from skvade.estimators.base import BaseDeepModel
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.generative import GenerativeMixin
 from skvade.estimators.marginalization import MarginalizationParameters
 from skvade.estimators.parameters import ClusterParameters, parameters
 from skvade.estimators.recipe import Objectives
+from skvade.estimators.snapshots import of_one_fit
 from skvade.nn.autoencoder import Networks
 from skvade.nn.m2 import M2
 from skvade.nn.mixtures import make_mixture

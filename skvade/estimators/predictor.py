@@ -14,7 +14,7 @@ from skvade.estimators.validation import working_dtype
 from skvade.nn.autoencoder import Autoencoder
 from skvade.nn.networks import copied
 from skvade.training.batches import Rows
-from skvade.training.units import Units
+from skvade.training.units import Units, dense, row_slices
 
 CPU = torch.device("cpu")
 
@@ -70,6 +70,14 @@ class Predictor:
     def proba(self, X: Any) -> np.ndarray:
         """q(c|x), of shape (n_samples, n_clusters)."""
         return self.of_rows(X, lambda module, x: module.assign(x))
+
+    def excess(self, X: Any) -> np.ndarray:
+        """What Gaussian noise makes of the way from rows to what the model sees of them: (n,)."""
+        if self.units.identical:
+            return np.zeros(X.shape[0], working_dtype(X))
+        variance = float(self.module.likelihood.variance)
+        parts = [self.units.beyond(dense(X[part])) for part in row_slices(*X.shape)]
+        return (np.concatenate(parts) / (2 * variance)).astype(working_dtype(X))
 
     @torch.no_grad()
     def statistics(self) -> dict[str, np.ndarray]:

@@ -9,9 +9,10 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from skvade.estimators.base import BaseDeepModel, of_one_fit
+from skvade.estimators.base import BaseDeepModel
 from skvade.estimators.parameters import DeepParameters, parameters
-from skvade.estimators.validation import warn
+from skvade.estimators.snapshots import of_one_fit
+from skvade.estimators.validation import is_absent, warn
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.labels import LabeledRows, WithLabels
 
@@ -190,7 +191,7 @@ def _refuse_absent(y: Any) -> None:
     if values.dtype.kind in "fcmM":
         (rows,) = np.nonzero(np.isnat(values) if values.dtype.kind in "mM" else np.isnan(values))
     elif values.dtype.kind == "O":
-        rows = [row for row, value in enumerate(values) if _is_absent(value)]
+        rows = [row for row, value in enumerate(values) if is_absent(value)]
     else:
         return
     if len(rows):
@@ -199,11 +200,6 @@ def _refuse_absent(y: Any) -> None:
             f"Input y contains {kind} in row {rows[0]} (and in {len(rows) - 1} more); pass -1 for "
             "rows without a label, beside strings as the number in an object array."
         )
-
-
-def _is_absent(label: Any) -> bool:
-    is_nan = isinstance(label, float) and label != label
-    return label is None or is_nan or type(label).__name__ in ("NAType", "NaTType")
 
 
 def _is_missing(label: Any) -> bool:

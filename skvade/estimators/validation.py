@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -36,7 +37,6 @@ _AUTO = StrOptions({"auto"})
 
 LITTLE, DOUBTFUL = 0.02, 2.5  # of a Bernoulli's variance, and by what factor that is sure
 MOST = 0.95  # of the variance
-MANY = 5e-3  # of values above zero that are the largest: counts have no such end
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [_POSITIVE],
@@ -148,62 +148,74 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     return narrow
 
 
-# What has such an attribute is no table of rows yet, and how to make one of it.
+# What is of a type with such an attribute is no table yet, and how to make one of it.
 CONTAINERS = {
     "obs_names": "pass its matrix, adata.X",
     "to_memory": "read it first: X.to_memory()",
-    "read_direct": "read it first: X[:]",
     "collect": "collect it first: X.collect()",
     "compute": "compute it first: X.compute()",
     "toPandas": "collect it first: X.toPandas()",
 }
+NO_NUMBERS = ("date", "time", "duration", "interval", "period")
 
 
 def _refuse_containers(X: Any) -> None:
-    """Raise an error that says how to make rows of what has none yet."""
-    kind = f"{type(X).__module__}.{type(X).__qualname__}"
-    if getattr(X, "requires_grad", False):
-        raise TypeError("X is a tensor that requires a gradient; pass X.detach().cpu().numpy().")
-    if getattr(getattr(X, "device", None), "type", "cpu") not in ("cpu", "mps"):
-        raise TypeError(f"X is a tensor on device {X.device}; pass X.cpu().numpy().")
+    """Raise an error that says how to make rows of what numpy makes none of."""
+    if isinstance(X, torch.Tensor):
+        if X.requires_grad:
+            raise TypeError(
+                "X is a tensor that requires a gradient; pass X.detach().cpu().numpy()."
+            )
+        if X.device.type != "cpu":
+            raise TypeError(f"X is a tensor on device {X.device}; pass X.cpu().numpy().")
+    kind = type(X)
+    if hasattr(kind, "__array__"):
+        return
     for name, cure in CONTAINERS.items():
-        if hasattr(X, name):
-            raise TypeError(f"X is a {kind}, of which no rows can be taken; {cure}.")
+        if hasattr(kind, name):
+            raise TypeError(
+                f"X is a {kind.__module__}.{kind.__qualname__}, of which no rows can be taken; "
+                f"{cure}."
+            )
 
 
 def _refuse_texts(X: Any) -> None:
-    """Raise an error that names a column of strings, categories or dates."""
+    """Raise an error that names the columns that hold strings, categories, dates or holes."""
     if hasattr(X, "dtypes") and hasattr(X, "columns"):
-        kinds = dict(zip(X.columns, X.dtypes, strict=False))
-        texts = {name: kind for name, kind in kinds.items() if not _is_number(X, name, kind)}
-        if texts:
-            shown = ", ".join(f"{name!r} ({kind})" for name, kind in [*texts.items()][:5])
-            raise ValueError(
-                f"X has columns that hold no numbers: {shown}"
-                f"{', ...' if len(texts) > 5 else ''}; encode them (OneHotEncoder, OrdinalEncoder) "
-                "or leave them out."
-            )
+        columns = {name: (X[name], kind) for name, kind in zip(X.columns, X.dtypes, strict=False)}
+    elif isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "USO":
+        columns = {number: (X[:, number], X.dtype) for number in range(X.shape[1])}
+    else:
         return
-    if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "US":
-        for column in range(X.shape[1]):
-            try:
-                X[:, column].astype(np.float64)
-            except ValueError as error:
-                raise ValueError(
-                    f"X holds strings that are no numbers in column {column} ({error}); encode "
-                    "them (OneHotEncoder, OrdinalEncoder), or leave the column out."
-                ) from error
+    texts = {name: kind for name, (values, kind) in columns.items() if not _is_number(values, kind)}
+    if texts:
+        shown = ", ".join(f"{name!r} ({kind})" for name, kind in [*texts.items()][:5])
+        raise ValueError(
+            f"X has columns that hold no numbers: {shown}{', ...' if len(texts) > 5 else ''}; "
+            "encode them (OneHotEncoder, OrdinalEncoder) or leave them out."
+        )
 
 
-def _is_number(frame: Any, name: Any, kind: Any) -> bool:
+def _is_number(values: Any, kind: Any) -> bool:
+    """Whether a column holds numbers; holes are left to scikit-learn's check, which names them."""
     text = str(kind).lower()
-    if text.startswith(("object", "str")):  # numbers may hide in columns of objects
-        try:
-            np.asarray(frame[name]).astype(np.float64)
-        except (TypeError, ValueError):
-            return False
+    if text.startswith(("float", "int", "uint", "bool", "complex")):
         return True
-    return not text.startswith(("categor", "date", "time", "enum", "interval", "period"))
+    if text.startswith(NO_NUMBERS):
+        return False
+    try:
+        present = [value for value in np.asarray(values).tolist() if not is_absent(value)]
+        np.asarray(present).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        # A dict is scikit-learn's to refuse, whose words its own checks ask for.
+        return isinstance(error, TypeError) and not any(isinstance(v, str) for v in present)
+    return True
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a value stands for a missing one: None, NaN, NaT or pandas' NA."""
+    is_nan = isinstance(value, float | np.floating) and bool(value != value)
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
 def check_n_clusters(name: str, n_clusters: int, n_samples: int) -> None:
@@ -260,7 +272,7 @@ def choose_likelihood(name: str, X: Any, summary: DataSummary) -> LikelihoodChoi
     if not values.whole:
         return LikelihoodChoice("gaussian", f"values from {low} to {high}")
     reason = f"whole numbers from {low} to {high}"
-    if summary.minimum == 0 and values.largest_share < MANY:
+    if values.like_counts and X.dtype.itemsize > 1:  # bytes are pixels
         doubt = (
             f"X holds whole numbers from 0 to {high}, as counts do, and likelihood='auto' takes "
             "'gaussian'. If they are counts, set likelihood='negative_binomial' or 'poisson'; if "
@@ -296,7 +308,7 @@ def doubt(estimator: BaseEstimator, measured: Measured) -> tuple[str, ...]:
             "that they do not hide the rest. If they stand for missing values, drop or impute "
             "them; if they are real, transform the column, by its logarithm for instance."
         )
-    if n_columns > 1 and measured.shares.max() > MOST:
+    if (measured.shares > 0).sum() > 1 and measured.shares.max() > MOST:
         most = int(measured.shares.argmax())
         doubts.append(
             f"Column {names[most]!r} has {measured.shares[most]:.1%} of the variance of all "

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.snapshots import snapshot
 
 N_REFERENCE = 1_000
 
@@ -47,6 +48,7 @@ class Fitted:
                 f"{self.name}; {caller} shows what those have learned."
             )
         check_is_fitted(self.model)
+        self.model = snapshot(self.model)  # another thread may fit it anew
         self.feature_names = getattr(estimator, "feature_names_in_", None)
 
     @property

@@ -7,6 +7,7 @@ another generator.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
-_LOCK = threading.Lock()
+_lock = threading.Lock()
+
+
+def _renew() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # a fork while another thread holds it
+    os.register_at_fork(after_in_child=_renew)
 
 
 class Draws:
@@ -108,10 +118,13 @@ WITHOUT_GENERATOR: dict[Any, Callable[..., Any]] = {
 
 
 def _from_the_global(func: Any, generator: torch.Generator, args: Any, kwargs: Any) -> Any:
-    """An operation that takes no generator: from the global one, which is put back at once."""
+    """An operation that takes no generator: from the global one, which is put back at once.
+
+    Until then another thread that draws from it gets our numbers; torch leaves no other way.
+    """
     device = generator.device
     seed = int(torch.randint(2**31, (), generator=generator, device=device))
-    with _LOCK, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with _lock, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)

@@ -167,7 +167,7 @@ def make_decoder(
         hidden = multilayer_perceptron(sizes, activation, generator)
         return Decoder(nn.Sequential(*hidden, dense(sizes[-1], n_features, generator)))
     body = _own_copy("decoder", template)
-    codes = torch.zeros(2, latent_dim, dtype=torch.float32)
+    codes = example_codes(2, latent_dim)
     output = _probe("decoder", body, codes)
     if output.shape != (2, n_features):
         raise ValueError(
@@ -188,6 +188,12 @@ def copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
             if isinstance(kept, Tensor) and not kept.is_leaf:
                 memo[id(kept)] = kept.detach().clone()
     return copy.deepcopy(value, memo)
+
+
+def example_codes(n_rows: int, latent_dim: int) -> Tensor:
+    """Standard normal codes, always the same, of shape (n_rows, latent_dim)."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n_rows, latent_dim, generator=generator, dtype=torch.float32)
 
 
 def unpicklable(module: nn.Module) -> str:
@@ -262,5 +268,5 @@ def _probe(name: str, body: nn.Module, example: Tensor) -> Tensor:
         body.train(was_training)
     if not isinstance(output, Tensor):
         raise ValueError(f"{name} must return one tensor, got {type(output).__name__}.")
-    _check_finite(name, output, "for the first rows" if name == "encoder" else "for codes of zero")
+    _check_finite(name, output, "for the first rows" if name == "encoder" else "for usual codes")
     return output

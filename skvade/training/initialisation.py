@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.mixture_start import GaussianMixtureStart
-from skvade.training.runtime import n_distinct
+from skvade.training.runtime import alone, n_distinct
 from skvade.training.spreading import spread_accuracy, spread_labels
 
 
@@ -28,8 +28,9 @@ class KMeansStart(Initialiser):
         self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
     ) -> Partition:
         n_clusters = n_distinct(codes, at_most=self.n_clusters)
-        means = KMeans(n_clusters, n_init=10, random_state=seed).fit(codes).cluster_centers_
-        return Partition(pairwise_distances_argmin(codes, means))
+        with alone():
+            means = KMeans(n_clusters, n_init=10, random_state=seed).fit(codes).cluster_centers_
+        return Partition(_nearest(codes, means))
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class RandomStart(Initialiser):
         self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
     ) -> Partition:
         rows = np.random.RandomState(seed).choice(len(codes), self.n_clusters, replace=False)
-        return Partition(pairwise_distances_argmin(codes, codes[rows]))
+        return Partition(_nearest(codes, codes[rows]))
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class MeansStart(Initialiser):
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
     ) -> Partition:
-        return Partition(pairwise_distances_argmin(codes, self.means))
+        return Partition(_nearest(codes, self.means))
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,15 @@ class ClustererStart(Initialiser):
                 f"{self.n_clusters}; set n_clusters or the clusterer so that they agree."
             )
         means = np.stack([codes[found == name].mean(0) for name in names])
-        nearest = pairwise_distances_argmin(codes, means)
+        nearest = _nearest(codes, means)
         nearest[found != -1] = labels
         return Partition(nearest.astype(np.int64))
+
+
+def _nearest(codes: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """The nearest of the means for each of the codes: row numbers of shape (n_samples,)."""
+    with alone():
+        return pairwise_distances_argmin(codes, means)
 
 
 def _seeded(clusterer: Any, seed: int) -> Any:

@@ -87,8 +87,7 @@ class Initialise(Phase):
         model, codes = run.model, _codes(run)
         graph = run.handover.graph
         neighbours = None if graph is None else graph.neighbours.cpu().numpy()
-        with alone():
-            partition = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
+        partition = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
         labels = torch.from_numpy(partition.labels).to(codes.device)
 
         scale = self._scale(codes, labels)

@@ -14,9 +14,11 @@ from skvade.nn.summary import DataSummary
 BLOCK_BYTES = 32 * 2**20
 MAX_QUANTILE_VALUES = 1 << 22
 FAR = 1e6  # in the model's units; beyond, float32 does not hold the squares of codes
+FARTHEST = 1e15  # beyond FAR, of what can be told apart; float32 holds its square
 FENCE = 3.0  # Tukey's outer fences, in distances of the quartiles
-RARE = (0.25, 0.05, 0.01)
+FEW = 0.125  # of rows: a quarter could be all that differs from the rest
 GAP = 10.0  # times as far from the middle as the fences: nothing lies between, or little
+MANY, MOSTLY = 5e-3, 0.8
 ORDINARY = 1e100  # squares of what is larger, or of its inverse, do not fit into float64
 
 
@@ -43,7 +45,7 @@ class Units:
     @property
     def identical(self) -> bool:
         """Whether the map does nothing."""
-        return self.scale == 1.0 and not np.any(self.shift)
+        return self.scale == 1.0 and not np.any(self.shift) and self.low is None
 
     def to_model(self, x: np.ndarray) -> np.ndarray:
         """Data units to model units; same shape."""
@@ -57,12 +59,25 @@ class Units:
 
     def to_data(self, x: np.ndarray) -> np.ndarray:
         """Model units to data units; same shape."""
-        return x if self.identical else x * self.scale + self.shift
+        with np.errstate(over="ignore"):
+            return x if self.identical else x * self.scale + self.shift
+
+    def beyond(self, x: np.ndarray) -> np.ndarray:
+        """How far rows lie beyond what the model sees of them, squared: (n, D) to (n,).
+
+        In the model's units; 0 where the model sees all of a row.
+        """
+        if self.identical:
+            return np.zeros(len(x))
+        with np.errstate(over="ignore"):
+            moved = (np.asarray(x, np.float64) - self.shift) / self.scale
+        excess = np.abs(moved - self.to_model(np.asarray(x, np.float64)))
+        return np.square(np.minimum(excess, FARTHEST)).sum(1)
 
 
 def row_slices(n_rows: int, n_features: int, row_bytes: int = 0) -> Iterator[slice]:
     """Slices that cut rows into blocks of about BLOCK_BYTES."""
-    size = max(1, BLOCK_BYTES // (8 * n_features + row_bytes))
+    size = max(1, BLOCK_BYTES // max(1, 8 * n_features + row_bytes))
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
 
@@ -74,7 +89,8 @@ def summarize(X: Any) -> DataSummary:
     for part, block in _blocks(X):
         minimum, maximum = min(minimum, block.min()), max(maximum, block.max())
         binary = binary and bool(np.isin(block, (0.0, 1.0)).all())
-        totals[part] = block.sum(1)
+        with np.errstate(over="ignore"):
+            totals[part] = block.sum(1)
     return DataSummary(
         n_samples=X.shape[0],
         n_features=X.shape[1],
@@ -87,43 +103,51 @@ def summarize(X: Any) -> DataSummary:
 
 def extent(X: Any) -> tuple[float, float]:
     """The smallest and the largest entry of X; X is not touched, as `min` of sparse formats may."""
-    blocks = (_dense(X[part]) for part in row_slices(*X.shape))
+    blocks = (dense(X[part]) for part in row_slices(*X.shape))
     lows, highs = zip(*((block.min(), block.max()) for block in blocks), strict=True)
     return float(min(lows)), float(max(highs))
 
 
 @dataclass(frozen=True)
 class Values:
-    """What kind of numbers a table holds.
+    """What kind of numbers a table holds, beside its range.
 
     Attributes
     ----------
     whole : bool
         Whether all are whole numbers.
-    largest_share : float
-        Of the largest value among those above zero: scales that end somewhere have many.
     spread : float
         sum_d var_d / sum_d mean_d (1 - mean_d): of values in [0, 1], 1 if they are 0 or 1.
+    like_counts : bool
+        Whether they are distributed as whole counts may be: features have zeros, vary by their mean
+        or more, as Poisson's do, and have no end at which values gather, as scales have.
     """
 
     whole: bool
-    largest_share: float
     spread: float
+    like_counts: bool
 
 
 def look_at(X: Any, largest: float) -> Values:
     """What kind of numbers there are, whose largest is known, in one pass over blocks."""
+    n_rows, n_features = X.shape
     whole, n_largest, n_above = True, 0, 0
-    sums, squares = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    sums, squares, zeros = np.zeros((3, n_features))
     for _, block in _blocks(X):
         whole = whole and bool((block == np.round(block)).all())
         n_largest, n_above = n_largest + (block == largest).sum(), n_above + (block > 0).sum()
+        zeros += (block == 0).sum(0)
         with np.errstate(over="ignore"):
             sums, squares = sums + block.sum(0), squares + np.square(block).sum(0)
-    means = sums / X.shape[0]
+    means = sums / n_rows
     with np.errstate(all="ignore"):
-        spread = (squares / X.shape[0] - means**2).sum() / (means * (1 - means)).sum()
-    return Values(whole, n_largest / max(1, n_above), float(spread))
+        variances = squares / n_rows - means**2
+        spread = variances.sum() / (means * (1 - means)).sum()
+        dispersion = np.median((variances / means)[means > 0]) if (means > 0).any() else 0.0
+    gathered = n_largest / max(1, n_above) >= MANY
+    have_zeros = (zeros > 0).mean() >= MOSTLY
+    like_counts = whole and bool(have_zeros and dispersion >= MOSTLY and not gathered)
+    return Values(whole, float(spread), like_counts)
 
 
 @dataclass(frozen=True)
@@ -144,14 +168,20 @@ class Measured:
     beyond: np.ndarray
 
 
-def measure_units(X: Any) -> Measured:
+def measure_units(X: Any, extremes: tuple[float, float] | None = None) -> Measured:
     """The shift to zero means and the scale to a mean feature variance of one.
 
-    A feature gets limits, its extreme values within Tukey's outer fences, if most of what lies
-    beyond these lies at least ten times as far, behind a gap: a few sentinel values would else be
-    the scale of all features. Long tails, which have no gap, are left alone.
+    A feature gets Tukey's outer fences as limits if a few values lie beyond them, most of these at
+    least ten times as far, behind a gap: sentinel values would else be the scale of all features.
+    Long tails, which have no gap, are left alone, and so is what more than an eighth of rows share.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+    extremes : tuple of float or None
+        The smallest and the largest entry, where they are known.
     """
-    low, high = extent(X)
+    low, high = extremes or extent(X)
     largest = max(-low, high)
     ordinary = largest == 0 or 1 / ORDINARY < largest < ORDINARY
     exponent = 0 if ordinary else min(-int(np.frexp(largest)[1]), 1_000)
@@ -160,11 +190,13 @@ def measure_units(X: Any) -> Measured:
     n_beyond = np.zeros(X.shape[1], int)
     fences = _fences(X, unit)
     if ((moments.low < fences[0]) | (moments.high > fences[1])).any():
-        tails = _Tails(X, unit, fences)
-        chosen = (tails.n_behind > 0) & (2 * tails.n_behind >= tails.n_beyond)
+        n_beyond, n_behind = _tails(X, unit, fences)
+        few = n_beyond <= FEW * X.shape[0]
+        chosen = few & (n_behind > 0) & (2 * n_behind >= n_beyond)
+        n_beyond = np.where(chosen, n_beyond, 0)
         if chosen.any():
-            limits = np.where(chosen, tails.within, np.array([[-np.inf], [np.inf]]))
-            moments, n_beyond = _Moments(X, unit, limits), np.where(chosen, tails.n_beyond, 0)
+            limits = np.where(chosen, fences, np.array([[-np.inf], [np.inf]]))
+            moments = _Moments(X, unit, limits)
     return Measured(moments.units(), moments.shares(), n_beyond)
 
 
@@ -200,45 +232,40 @@ class _Moments:
         return scaled if self.limits is None else np.clip(scaled, *self.limits)
 
 
-class _Tails:
-    """What of X * unit lies beyond fences, what behind a gap, and the extremes of the rest."""
-
-    def __init__(self, X: Any, unit: float, fences: np.ndarray):
-        n_features = X.shape[1]
-        self.n_beyond, self.n_behind = np.zeros((2, n_features), int)
-        self.within = np.full((2, n_features), np.array([[np.inf], [-np.inf]]))
-        low, high = fences
-        with np.errstate(invalid="ignore"):  # of infinite fences there is no middle
-            middle, reach = (low + high) / 2, (high - low) / 2
+def _tails(X: Any, unit: float, fences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many values of each feature of X * unit lie beyond fences, and how many behind a gap."""
+    n_beyond, n_behind = np.zeros((2, X.shape[1]), int)
+    low, high = fences
+    with np.errstate(invalid="ignore"):  # of infinite fences there is no middle
+        middle, reach = (low + high) / 2, (high - low) / 2
         for _, block in _blocks(X):
             scaled = block * unit
-            beyond = (scaled < low) | (scaled > high)
-            self.n_beyond += beyond.sum(0)
-            self.n_behind += (np.abs(scaled - middle) > GAP * reach).sum(0)
-            self.within[0] = np.minimum(self.within[0], np.where(beyond, np.inf, scaled).min(0))
-            self.within[1] = np.maximum(self.within[1], np.where(beyond, -np.inf, scaled).max(0))
+            n_beyond += ((scaled < low) | (scaled > high)).sum(0)
+            n_behind += (np.abs(scaled - middle) > GAP * reach).sum(0)
+    return n_beyond, n_behind
 
 
 def _fences(X: Any, unit: float) -> np.ndarray:
-    """Tukey's outer fences of every feature, (2, n_features); infinite where nearly all is one."""
+    """Tukey's outer fences of every feature, (2, n_features); infinite where quartiles are one."""
     n_rows, n_features = X.shape
     n_sampled = min(n_rows, max(100, MAX_QUANTILE_VALUES // n_features))
-    sampled = np.linspace(0, n_rows - 1, n_sampled).astype(int)
-    sample = _dense(X[sampled]).astype(np.float64) * unit
-    fences = np.full((2, n_features), [[-np.inf], [np.inf]])
-    for q in RARE:  # of a feature that is mostly one value, the quartiles are equal
-        lower, upper = np.quantile(sample, (q, 1 - q), axis=0)
-        reach = FENCE * (upper - lower)
-        found = np.stack([lower - reach, upper + reach])
-        fences = np.where(np.isinf(fences) & (reach > 0), found, fences)
+    sample = X[np.linspace(0, n_rows - 1, n_sampled).astype(int)]
+    fences = np.empty((2, n_features))
+    for part in row_slices(n_features, n_sampled):  # blocks of columns
+        block = dense(sample[:, part]).astype(np.float64) * unit
+        # Between two values there is none: a feature that is mostly one value has no quartiles.
+        lower, upper = np.quantile(block, (0.25, 0.75), axis=0, method="inverted_cdf")
+        reach = np.where(upper > lower, FENCE * (upper - lower), np.inf)
+        fences[:, part] = lower - reach, upper + reach
     return fences
 
 
 def _blocks(X: Any) -> Iterator[tuple[slice, np.ndarray]]:
     """Blocks of rows, dense and in float64, and where they are."""
     for part in row_slices(*X.shape):
-        yield part, _dense(X[part]).astype(np.float64)
+        yield part, dense(X[part]).astype(np.float64)
 
 
-def _dense(block: Any) -> np.ndarray:
+def dense(block: Any) -> np.ndarray:
+    """A block of rows of any container as an array."""
     return block.toarray() if sp.issparse(block) else np.asarray(block)

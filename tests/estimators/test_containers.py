@@ -16,28 +16,34 @@ X, _ = make_blobs(60, centers=3, n_features=3, random_state=0)
 FRAME = pd.DataFrame(X, columns=["age", "size", "rooms"])
 
 
-class Holder:
-    """Stands for a container of another library: it has the attributes by which those are told."""
-
-    def __init__(self, **attributes):
-        vars(self).update(attributes)
+def other(name, **attributes):
+    """An object of another library's kind: it has the attributes by which those are told."""
+    return type(name, (), {"shape": X.shape, **attributes})()
 
 
 CONTAINERS = {
-    "AnnData": (Holder(X=X, obs_names=[], shape=X.shape), r"pass its matrix, adata\.X"),
-    "AnnData's matrix in a file": (Holder(to_memory=None, shape=X.shape), r"X\.to_memory\(\)"),
-    "dataset of a file": (Holder(read_direct=None, shape=X.shape), r"read it first: X\[:\]"),
-    "lazy frame": (Holder(collect=None), r"collect it first: X\.collect\(\)"),
-    "frame in parts": (Holder(compute=None, dtypes=[]), r"compute it first: X\.compute\(\)"),
-    "frame of a cluster": (Holder(toPandas=None), r"X\.toPandas\(\)"),
+    "AnnData": (other("AnnData", X=X, obs_names=[]), r"pass its matrix, adata\.X"),
+    "AnnData's matrix in a file": (other("Backed", to_memory=None), r"X\.to_memory\(\)"),
+    "lazy frame": (other("LazyFrame", collect=None), r"collect it first: X\.collect\(\)"),
+    "lazy expression": (other("Expr", compute=None), r"compute it first: X\.compute\(\)"),
+    "frame of a cluster": (other("Cluster", toPandas=None), r"X\.toPandas\(\)"),
 }
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_containers_without_rows_are_named_with_the_cure(name):
     container, cure = CONTAINERS[name]
-    with pytest.raises(TypeError, match=f"X is a .*Holder, of which no rows.*{cure}"):
+    kind = type(container).__name__
+    with pytest.raises(TypeError, match=f"X is a .*{kind}, of which no rows.*{cure}"):
         small(VaDEClustering).fit(container)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_numpy_makes_rows_of_is_taken():
+    array = other("DataArray", compute=None, __array__=lambda self, dtype=None, copy=None: X)
+    names = ["compute", "collect", "obs_names"]
+    for rows in (array, pd.DataFrame(X, columns=names), pd.DataFrame(X, columns=list("abc"))):
+        assert small(VaDEClustering).fit(rows).n_features_in_ == 3
 
 
 def test_tensors_that_numpy_cannot_read():
@@ -50,7 +56,7 @@ def test_tensors_that_numpy_cannot_read():
 COLUMNS = {
     "strings": (["a", "b", "c"] * 20, "'town'"),
     "categories": (pd.Categorical(["a", "b", "c"] * 20), r"'town' \(category\)"),
-    "categories of numbers": (pd.Categorical([1, 2, 3] * 20), r"'town' \(category\)"),
+    "spans": (pd.to_timedelta([1] * 60, unit="D"), r"'town' \(timedelta64"),
     "dates": ([datetime.datetime(2026, 1, 1)] * 60, r"'town' \(datetime64"),
     "mixed objects": ([1, "b", 2.5] * 20, r"'town' \(object\)"),
 }
@@ -70,13 +76,23 @@ def test_columns_of_numbers_in_other_dress_are_taken():
     model = small(VaDEClustering).fit(FRAME)
     for frame in (FRAME.astype(object), FRAME.astype("Float64"), FRAME.map(str).astype(object)):
         np.testing.assert_allclose(model.transform(frame), model.transform(FRAME), rtol=1e-5)
-    assert small(VaDEClustering).fit(FRAME.assign(owns=FRAME.age > 0)).n_features_in_ == 4
+    for column in (FRAME.age > 0, pd.Categorical([1, 2, 3] * 20)):
+        assert small(VaDEClustering).fit(FRAME.assign(more=column)).n_features_in_ == 4
 
 
-def test_strings_in_an_array_are_named_by_column():
-    texts = X.astype(str)
+@pytest.mark.parametrize("kind", [object, "Float64", float])
+def test_holes_are_called_missing_and_not_text(kind):
+    frame = FRAME.astype(kind)
+    frame.iloc[3, 1] = None
+    with pytest.raises(ValueError, match="contains NaN"):
+        small(VaDEClustering).fit(frame)
+
+
+@pytest.mark.parametrize("kind", [str, object])
+def test_strings_in_an_array_are_named_by_column(kind):
+    texts = X.astype("U32").astype(kind)
     texts[7, 2] = "many"
-    with pytest.raises(ValueError, match=r"no numbers in column 2 .*'many'.*encode"):
+    with pytest.raises(ValueError, match=r"columns that hold no numbers: 2 \(.*encode"):
         small(VaDEClustering).fit(texts)
 
 

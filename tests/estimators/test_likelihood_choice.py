@@ -39,6 +39,13 @@ TAKEN = {
     "bytes": (np.round(255 * DIGITS / 16).astype(np.uint8), "gaussian", 0),
     "counts": (RNG.poisson(5, (300, 20)).astype(np.uint16), "gaussian", 1),
     "sparse counts": (sp.csr_array(RNG.negative_binomial(1, 0.3, (300, 20))), "gaussian", 1),
+    "whole numbers of many kinds": (
+        np.c_[RNG.integers(18, 90, 400), RNG.integers(1, 99, 400), RNG.poisson(2, 400)],
+        "gaussian",
+        0,
+    ),
+    "letters' moments": (RNG.binomial(15, 0.5, (400, 16)), "gaussian", 0),
+    "dark bytes": (RNG.poisson(3, (300, 20)).astype(np.uint8), "gaussian", 0),
     "years": (RNG.integers(1950, 2020, (300, 3)), "gaussian", 0),
     "all zero": (np.zeros((20, 3)), "bernoulli", 0),
 }

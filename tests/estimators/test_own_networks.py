@@ -154,7 +154,7 @@ def test_batch_norm_on_single_rows_is_refused_before(monkeypatch, batch_size, n_
 
 
 def test_decoders_are_tried_too():
-    with pytest.raises(ValueError, match="decoder returns values that are not finite"):
+    with pytest.raises(ValueError, match="decoder returns values .* finite for usual codes"):
         small(VaDEClustering, decoder=nn.Sequential(nn.Linear(3, 4), Nowhere())).fit(X)
 
 
@@ -171,3 +171,25 @@ def test_codes_that_are_lost_later_are_named_as_the_encoders():
     model = small(VaDEClustering, encoder=encoder, pretrain_iter=0)
     with pytest.raises(TrainingDivergedError, match=r"The encoder takes \d+ of 80 rows.*Mend"):
         model.fit(X[order])
+
+
+@pytest.mark.parametrize("norm", [lambda z: z / z.norm(dim=1, keepdim=True), nn.LayerNorm(3)])
+def test_decoders_need_not_take_zero(norm):
+    """Nothing of a code of zeros is left by normalisation, and no code of data is that."""
+    decoder = nn.Sequential(Applies(norm), nn.Linear(3, 4))
+    assert small(VaDEClustering, decoder=decoder).fit(X).predict(X).shape == (80,)
+
+
+class Applies(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, z):
+        return self.function(z)
+
+
+def test_copies_are_shallow_or_deep_as_asked():
+    model = small(VaDEClustering, encoder=TRAINED["parametrized"]()).fit(X)
+    assert copy.copy(model).module_ is model.module_
+    assert copy.deepcopy(model).module_ is not model.module_

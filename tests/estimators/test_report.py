@@ -107,7 +107,9 @@ def test_sentinel_values_are_named_and_do_not_hide_the_clusters():
     assert adjusted_rand_score(y, model.labels_[:300]) > 0.95
     assert any("drop or impute them" in text for text in model.report().findings)
     assert np.isfinite(model.score(frame))
-    assert model.score_samples(frame)[300] < np.quantile(model.score_samples(frame), 0.05)
+    scores = model.score_samples(frame)
+    assert scores.argmin() == 300
+    assert scores[300] < 10 * scores[:300].min()
 
 
 def test_labels_that_do_not_settle_are_named(fitted):
@@ -122,3 +124,20 @@ def test_labels_that_do_not_settle_are_named(fitted):
     assert "Raise max_iter" in fault
     model.history_ = [*model.history_, {**model.history_[-1], "changed": 0.004}]
     assert model._find_faults(SimpleNamespace(run=run)) == ()
+
+
+def test_constant_columns_are_not_drowned(quick):
+    X, _ = make_blobs(100, centers=3, n_features=1, random_state=0)
+    model = clone(quick).set_params(n_clusters=3, likelihood="gaussian")
+    model.fit(np.c_[X, np.zeros((100, 2))])
+    assert not [text for text in model.report().findings if "variance" in text]
+
+
+def test_far_minorities_stay_clusters():
+    """Each beyond the fences of a column, by fifty standard deviations of most of it."""
+    centers = np.vstack([np.zeros(6), 8 * np.eye(6)[:5]])
+    X, y = make_blobs([500, *[60] * 5], centers=centers, cluster_std=0.15, random_state=0)
+    model = VaDEClustering(6, hidden_layer_sizes=(64, 64), latent_dim=6, precision="float32")
+    with pytest.warns(UserWarning, match="far from all others"):
+        model.set_params(random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.95

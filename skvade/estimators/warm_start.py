@@ -1,0 +1,42 @@
+"""Whether a fit may go on from the one before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skvade.persistence.fingerprint import networks_of
+
+
+def check_warm(estimator: Any) -> None:
+    """What shaped the fitted model must be as it was, networks of the user's own included.
+
+    Raises
+    ------
+    ValueError
+        With what has changed, and how to go on.
+    """
+    _check_networks(estimator)
+    now = {"likelihood": estimator.likelihood, **estimator._shape_parameters()}
+    fitted = {"likelihood": estimator.likelihood_, **estimator._shaped_by}
+    if estimator.likelihood == "auto":
+        now["likelihood"] = estimator.likelihood_
+    changed = [name for name in fitted if now[name] != fitted[name]]
+    if changed:
+        was = ", ".join(f"{name}={fitted[name]!r}" for name in changed)
+        new = ", ".join(f"{name}={now[name]!r}" for name in changed)
+        raise ValueError(
+            f"warm_start=True goes on with the fitted model's {was}, got {new}; set them back, "
+            "or set warm_start=False to start anew."
+        )
+
+
+def _check_networks(estimator: Any) -> None:
+    now, fitted = networks_of(estimator), estimator._templates
+    changed = [name for name in ("encoder", "decoder") if now.get(name) != fitted.get(name)]
+    if changed:
+        names = " and ".join(changed)
+        raise ValueError(
+            f"warm_start=True goes on with the networks that were fitted, and {names} differs "
+            "from what it was then, by an attribute, a parameter or altogether; set it back, "
+            "or set warm_start=False to start anew."
+        )
