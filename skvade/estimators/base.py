@@ -22,10 +22,10 @@ from skvade.estimators.callbacks import Callbacks, CallbackSupportMixin, with_ca
 from skvade.estimators.candidate import Candidate
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import DeepParameters
-from skvade.estimators.predictor import Predictor
+from skvade.estimators.pickling import PicklingMixin
+from skvade.estimators.predictor import Predictor, of_one_fit, snapshot
 from skvade.estimators.recipe import Recipe
 from skvade.estimators.report import Report, describe
-from skvade.estimators.snapshots import SnapshotMixin, of_one_fit, snapshot
 from skvade.estimators.warm_start import check_warm
 from skvade.metrics import mutual_information
 from skvade.nn.autoencoder import Autoencoder, Networks
@@ -56,7 +56,7 @@ UNSETTLED = 0.01  # share of rows
 
 
 class BaseDeepModel(
-    SnapshotMixin,
+    PicklingMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,

@@ -11,7 +11,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from skvade.estimators.candidate import Candidate
-from skvade.estimators.snapshots import of_one_fit
+from skvade.estimators.predictor import of_one_fit
 
 N_SCORE_DRAWS = 32
 

@@ -13,8 +13,8 @@ from skvade.estimators.facts import Facts
 from skvade.estimators.generative import GenerativeMixin
 from skvade.estimators.marginalization import MarginalizationParameters
 from skvade.estimators.parameters import ClusterParameters, parameters
+from skvade.estimators.predictor import of_one_fit
 from skvade.estimators.recipe import Objectives
-from skvade.estimators.snapshots import of_one_fit
 from skvade.nn.autoencoder import Networks
 from skvade.nn.m2 import M2
 from skvade.nn.mixtures import make_mixture

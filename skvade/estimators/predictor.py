@@ -1,13 +1,15 @@
-"""A fitted module, its units and its dtype: rows in, results out."""
+"""A fitted estimator as it is at a moment: its module, units and dtype; rows in, results out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skvade.estimators.validation import working_dtype
@@ -17,6 +19,27 @@ from skvade.training.batches import Rows
 from skvade.training.units import Units, dense, row_slices
 
 CPU = torch.device("cpu")
+
+
+def snapshot(estimator: Any) -> Any:
+    """Another estimator with the attributes that this one has now; nothing of them is copied."""
+    other = object.__new__(type(estimator))
+    other.__dict__ = dict(vars(estimator))  # at once, whatever another thread sets meanwhile
+    return other
+
+
+def of_one_fit(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a method of a fitted estimator on its attributes as they are when it is called.
+
+    Another thread may fit the estimator anew meanwhile. What the method sets is lost.
+    """
+
+    @wraps(method)
+    def on_snapshot(self: Any, *args: Any, **kwargs: Any) -> Any:
+        check_is_fitted(self)
+        return method(snapshot(self), *args, **kwargs)
+
+    return on_snapshot
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from skvade.estimators.base import BaseDeepModel
 from skvade.estimators.parameters import DeepParameters, parameters
-from skvade.estimators.snapshots import of_one_fit
+from skvade.estimators.predictor import of_one_fit
 from skvade.estimators.validation import is_absent, warn
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.labels import LabeledRows, WithLabels

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvade.estimators.base import BaseDeepModel
-from skvade.estimators.snapshots import snapshot
+from skvade.estimators.predictor import snapshot
 
 N_REFERENCE = 1_000
 

@@ -1,40 +1,17 @@
-"""Other estimators with the attributes of one: as they are at a moment, copied, or pickled."""
+"""Copies and pickles of estimators."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import torch
-from sklearn.utils.validation import check_is_fitted
 
+from skvade.estimators.predictor import snapshot
 from skvade.nn.networks import copied, unpicklable
 
 
-def snapshot(estimator: Any) -> Any:
-    """Another estimator with the attributes that this one has now; nothing of them is copied."""
-    other = object.__new__(type(estimator))
-    other.__dict__ = dict(vars(estimator))  # at once, whatever another thread sets meanwhile
-    return other
-
-
-def of_one_fit(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a method of a fitted estimator on its attributes as they are when it is called.
-
-    Another thread may fit the estimator anew meanwhile. What the method sets is lost.
-    """
-
-    @wraps(method)
-    def on_snapshot(self: Any, *args: Any, **kwargs: Any) -> Any:
-        check_is_fitted(self)
-        return method(snapshot(self), *args, **kwargs)
-
-    return on_snapshot
-
-
-class SnapshotMixin:
-    """Copies and pickles of estimators, whose modules torch does not take in every state."""
+class PicklingMixin:
+    """For estimators whose modules torch does not copy or pickle in every state."""
 
     def __copy__(self) -> Any:
         return snapshot(self)
