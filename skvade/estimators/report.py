@@ -115,7 +115,7 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
 def _checked(n_rows: int) -> str:
     text = (
         "Checked: the scales of columns, the choice of the likelihood, empty clusters, the "
-        "agreement of restarts, rescues, settled labels. None was found wanting, which does not "
+        "agreement of restarts, a finite loss, settled labels. No check failed, which does not "
         "show that the clusters are right: see whether another random_state finds the same."
     )
     if n_rows < FEW_ROWS:

@@ -168,6 +168,11 @@ def _as_labels(y: Any) -> np.ndarray:
     if y.dtype.kind == "O":
         if any(isinstance(label, str) for label in y):
             known = [label for label in y if not _is_missing(label)]
+            if str(UNLABELED) in known:
+                raise ValueError(
+                    f"y holds the string '{UNLABELED}'; write the number -1 in an object array, in "
+                    "which it marks rows without a label: y.astype(object), then set it there."
+                )
             if not all(isinstance(label, str) for label in known):
                 raise ValueError(
                     "y mixes strings with other labels; use one kind, and -1 (the number, in an "
@@ -198,7 +203,7 @@ def _refuse_absent(y: Any) -> None:
         kind = "NaN" if values.dtype.kind in "fc" else str(values[rows[0]])
         raise ValueError(
             f"Input y contains {kind} in row {rows[0]} (and in {len(rows) - 1} more); pass -1 for "
-            "rows without a label, beside strings as the number in an object array."
+            "rows without a label, beside strings as a number: pandas' y.astype(object).fillna(-1)."
         )
 
 

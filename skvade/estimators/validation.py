@@ -6,6 +6,7 @@ The only file that uses scikit-learn's private validation helpers.
 from __future__ import annotations
 
 import math
+import re
 import sys
 import warnings
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ _NOT_NEGATIVE = Interval(Real, 0.0, None, closed="left")
 _AUTO = StrOptions({"auto"})
 
 LITTLE, DOUBTFUL = 0.02, 2.5  # of a Bernoulli's variance, and by what factor that is sure
-MOST = 0.95  # of the variance
+MOST, MOST_OF_FEW, NOT_MANY = 0.95, 0.99, 30  # of the variance, by one or a few of some columns
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [_POSITIVE],
@@ -130,14 +131,22 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     """
     _refuse_containers(X)
     _refuse_texts(X)
-    X = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        accept_sparse="csr",
-        dtype="numeric",
-        ensure_min_samples=2 if reset else 1,
-    )
+    try:
+        X = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype="numeric",
+            ensure_min_samples=2 if reset else 1,
+        )
+    except ValueError as error:
+        kind = re.match("Input X contains (NaN|infinity[^.]*)", str(error))
+        if kind is None:
+            raise
+        raise ValueError(
+            f"{kind[0]}{_first_hole(X)}; drop such rows, or impute them (SimpleImputer)."
+        ) from None
     if X.dtype.kind not in "buif":
         raise TypeError(f"X must hold real numbers, got dtype {X.dtype}; convert it to float.")
     if X.dtype.itemsize <= 8:
@@ -187,29 +196,48 @@ def _refuse_texts(X: Any) -> None:
         columns = {number: (X[:, number], X.dtype) for number in range(X.shape[1])}
     else:
         return
-    texts = {name: kind for name, (values, kind) in columns.items() if not _is_number(values, kind)}
+    found = {name: _text_of(values, kind) for name, (values, kind) in columns.items()}
+    texts = {name: text for name, text in found.items() if text}
     if texts:
-        shown = ", ".join(f"{name!r} ({kind})" for name, kind in [*texts.items()][:5])
+        shown = ", ".join(f"column {name!r} ({text})" for name, text in [*texts.items()][:5])
         raise ValueError(
-            f"X has columns that hold no numbers: {shown}{', ...' if len(texts) > 5 else ''}; "
-            "encode them (OneHotEncoder, OrdinalEncoder) or leave them out."
+            f"X holds no numbers in {shown}{', ...' if len(texts) > 5 else ''}; make numbers of "
+            "texts (pandas.to_numeric), encode categories (OneHotEncoder, OrdinalEncoder), or "
+            "leave the columns out."
         )
 
 
-def _is_number(values: Any, kind: Any) -> bool:
-    """Whether a column holds numbers; holes are left to scikit-learn's check, which names them."""
+def _text_of(values: Any, kind: Any) -> str:
+    """What a column holds that is no number; holes are left to the check for them."""
     text = str(kind).lower()
     if text.startswith(("float", "int", "uint", "bool", "complex")):
-        return True
+        return ""
     if text.startswith(NO_NUMBERS):
-        return False
+        return str(kind)
+    for value in np.asarray(values).tolist():
+        try:
+            number = is_absent(value) or isinstance(float(value), float)
+        except ValueError:
+            number = False
+        except TypeError:
+            return ""  # a dict, say, which scikit-learn refuses in words of its own
+        if not number:
+            return f"{kind}, such as {value!r}"
+    return ""
+
+
+def _first_hole(X: Any) -> str:
+    """Where the first value is that is not finite, in words; empty where that is not known."""
     try:
-        present = [value for value in np.asarray(values).tolist() if not is_absent(value)]
-        np.asarray(present).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        # A dict is scikit-learn's to refuse, whose words its own checks ask for.
-        return isinstance(error, TypeError) and not any(isinstance(v, str) for v in present)
-    return True
+        framed = hasattr(X, "to_numpy")
+        values = X.to_numpy(np.float64, na_value=np.nan) if framed else np.asarray(X, np.float64)
+    except (TypeError, ValueError):
+        return ""
+    rows, columns = np.nonzero(~np.isfinite(values)) if values.ndim == 2 else ([], [])
+    if not len(rows):
+        return ""
+    name = list(X.columns)[columns[0]] if hasattr(X, "columns") else int(columns[0])
+    return f", first in row {rows[0]} of column {name!r} (and in {len(rows) - 1} more places)"
 
 
 def is_absent(value: Any) -> bool:
@@ -255,13 +283,7 @@ def choose_likelihood(name: str, X: Any, summary: DataSummary) -> LikelihoodChoi
     """What "auto" stands for; and doubts of what the user has named."""
     low, high = f"{summary.minimum:.6g}", f"{summary.maximum:.6g}"
     if name != "auto":
-        doubts = ()
-        if LIKELIHOODS[name].counts and not look_at(X, summary.maximum).whole:
-            doubts = (
-                f"likelihood={name!r} is for counts, but X holds fractions (values from {low} to "
-                f"{high}); pass the counts themselves, or use likelihood='gaussian'.",
-            )
-        return LikelihoodChoice(name, doubts=doubts)
+        return LikelihoodChoice(name, doubts=_doubts_of_named(name, X, summary))
     if summary.binary:
         return LikelihoodChoice("bernoulli", "all values are 0 or 1")
     if not (summary.minimum >= 0 and summary.maximum > 0):
@@ -282,9 +304,24 @@ def choose_likelihood(name: str, X: Any, summary: DataSummary) -> LikelihoodChoi
     return LikelihoodChoice("gaussian", reason)
 
 
+def _doubts_of_named(name: str, X: Any, summary: DataSummary) -> tuple[str, ...]:
+    values = f"(values from {summary.minimum:.6g} to {summary.maximum:.6g})"
+    if LIKELIHOODS[name].counts and not look_at(X, summary.maximum).whole:
+        return (
+            f"likelihood={name!r} is for counts, but X holds fractions {values}; pass the counts "
+            "themselves, or use likelihood='gaussian'.",
+        )
+    if name == "bernoulli" and 0 < look_at(X, summary.maximum).spread < LITTLE / DOUBTFUL:
+        return (
+            f"likelihood={name!r} expects values that fill [0, 1], but those of X vary little "
+            f"{values}; divide them by their maximum, or use likelihood='gaussian'.",
+        )
+    return ()
+
+
 def _choose_within_one(spread: float, values: str) -> LikelihoodChoice:
     """Bernoulli's noise is that of zeros and ones: it hides clusters of values that vary little."""
-    within = f"{values}, which vary by {spread:.2g} of what zeros and ones of their means would"
+    within = f"{values}, with {spread:.2g} of the variance that zeros and ones would have"
     name = "bernoulli" if spread >= LITTLE else "gaussian"
     doubt = (
         f"X holds {within}, and likelihood='auto' takes {name!r}. Set likelihood='bernoulli' if "
@@ -297,33 +334,45 @@ def _choose_within_one(spread: float, values: str) -> LikelihoodChoice:
 def doubt(estimator: BaseEstimator, measured: Measured) -> tuple[str, ...]:
     """What the scales of columns make doubtful, each with its cure."""
     doubts = []
-    n_columns = len(measured.shares)
-    names = list(getattr(estimator, "feature_names_in_", range(n_columns)))
-    if len(far := np.flatnonzero(measured.beyond)):
-        low, high = (limits[far[0]] for limits in (measured.units.low, measured.units.high))
-        n_beyond = int(measured.beyond[far[0]])
+    shares = measured.shares
+    names = list(getattr(estimator, "feature_names_in_", range(len(shares))))
+    far = np.flatnonzero(measured.beyond)
+    if len(far) and measured.units.low is not None and measured.units.high is not None:
+        first = int(far[0])
+        low, high = measured.units.low[first], measured.units.high[first]
         doubts.append(
-            f"{_listed(names, far)} far from all others; {n_beyond} of column "
-            f"{names[far[0]]!r} lie beyond [{low:.6g}, {high:.6g}]. They count as these limits, so "
-            "that they do not hide the rest. If they stand for missing values, drop or impute "
-            "them; if they are real, transform the column, by its logarithm for instance."
+            f"{_listed(names, far)} values far from all others: {int(measured.beyond[first])} in "
+            f"column {names[first]!r}, such as {measured.farthest[first]:.6g}, lie beyond "
+            f"[{low:.6g}, {high:.6g}]. They count as these limits. If they stand for missing "
+            "values, drop or impute them before any column is scaled; if they are real, transform "
+            "the column, by its logarithm for instance."
         )
-    if (measured.shares > 0).sum() > 1 and measured.shares.max() > MOST:
-        most = int(measured.shares.argmax())
+    top = _most_of_all(shares)
+    if len(top):
+        others = (shares > 0).sum() - len(top)
         doubts.append(
-            f"Column {names[most]!r} has {measured.shares[most]:.1%} of the variance of all "
-            f"{n_columns} columns, which hides the others; standardise the columns "
-            "(StandardScaler), or leave it out, unless this is meant."
+            f"{_listed(names, top)} {shares[top].sum():.1%} of the variance of all columns, which "
+            f"hides the {others} others; standardise the columns (StandardScaler), or leave some "
+            "out, unless this is meant."
         )
     return tuple(doubts)
+
+
+def _most_of_all(shares: np.ndarray) -> np.ndarray:
+    """A column with nearly all of the variance, or a few of not many; none, if it is spread."""
+    n_varying = int((shares > 0).sum())
+    order = np.argsort(-shares)
+    n_top = int(np.searchsorted(np.cumsum(shares[order]), MOST_OF_FEW)) + 1
+    if n_varying > 1 and shares.max() > MOST:
+        return order[:1]
+    few = n_varying <= NOT_MANY and n_top <= n_varying // 2
+    return order[:n_top] if few else order[:0]
 
 
 def _listed(names: list[Any], columns: np.ndarray) -> str:
     shown = ", ".join(repr(names[column]) for column in columns[:5].tolist())
     more = f" and {len(columns) - 5} more" if len(columns) > 5 else ""
-    return (
-        f"Columns {shown}{more} have values" if len(columns) > 1 else f"Column {shown} has values"
-    )
+    return f"Column {shown} has" if len(columns) == 1 else f"Columns {shown}{more} have"
 
 
 def check_support(name: str, likelihood: type[Likelihood], low: float, high: float) -> None:

@@ -31,7 +31,9 @@ def check_warm(estimator: Any) -> None:
 
 
 def _check_networks(estimator: Any) -> None:
-    now, fitted = networks_of(estimator), estimator._templates
+    now, fitted = networks_of(estimator), getattr(estimator, "_templates", None)
+    if fitted is None:  # a pickle of an older version
+        fitted = {name: now.get(name, "") for name in estimator._supplied}
     changed = [name for name in ("encoder", "decoder") if now.get(name) != fitted.get(name)]
     if changed:
         names = " and ".join(changed)

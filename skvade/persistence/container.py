@@ -226,7 +226,8 @@ def _check_metadata(metadata: Any, kind: str) -> None:
         raise _DefectError("was altered: its metadata is not complete.")
     if metadata["kind"] != kind:
         raise _DefectError(
-            f"holds a {metadata['kind'][:100]!r}, not a {kind!r}; pass one of those."
+            f"holds a {metadata['kind'][:100]!r}, not a {kind!r}: models are written by save and "
+            "read by load, checkpoints are written and read by fit(X, checkpoint=path)."
         )
 
 

@@ -125,6 +125,14 @@ class Progress(Listener):
         self.bar.update()
         return False
 
+    def on_phase_end(self, run: Running, phase: GradientStep) -> None:
+        if self.bar.n < self.bar.total:
+            settled = ", settled" if run.handover.converged else ""
+            self.bar.write(
+                f"{phase.name}: ended after {self.bar.n} of {self.bar.total} epochs{settled}",
+                file=sys.stderr,
+            )
+
     def close(self) -> None:
         self.bar.close()
 

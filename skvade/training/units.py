@@ -160,12 +160,15 @@ class Measured:
     shares : ndarray of shape (n_features,)
         Of the variance, within the limits.
     beyond : ndarray of shape (n_features,)
-        Values that lie beyond the limits.
+        How many values lie beyond the limits.
+    farthest : ndarray of shape (n_features,)
+        The value that is farthest from the middle.
     """
 
     units: Units
     shares: np.ndarray
     beyond: np.ndarray
+    farthest: np.ndarray
 
 
 def measure_units(X: Any, extremes: tuple[float, float] | None = None) -> Measured:
@@ -187,6 +190,8 @@ def measure_units(X: Any, extremes: tuple[float, float] | None = None) -> Measur
     exponent = 0 if ordinary else min(-int(np.frexp(largest)[1]), 1_000)
     unit = 2.0**exponent  # by a power of two nothing is rounded
     moments = _Moments(X, unit)
+    farther_up = moments.high - moments.shift > moments.shift - moments.low
+    farthest = np.where(farther_up, moments.high, moments.low) / unit
     n_beyond = np.zeros(X.shape[1], int)
     fences = _fences(X, unit)
     if ((moments.low < fences[0]) | (moments.high > fences[1])).any():
@@ -197,7 +202,7 @@ def measure_units(X: Any, extremes: tuple[float, float] | None = None) -> Measur
         if chosen.any():
             limits = np.where(chosen, fences, np.array([[-np.inf], [np.inf]]))
             moments = _Moments(X, unit, limits)
-    return Measured(moments.units(), moments.shares(), n_beyond)
+    return Measured(moments.units(), moments.shares(), n_beyond, farthest)
 
 
 class _Moments:

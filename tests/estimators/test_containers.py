@@ -54,11 +54,12 @@ def test_tensors_that_numpy_cannot_read():
 
 
 COLUMNS = {
-    "strings": (["a", "b", "c"] * 20, "'town'"),
-    "categories": (pd.Categorical(["a", "b", "c"] * 20), r"'town' \(category\)"),
+    "strings": (["a", "b", "c"] * 20, "'town' .*such as 'a'"),
+    "strings among numbers": ([*map(str, range(59)), "n/a"], "'town' .*such as 'n/a'"),
+    "categories": (pd.Categorical(["a", "b", "c"] * 20), r"'town' \(category, such as 'a'\)"),
     "spans": (pd.to_timedelta([1] * 60, unit="D"), r"'town' \(timedelta64"),
     "dates": ([datetime.datetime(2026, 1, 1)] * 60, r"'town' \(datetime64"),
-    "mixed objects": ([1, "b", 2.5] * 20, r"'town' \(object\)"),
+    "mixed objects": ([1, "b", 2.5] * 20, r"'town' \(object, such as 'b'\)"),
 }
 
 
@@ -67,7 +68,7 @@ def test_columns_without_numbers_are_named(name, monkeypatch):
     values, named = COLUMNS[name]
     monkeypatch.setattr(Guard, "step", lambda *args: pytest.fail("it was trained"))
     frame = FRAME.assign(town=values)
-    with pytest.raises(ValueError, match=f"columns that hold no numbers: {named}.*encode them"):
+    with pytest.raises(ValueError, match=f"no numbers in column {named}.*to_numeric.*encode"):
         small(VaDEClustering).fit(frame)
 
 
@@ -84,15 +85,28 @@ def test_columns_of_numbers_in_other_dress_are_taken():
 def test_holes_are_called_missing_and_not_text(kind):
     frame = FRAME.astype(kind)
     frame.iloc[3, 1] = None
-    with pytest.raises(ValueError, match="contains NaN"):
+    message = r"Input X contains NaN, first in row 3 of column 'size' \(and in 0 more.*impute"
+    with pytest.raises(ValueError, match=message):
         small(VaDEClustering).fit(frame)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_is_not_finite_is_found_by_every_method():
+    model = small(VaDEClustering).fit(FRAME)
+    frame = FRAME.copy()
+    frame.loc[[2, 5], "age"] = np.inf
+    for method in (model.predict, model.score_samples, model.fit):
+        with pytest.raises(ValueError, match="infinity.*first in row 2 of column 'age'.*1 more"):
+            method(frame)
+    with pytest.raises(ValueError, match="first in row 2 of column 0"):
+        small(VaDEClustering).fit(frame.to_numpy())
 
 
 @pytest.mark.parametrize("kind", [str, object])
 def test_strings_in_an_array_are_named_by_column(kind):
     texts = X.astype("U32").astype(kind)
     texts[7, 2] = "many"
-    with pytest.raises(ValueError, match=r"columns that hold no numbers: 2 \(.*encode"):
+    with pytest.raises(ValueError, match=r"no numbers in column 2 \(.*'many'\).*to_numeric"):
         small(VaDEClustering).fit(texts)
 
 

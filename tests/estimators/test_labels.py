@@ -35,6 +35,13 @@ def test_what_might_mean_no_label_is_refused_by_row(name):
         small(VaDEClassifier).fit(X, y)
 
 
+@pytest.mark.parametrize("kind", ["str", "object", "category", "string"])
+def test_the_string_of_minus_one_is_no_mark(kind):
+    y = pd.Series(np.where(np.arange(60) % 2, TEXTS.astype(str), "-1"), dtype=kind)
+    with pytest.raises(ValueError, match="y holds the string '-1'.*object"):
+        small(VaDEClassifier).fit(X, y)
+
+
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("y", [NUMBERS, TEXTS, pd.Series(NUMBERS, dtype="Int64"), NUMBERS * 1.0])
 def test_minus_one_marks_rows_without_a_label(y):

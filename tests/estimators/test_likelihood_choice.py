@@ -71,6 +71,13 @@ def test_fractions_under_counts_are_doubtful(name):
     assert choose(BLOBS, "gaussian").doubts == ()
 
 
+def test_a_named_bernoulli_is_doubtful_where_values_vary_little():
+    (doubt,) = choose(1e-3 * UNIT, "bernoulli").doubts
+    assert "values from 0 to 0.001" in doubt
+    assert "divide them by their maximum" in doubt
+    assert choose(UNIT, "bernoulli").doubts == ()
+
+
 def test_the_spread_of_zeros_and_ones_is_one():
     """var = mean (1 - mean), which is how Bernoulli's noise is measured."""
     from skvade.training.units import look_at

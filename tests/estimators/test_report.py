@@ -1,6 +1,7 @@
 """The report states what was checked, and what was found."""
 
 import copy
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -102,7 +103,7 @@ def test_sentinel_values_are_named_and_do_not_hide_the_clusters():
     X, y = make_blobs(300, centers=3, n_features=5, random_state=0)
     frame = pd.DataFrame(np.vstack([X, np.full((1, 5), -9999.0)]), columns=list("abcde"))
     model = VaDEClustering(3, hidden_layer_sizes=(64, 64), latent_dim=5, precision="float32")
-    with pytest.warns(UserWarning, match=r"'a', 'b', 'c', 'd', 'e' have.*1 of column 'a' lie bey"):
+    with pytest.warns(UserWarning, match=r"'d', 'e' have.*1 in column 'a', such as -9999"):
         model.set_params(random_state=0).fit(frame)
     assert adjusted_rand_score(y, model.labels_[:300]) > 0.95
     assert any("drop or impute them" in text for text in model.report().findings)
@@ -141,3 +142,25 @@ def test_far_minorities_stay_clusters():
     with pytest.warns(UserWarning, match="far from all others"):
         model.set_params(random_state=0).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.95
+
+
+def test_two_columns_of_four_may_drown_the_others(quick):
+    X, _ = make_blobs(200, centers=3, n_features=4, random_state=0)
+    names = ["age", "size", "income", "debt"]
+    model = clone(quick).set_params(n_clusters=3, likelihood="gaussian")
+    model.fit(pd.DataFrame(X * [1, 1, 500, 300], columns=names))
+    (finding,) = (text for text in model.report().findings if "variance" in text)
+    assert "'income'" in finding
+    assert "'debt'" in finding
+    assert "hides the 2 others" in finding
+
+
+def test_findings_of_far_rows_are_said_without_others_warnings(quick):
+    X, _ = make_blobs(200, centers=3, n_features=4, random_state=0)
+    model = clone(quick).set_params(n_clusters=3).fit(X)
+    far = X[:3].copy()
+    far[1, 2] = 1e9
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = model.score_samples(far)
+    assert scores[1] < 100 * scores[0]

@@ -72,6 +72,14 @@ def test_verbose_has_a_line_for_phases_without_epochs(capsys):
 
 
 @pytest.mark.usefixtures("quiet")
+def test_a_phase_that_ends_early_says_so(capsys):
+    small(VaDEClustering, verbose=True, max_iter=200, tol=1.0, n_iter_no_change=1).fit(X)
+    lines = capsys.readouterr().err.splitlines()
+    (ended,) = (line for line in lines if "ended after" in line)
+    assert re.fullmatch(r"train: ended after \d+ of 200 epochs, settled", ended)
+
+
+@pytest.mark.usefixtures("quiet")
 def test_without_verbose_nothing_is_printed(capsys):
     small(VaDEClustering).fit(X)
     captured = capsys.readouterr()
