@@ -65,8 +65,7 @@ def regular(path: Any, name: str = "path") -> str:
         ) from error
     if kind:
         raise ValueError(
-            f"{name}={text!r} is not the name of a file but {kind}; pass that of a regular file, "
-            "or of one that is not there yet."
+            f"{name}={text!r} is not the name of a file but {kind}; pass that of a regular file."
         )
     return text
 
