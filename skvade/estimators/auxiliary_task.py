@@ -103,7 +103,7 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
         return n_clusters, labels
 
     def _make_model(self, networks: Networks, shape: ModelShape) -> HeadedAutoencoder:
-        return HeadedAutoencoder(*networks, head=Linear(shape.n_clusters, self.latent_dim))
+        return HeadedAutoencoder(*networks, head=Linear(shape.n_clusters, shape.latent_dim))
 
     def _make_objectives(self, facts: Facts) -> Objectives:
         def train(run: Running) -> EncodedObjective:

@@ -25,6 +25,7 @@ from skvade.estimators.parameters import DeepParameters
 from skvade.estimators.pickling import PicklingMixin
 from skvade.estimators.predictor import Predictor, of_one_fit, snapshot
 from skvade.estimators.recipe import Recipe
+from skvade.estimators.sizes import auto_hidden_layer_sizes, auto_latent_dim
 from skvade.estimators.report import Report, describe
 from skvade.estimators.warm_start import check_warm
 from skvade.metrics import mutual_information
@@ -36,9 +37,10 @@ from skvade.nn.networks import (
     example_codes,
     make_decoder,
     make_encoder,
+    start_linear_paths_,
     try_training,
 )
-from skvade.nn.summary import ModelShape
+from skvade.nn.summary import DataSummary, ModelShape
 from skvade.persistence import model_file
 from skvade.persistence.checkpoint import open_checkpoint
 from skvade.persistence.fingerprint import identity_of, networks_of
@@ -46,11 +48,13 @@ from skvade.training.batches import Rows
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.handover import Handover
 from skvade.training.initialisation import LabelledStart, make_initialiser
+from skvade.training.neighbours import Components, principal_components
 from skvade.training.run import Keeper, Run
 from skvade.training.runtime import Runtime, resolve_runtime
 from skvade.training.schedules import auto_batch_size
 from skvade.training.units import FAR, Units, extent, measure_units, summarize
 
+N_COMPONENTS = 40
 LOW_AGREEMENT = 0.5
 UNSETTLED = 0.01  # share of rows
 
@@ -124,7 +128,7 @@ class BaseDeepModel(
 
     def _n_decoded(self, shape: ModelShape) -> int:
         """Columns of what the decoder takes."""
-        return self.latent_dim
+        return shape.latent_dim
 
     # ------------------------------------------------------------------ fit
 
@@ -261,6 +265,9 @@ class BaseDeepModel(
             self._templates = networks_of(self) if self._supplied else {}
             self._reason = facts.reason
         self.likelihood_ = facts.shape.likelihood
+        self.latent_dim_ = facts.shape.latent_dim
+        self.hidden_layer_sizes_ = facts.shape.hidden_layer_sizes
+        self._linear_path = facts.shape.linear_path
         self._n_runs = len(candidates)
         self._publish(X, candidates, rng)
         self._findings = (*facts.doubts, *self._find_faults(candidates[0]))
@@ -287,12 +294,8 @@ class BaseDeepModel(
                 measured = measure_units(X, (summary.minimum, summary.maximum))
                 units, doubts = measured.units, (*doubts, *validation.doubt(self, measured))
         rows = Rows(X, runtime.device, units=units)
-        init, n_samples = self.init, X.shape[0]
-        initialiser = make_initialiser(
-            init, n_clusters, self.latent_dim, n_samples, self.covariance_type
-        )
-        if labels is not None:
-            initialiser = LabelledStart(initialiser, labels, n_clusters)
+        n_samples, kept = X.shape[0], None
+        all_labels = labels
         monitor: Listener = Settled(self.tol, self.n_iter_no_change)
         if self.early_stopping:
             n_held_out = max(1, round(self.validation_fraction * n_samples))
@@ -306,7 +309,6 @@ class BaseDeepModel(
                 )
             order = labels_last(rng.permutation(n_samples), labels)
             held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
-            initialiser = initialiser.restricted(kept)
             seed = int(rng.randint(2**31))
             kept_out = runtime.place(rows.subset(held_out))
             monitor = HeldOut(kept_out, self.tol, self.n_iter_no_change, seed)
@@ -314,12 +316,23 @@ class BaseDeepModel(
             labels = None if labels is None else labels[kept]
         rows = runtime.place(rows)
         size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
-        shape = ModelShape(n_clusters, name, summary)
+        view = likelihood(summary).encoder_input
+        components = principal_components(rows, view, N_COMPONENTS, int(rng.randint(2**31)))
+        shape = self._shape(n_clusters, name, summary, components)
+        if warm:
+            shape = replace(shape, **self._fitted_shape())
+        size_of_init = (n_clusters, shape.latent_dim, n_samples)
+        initialiser = make_initialiser(self.init, *size_of_init, self.covariance_type)
+        if all_labels is not None:
+            initialiser = LabelledStart(initialiser, all_labels, n_clusters)
+        if kept is not None:
+            initialiser = initialiser.restricted(kept)
         facts = Facts(
             shape=shape,
             units=units,
             n_rows=len(rows),
             batch_size=size,
+            components=components,
             initialiser=initialiser,
             monitor=monitor,
             labels=labels,
@@ -347,6 +360,7 @@ class BaseDeepModel(
         if warm is None:
             with nullcontext() if draws is None else draws():
                 networks = self._make_networks(facts.shape, rows, seed)
+                self._start_at_components(networks, facts.components)
                 self._check_trainable(networks, facts.shape, rows, self._rows_a_step(facts))
             model = self._make_model(networks, facts.shape)
             phases, handover = self._make_phases(facts), Handover()
@@ -372,20 +386,54 @@ class BaseDeepModel(
     def _make_networks(self, shape: ModelShape, rows: Rows, seed: int) -> Networks:
         generator = torch.Generator().manual_seed(seed)
         likelihood = LIKELIHOODS[shape.likelihood](shape.summary)
-        sizes = tuple(int(size) for size in self.hidden_layer_sizes)
-        shared = (self.activation, generator)
+        sizes = shape.hidden_layer_sizes
+        shared = (self.activation, generator, shape.linear_path)
         example = likelihood.encoder_input(rows.take(slice(0, 2)).cpu())
         n_decoded = self._n_decoded(shape)
         return Networks(
-            make_encoder(self.encoder, example, sizes, self.latent_dim, *shared),
+            make_encoder(self.encoder, example, sizes, shape.latent_dim, *shared),
             make_decoder(self.decoder, rows.n_features, sizes, n_decoded, *shared),
             likelihood,
+        )
+
+    def _start_at_components(self, networks: Networks, components: Components | None) -> None:
+        if components is not None:
+            mean, axes = components.mean.cpu(), components.axes.cpu()
+            start = networks.likelihood.linear_start(mean)
+            start_linear_paths_(networks.encoder, networks.decoder, mean, axes, *start)
+
+    def _fitted_shape(self) -> dict[str, Any]:
+        """What an earlier fit has settled."""
+        return {
+            "latent_dim": self.latent_dim_,
+            "hidden_layer_sizes": self.hidden_layer_sizes_,
+            "linear_path": self._linear_path,
+        }
+
+    def _shape(
+        self, n_clusters: int, likelihood: str, summary: DataSummary, components: Components | None
+    ) -> ModelShape:
+        """What networks and codes these data get."""
+        own = self.encoder is not None or self.decoder is not None
+        latent_dim, sizes = self.latent_dim, self.hidden_layer_sizes
+        if isinstance(latent_dim, str):
+            latent_dim = auto_latent_dim(components)
+        if isinstance(sizes, str):
+            sizes = auto_hidden_layer_sizes(summary.n_samples, summary.n_features)
+        return ModelShape(
+            n_clusters,
+            likelihood,
+            summary,
+            latent_dim=int(latent_dim),
+            hidden_layer_sizes=tuple(int(size) for size in sizes),
+            linear_path=self.linear_path and not own,
         )
 
     def _shape_parameters(self) -> dict[str, Any]:
         blocks = (cls.__dict__.get("_shaping", ()) for cls in type(self).__mro__)
         shape = {name: getattr(self, name) for names in blocks for name in names}
-        return {**shape, "hidden_layer_sizes": tuple(self.hidden_layer_sizes)}
+        sizes = self.hidden_layer_sizes
+        return {**shape, "hidden_layer_sizes": sizes if sizes == "auto" else tuple(sizes)}
 
     def _warm_model(self) -> Any:
         """The model that a warm start goes on with."""

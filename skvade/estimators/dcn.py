@@ -61,7 +61,7 @@ class DCNClustering(ClusterMixin, BaseDeepModel, ClusterParameters):
     clustering_weight: float = 1.0
 
     def _make_model(self, networks: Networks, shape: ModelShape) -> HeadedAutoencoder:
-        return HeadedAutoencoder(*networks, head=Centroids(shape.n_clusters, self.latent_dim))
+        return HeadedAutoencoder(*networks, head=Centroids(shape.n_clusters, shape.latent_dim))
 
     def _make_objectives(self, facts: Facts) -> Objectives:
         return Objectives(

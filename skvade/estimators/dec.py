@@ -42,7 +42,7 @@ class TowardsTarget(TargetParameters, ClusterMixin, BaseDeepModel, ClusterParame
     """What DEC and IDEC share: the model, and the loss that makes assignments sharper."""
 
     def _make_model(self, networks: Networks, shape: ModelShape) -> HeadedAutoencoder:
-        head = StudentT(shape.n_clusters, self.latent_dim, self.alpha)
+        head = StudentT(shape.n_clusters, shape.latent_dim, self.alpha)
         return HeadedAutoencoder(*networks, head=head)
 
     def _sharpened(self, run: Running, facts: Facts) -> tuple[float, SharpenedAssignment]:

@@ -9,6 +9,7 @@ import numpy as np
 from skvade.nn.summary import ModelShape
 from skvade.training.events import Listener
 from skvade.training.initialiser import Initialiser
+from skvade.training.neighbours import Components
 from skvade.training.units import Units
 
 
@@ -24,6 +25,8 @@ class Facts:
     n_rows : int
         Rows that are trained on.
     batch_size : int
+    components : Components or None
+        The leading principal components of what the encoder sees.
     initialiser : Initialiser
     monitor : Listener
         Decides when the last phase ends.
@@ -39,6 +42,7 @@ class Facts:
     units: Units
     n_rows: int
     batch_size: int
+    components: Components | None
     initialiser: Initialiser
     monitor: Listener
     labels: np.ndarray | None = None

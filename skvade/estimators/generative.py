@@ -30,7 +30,7 @@ class GenerativeMixin:
 
     def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:
         super()._publish(X, candidates, rng)
-        self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim))
+        self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim_))
         self.lower_bound_ = self._in_data_units(candidates[0].run.handover.bound)
 
     @of_one_fit

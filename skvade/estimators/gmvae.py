@@ -64,7 +64,7 @@ class GMVAEClustering(
     """
 
     def _make_model(self, networks: Networks, shape: ModelShape) -> GMVAE:
-        size = (shape.n_clusters, self.latent_dim, self.reg_covar)
+        size = (shape.n_clusters, shape.latent_dim, self.reg_covar)
         head, mixture = (make_mixture(self.covariance_type, *size) for _ in range(2))
         return GMVAE(*networks, head=head, mixture=mixture)
 

@@ -62,10 +62,10 @@ class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
     """What M2 is with and without labels: a model of category and style."""
 
     def _n_decoded(self, shape: ModelShape) -> int:
-        return self.latent_dim + shape.n_clusters
+        return shape.latent_dim + shape.n_clusters
 
     def _make_model(self, networks: Networks, shape: ModelShape) -> M2:
-        head = make_mixture("full", shape.n_clusters, self.latent_dim, floor=1e-2)
+        head = make_mixture("full", shape.n_clusters, shape.latent_dim, floor=1e-2)
         return M2(*networks, head=head)
 
     def _make_objectives(self, facts: Facts) -> Objectives:

@@ -28,6 +28,9 @@ class DeepParameters:
     activation : {"relu", "leaky_relu", "elu", "gelu", "silu", "tanh"}, default="relu"
         Activation function of the hidden layers. Seldom worth changing; "relu" is the fastest, the
         others are smooth or keep negative values.
+    linear_path : bool, default=True
+        Whether the networks have a linear path beside their hidden layers, in which they start at
+        principal components.
     likelihood : {"auto", "bernoulli", "gaussian", "poisson", "negative_binomial"}, default="auto"
         Family of p(x|z). "bernoulli" is for data in [0, 1], such as pixels; "gaussian" for real
         numbers, with one learned noise variance; "poisson" and "negative_binomial" for counts,
@@ -128,6 +131,7 @@ class DeepParameters:
     latent_dim: int = 10
     hidden_layer_sizes: Sequence[int] = (500, 500, 2000)
     activation: str = "relu"
+    linear_path: bool = True
     likelihood: str = "auto"
     encoder: Any = None
     decoder: Any = None

@@ -74,7 +74,7 @@ class Recipe(ABC):
         )
         rate = self.learning_rate * objectives.rate(n_rows)
         embed = [
-            FindNeighbours(self.n_neighbors),
+            FindNeighbours(self.n_neighbors, facts.components),
             steps(
                 "neighbours",
                 self._near(objectives.pretrain),
@@ -113,7 +113,7 @@ class Recipe(ABC):
 
     def _make_warm_phases(self, facts: Facts) -> list[Phase]:
         """The phases of a fit that goes on from the previous one."""
-        graph = [FindNeighbours(self.n_neighbors, rescale=False)] if self.neighbor_weight else []
+        graph = [FindNeighbours(self.n_neighbors, facts.components, rescale=False)] if self.neighbor_weight else []
         return [*graph, self._make_phases(facts)[-1]]
 
     def _known(self, run: Running, facts: Facts) -> LabeledRows | None:

@@ -23,7 +23,7 @@ class MixtureModel(MixtureParameters, GenerativeMixin, BaseDeepModel):
     """What VaDE is with and without labels."""
 
     def _make_model(self, networks: Networks, shape: ModelShape) -> MixtureVAE:
-        size = (shape.n_clusters, self.latent_dim, self.reg_covar)
+        size = (shape.n_clusters, shape.latent_dim, self.reg_covar)
         return MixtureVAE(*networks, mixture=make_mixture(self.covariance_type, *size))
 
     def _make_objectives(self, facts: Facts) -> Objectives:

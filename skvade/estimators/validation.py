@@ -55,9 +55,10 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "feature_weight": [_NOT_NEGATIVE],
     "labeled_share": [Interval(Real, 0.0, 1.0, closed="both")],
     "n_nearest": [_POSITIVE],
-    "latent_dim": [_POSITIVE],
-    "hidden_layer_sizes": ["array-like"],
+    "latent_dim": [_POSITIVE, _AUTO],
+    "hidden_layer_sizes": ["array-like", _AUTO],
     "activation": [StrOptions(set(ACTIVATIONS))],
+    "linear_path": ["boolean"],
     "likelihood": [StrOptions({"auto", *LIKELIHOODS})],
     "covariance_type": [StrOptions(set(COVARIANCES))],
     "reg_covar": [Interval(Real, 0.0, 1.0, closed="right")],
@@ -114,9 +115,11 @@ def check_parameters(estimator: BaseEstimator) -> None:
                 f"The {name!r} parameter must be an instance, got the class {value.__name__}; "
                 f"call it: {name}={value.__name__}(...)."
             )
-    if len(sizes) == 0 or not all(isinstance(s, Integral) and s >= 1 for s in sizes):
+    if isinstance(sizes, str):
+        return
+    if not all(isinstance(s, Integral) and s >= 1 for s in sizes):
         raise ValueError(
-            "The 'hidden_layer_sizes' parameter must be a non-empty sequence of integers of at "
+            "The 'hidden_layer_sizes' parameter must be 'auto' or a sequence of integers of at "
             f"least 1, such as (500, 500, 2000). Got {sizes!r} instead."
         )
 

@@ -16,6 +16,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, s
 from skvade.nn.summary import DataSummary
 
 
+RARE = 1e-3  # least mean from which a linear decoder starts
+
+
 class Likelihood(nn.Module, ABC):
     """A family of densities over the features, given the decoder's outputs.
 
@@ -46,6 +49,13 @@ class Likelihood(nn.Module, ABC):
     def encoder_input(self, x: Tensor) -> Tensor:
         """What the encoder sees of x; same shape."""
         return x
+
+    def linear_start(self, mean: Tensor) -> tuple[Tensor, float]:
+        """Where a linear decoder starts, given the mean of what the encoder sees: (n_features,).
+
+        The outputs at that mean, and how much they change with what the encoder sees.
+        """
+        return mean, 1.0
 
     @abstractmethod
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
@@ -85,6 +95,9 @@ class Bernoulli(Likelihood):
     def __init__(self, summary: DataSummary):
         super().__init__(summary)
         self.binary = summary.binary
+
+    def linear_start(self, mean: Tensor) -> tuple[Tensor, float]:
+        return mean.clamp(RARE, 1 - RARE).logit(), 4.0  # d logit(p) / dp is 4 at p = 1/2
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         return -binary_cross_entropy_with_logits(
@@ -157,6 +170,9 @@ class _Counts(Likelihood):
 
     def encoder_input(self, x: Tensor) -> Tensor:
         return x.log1p()
+
+    def linear_start(self, mean: Tensor) -> tuple[Tensor, float]:
+        return mean.expm1().clamp(min=RARE).log(), 1.0
 
     def log_rate(self, x: Tensor, outputs: Tensor) -> Tensor:
         """log E[x | outputs, row sum of x], same shape as outputs."""

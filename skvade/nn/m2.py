@@ -89,9 +89,7 @@ class M2(CategoryModel):
         self.logits.copy_(self.head.logits)
         self.style_head.load_state_dict(self.encoder.mean_head.state_dict())
         self.mean_offsets.copy_(-self.head.means)
-        body = self.decoder.body
-        first = body[0] if isinstance(body, nn.Sequential) else None
-        if isinstance(first, nn.Linear):
+        for first in self.decoder.first_layers():
             style, category = first.weight.split([codes.shape[1], self.n_clusters], 1)
             category.copy_(style @ self.head.means.T)
 

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skvade.nn.linear_path import BesideComponents, BesideLinear, LinearPath
+
 ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
@@ -116,6 +118,50 @@ class Decoder(nn.Module):
         """Undo a division of every code by `factor`."""
         self.latent_scale *= factor
 
+    def first_layers(self) -> list[nn.Linear]:
+        """The dense layers that read codes, if all that read them are dense; else none."""
+        body = self.body
+        heads = [body.perceptron, body.path] if isinstance(body, BesideLinear) else [body]
+        heads = [head[0] if isinstance(head, nn.Sequential) else head for head in heads if head]
+        return heads if all(isinstance(head, nn.Linear) for head in heads) else []
+
+
+@torch.no_grad()
+def start_linear_paths_(
+    encoder: GaussianEncoder, decoder: Decoder, mean: Tensor, axes: Tensor, bias: Tensor, gain: float
+) -> None:
+    """Let codes be principal components, and be decoded linearly; nothing without such paths.
+
+    Parameters
+    ----------
+    encoder : GaussianEncoder
+    decoder : Decoder
+    mean : Tensor of shape (n_features,)
+        a, of what the encoder sees.
+    axes : Tensor of shape (n_features, n_components)
+        V, orthonormal; the first `latent_dim` are used, and dimensions beyond them are zero.
+    bias : Tensor of shape (n_features,)
+        b.
+    gain : float
+        U is the transpose of V times this.
+    """
+    source, target = encoder.body, decoder.body
+    if isinstance(source, BesideComponents):
+        path, head = source.path, encoder.mean_head
+        n_used = min(axes.shape[1], path.out_features)
+        path.weight[:n_used] = axes.T[:n_used].to(path.weight)
+        path.bias.copy_(-(path.weight @ mean.to(path.weight)))
+        nn.init.zeros_(head.weight)
+        head.weight[:, -path.out_features :].fill_diagonal_(1.0)
+    if isinstance(target, BesideLinear):
+        back, last = target.path, target.perceptron
+        n_used = min(axes.shape[1], encoder.mean_head.out_features)
+        back.weight[:, :n_used] = gain * axes[:, :n_used].to(back.weight)
+        back.bias.copy_(bias)
+        if last is not None:
+            nn.init.zeros_(last[-1].weight)
+            nn.init.zeros_(last[-1].bias)
+
 
 def make_encoder(
     template: nn.Module | None,
@@ -124,6 +170,7 @@ def make_encoder(
     latent_dim: int,
     activation: str,
     generator: torch.Generator,
+    linear_path: bool = False,
 ) -> GaussianEncoder:
     """An encoder for rows like `example`, around a copy of the template or a new perceptron.
 
@@ -136,7 +183,12 @@ def make_encoder(
     if template is None:
         sizes = (n_features, *hidden_layer_sizes)
         perceptron = multilayer_perceptron(sizes, activation, generator)
-        return GaussianEncoder(perceptron, sizes[-1], latent_dim, generator)
+        if not linear_path:
+            return GaussianEncoder(perceptron, sizes[-1], latent_dim, generator)
+        n_hidden = sizes[-1] if hidden_layer_sizes else 0
+        path = LinearPath(n_features, latent_dim)
+        body = BesideComponents(perceptron if n_hidden else None, path)
+        return GaussianEncoder(body, n_hidden + latent_dim, latent_dim, generator)
     body = _own_copy("encoder", template)
     output = _probe("encoder", body, example)
     if output.ndim != 2 or len(output) != n_rows:
@@ -154,6 +206,7 @@ def make_decoder(
     latent_dim: int,
     activation: str,
     generator: torch.Generator,
+    linear_path: bool = False,
 ) -> Decoder:
     """A decoder to `n_features`, around a copy of the template or the mirrored perceptron.
 
@@ -165,7 +218,11 @@ def make_decoder(
     if template is None:
         sizes = (latent_dim, *reversed(hidden_layer_sizes))
         hidden = multilayer_perceptron(sizes, activation, generator)
-        return Decoder(nn.Sequential(*hidden, dense(sizes[-1], n_features, generator)))
+        perceptron = nn.Sequential(*hidden, dense(sizes[-1], n_features, generator))
+        if not linear_path:
+            return Decoder(perceptron)
+        path = LinearPath(latent_dim, n_features)
+        return Decoder(BesideLinear(perceptron if hidden_layer_sizes else None, path))
     body = _own_copy("decoder", template)
     codes = example_codes(2, latent_dim)
     output = _probe("decoder", body, codes)

@@ -38,8 +38,16 @@ class ModelShape:
     likelihood : str
         A key of `LIKELIHOODS`.
     summary : DataSummary
+    latent_dim : int
+    hidden_layer_sizes : tuple of int
+        Of the encoder's perceptron; the decoder's is its mirror.
+    linear_path : bool
+        Whether networks of ours have a linear path beside their perceptron.
     """
 
     n_clusters: int
     likelihood: str
     summary: DataSummary
+    latent_dim: int
+    hidden_layer_sizes: tuple[int, ...]
+    linear_path: bool

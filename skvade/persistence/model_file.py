@@ -29,6 +29,9 @@ OF_ALL = {
     "cluster_sizes_": ("i", "K"),
     "labels_": ("biufUO", "N"),
     "likelihood_": str,
+    "latent_dim_": int,
+    "hidden_layer_sizes_": tuple,
+    "_linear_path": bool,
     "history_": list,
     "n_iter_": int,
     "converged_": bool,
@@ -42,7 +45,13 @@ OF_ALL = {
     "_shaped_by": dict,
     "_supplied": tuple,
 }
-EARLIER = {"_reason": "", "_n_runs": 1}  # of files that were written before there were these
+EARLIER = {  # of files that were written before there were these
+    "_reason": lambda fitted: "",
+    "_n_runs": lambda fitted: 1,
+    "latent_dim_": lambda fitted: fitted["means_"].shape[-1],
+    "hidden_layer_sizes_": lambda fitted: fitted["_shaped_by"]["hidden_layer_sizes"],
+    "_linear_path": lambda fitted: False,
+}
 OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
 OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int}
 OF_NAMED = {"feature_names_in_": ("O", "D")}
@@ -153,8 +162,9 @@ def request_metadata(estimator: Any, requests: dict[str, Any]) -> None:
 def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     """The fitted attributes but for the module, with types and shapes that agree."""
     fitted = dict(contents["fitted"])
-    for name, value in EARLIER.items():
-        fitted.setdefault(name, value)
+    for name, earlier in EARLIER.items():
+        if name not in fitted:
+            fitted[name] = earlier(fitted)
     for name in fitted:
         if hasattr(cls, name) or not name.isidentifier():
             raise ValueError(f"it has an attribute {name[:100]!r}, which no fit sets.")

@@ -21,9 +21,6 @@ CPU = torch.device("cpu")
 class Builder(Protocol):
     """What an estimator offers to whoever builds its module."""
 
-    latent_dim: int
-    hidden_layer_sizes: Any
-
     def _check_parameters(self) -> None:
         """Check every parameter."""
 
@@ -70,9 +67,8 @@ def rebuild(
         If tensors and attributes do not fit together.
     """
     supplied = {name: given[name] for name in fitted["_supplied"]}
-    builder = _make_builder(cls, fitted, supplied, len(state))
-    n_clusters, latent_dim = fitted["means_"].shape
-    shape = ModelShape(n_clusters, fitted["likelihood_"], fitted["_summary"])
+    builder = _make_builder(cls, fitted)
+    shape = _shape(fitted, supplied, len(state))
     rows = Rows(np.zeros((2, fitted["n_features_in_"])), CPU)
     with WithoutMemory():
         networks = builder._make_networks(shape, rows, seed=0)
@@ -84,7 +80,7 @@ def rebuild(
             small = make_encoder(supplied["encoder"], example, (), 1, "relu", generator)
             n_hidden = small.mean_head.in_features
             with WithoutMemory():
-                heads = GaussianEncoder(small.body, n_hidden, latent_dim, generator)
+                heads = GaussianEncoder(small.body, n_hidden, shape.latent_dim, generator)
             networks = networks._replace(encoder=heads)
         if "decoder" in supplied:
             sizes = (rows.n_features, (), builder._n_decoded(shape))
@@ -101,19 +97,34 @@ def rebuild(
     return model.eval()
 
 
-def _make_builder(cls: Any, fitted: dict[str, Any], supplied: Any, n_tensors: int) -> Builder:
+def _make_builder(cls: Any, fitted: dict[str, Any]) -> Builder:
     """An estimator with the parameters that shaped the model, whatever has been set since."""
     names = cls().get_params(deep=False)
-    shape = {name: value for name, value in fitted["_shaped_by"].items() if name in names}
-    if len(supplied) == 2:
-        shape["hidden_layer_sizes"] = (1,)  # of networks that are replaced
-    builder = cls(**shape)
+    builder = cls(**{name: v for name, v in fitted["_shaped_by"].items() if name in names})
     builder._check_parameters()
-    if builder.latent_dim != fitted["means_"].shape[1]:
-        raise ValueError(f"latent_dim={builder.latent_dim} is not that of its means.")
-    if 2 * len(builder.hidden_layer_sizes) > n_tensors:
-        raise ValueError("it has fewer tensors than hidden_layer_sizes asks for.")
     return builder
+
+
+def _shape(fitted: dict[str, Any], supplied: Any, n_tensors: int) -> ModelShape:
+    """What decided the model's tensors, as far as it can be true of so many."""
+    n_clusters, latent_dim = fitted["means_"].shape
+    if fitted["latent_dim_"] != latent_dim:
+        raise ValueError(f"latent_dim_={fitted['latent_dim_']} is not that of its means.")
+    sizes = fitted["hidden_layer_sizes_"]
+    if not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError("hidden_layer_sizes_ are not the widths of layers.")
+    if len(supplied) == 2:
+        sizes = (1,)  # of networks that are replaced
+    if 2 * len(sizes) > n_tensors:
+        raise ValueError("it has fewer tensors than hidden_layer_sizes_ asks for.")
+    return ModelShape(
+        n_clusters,
+        fitted["likelihood_"],
+        fitted["_summary"],
+        latent_dim=latent_dim,
+        hidden_layer_sizes=sizes,
+        linear_path=fitted["_linear_path"],
+    )
 
 
 def _check_tensors(expected: dict[str, Any], state: dict[str, Any], supplied: Any) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from skvade.objectives.stateful import Stateful
+from skvade.training.adam import Adam
 from skvade.training.weights import Weights
 
 MAX_RESCUES = 3
@@ -110,25 +111,23 @@ class Guard(Stateful):
         self.n_rescues = 0
         self.good_step = 0
         self.good_state = weights.state()
-        self.optimizer = self._adam()
+        self.optimizer = Adam(weights.master)
 
     @property
     def moments(self) -> dict[str, Tensor]:
         """What Adam knows."""
-        return dict(self.optimizer.state[self.weights.master])
+        return self.optimizer.state
 
     @moments.setter
     def moments(self, moments: dict[str, Tensor]) -> None:
-        self.optimizer = self._adam()
-        self.optimizer.state[self.weights.master].update(moments)
+        self.optimizer.state.update(moments)
 
     def step(self, loss: Tensor, progress: float) -> None:
         """One step against the gradient of the loss."""
-        self.optimizer.param_groups[0]["lr"] = self.rate * self.phase.schedule(progress)
         self.weights.clear_gradients()
         loss.backward()
         self.weights.collect_gradients(self.phase.max_grad_norm)
-        self.optimizer.step()
+        self.optimizer.step(self.rate * self.phase.schedule(progress))
         self.weights.publish()
 
     def good(self, step: int, loss: Tensor) -> bool:
@@ -157,7 +156,7 @@ class Guard(Stateful):
             self._give_up()
         self.rate /= 2
         self.weights.restore(self.good_state)
-        self.optimizer = self._adam()
+        self.optimizer = Adam(self.weights.master)
 
     def _give_up(self) -> None:
         raise TrainingDivergedError(
@@ -165,10 +164,6 @@ class Guard(Stateful):
             f"last with learning rate {self.rate:.1e}, {self.phase.learning_rate:.1e} at first. "
             "Standardise the data, or lower learning_rate."
         )
-
-    def _adam(self) -> torch.optim.Adam:
-        fused = self.weights.master.device.type in ("cpu", "cuda")
-        return torch.optim.Adam([self.weights.master], self.rate, fused=fused)
 
     def _finite(self) -> bool:
         return bool(self.weights.master.sum().isfinite())  # one pass, no temporaries

@@ -59,11 +59,14 @@ class Components:
         Takes a block of rows to what their components are taken of, of the same shape.
     mean : Tensor of shape (n_features,)
     axes : Tensor of shape (n_features, n_components)
+    variances : ndarray of shape (n_components,)
+        Along the axes, in decreasing order.
     """
 
     view: Callable[[Tensor], Tensor]
     mean: Tensor
     axes: Tensor
+    variances: np.ndarray
 
     def __call__(self, x: Tensor) -> Tensor:
         return (self.view(x) - self.mean) @ self.axes
@@ -95,7 +98,7 @@ def principal_components(
         torch.as_tensor(v.astype(rows.dtype), device=rows.device)
         for v in (pca.mean_, pca.components_.T)
     )
-    return Components(view, mean, axes)
+    return Components(view, mean, axes, pca.explained_variance_)
 
 
 def beside(codes: np.ndarray, rows: Rows, components: Components) -> np.ndarray:

@@ -14,10 +14,10 @@ from skvade.training.descent import TrainingDivergedError
 from skvade.training.handover import Graph
 from skvade.training.initialiser import Initialiser
 from skvade.training.neighbours import (
+    Components,
     beside,
     cumulative_weights,
     nearest_neighbours,
-    principal_components,
     signal_share,
 )
 from skvade.training.run import Phase, Run
@@ -36,14 +36,14 @@ class FindNeighbours(Phase):
     ----------
     n_neighbors : int
         At most the number of other rows is used.
-    n_components : int
-        Principal components beside the codes.
+    components : Components or None
+        Principal components, which are beside the codes.
     rescale : bool
         False leaves the latent space, and the scale that is known already, as they are.
     """
 
     n_neighbors: int
-    n_components: int = 40
+    components: Components | None
     rescale: bool = True
     name: str = "graph"
 
@@ -51,7 +51,7 @@ class FindNeighbours(Phase):
     def run(self, run: Run, seed: int) -> None:
         codes = _codes(run).cpu().numpy()
         n_neighbors = min(self.n_neighbors, len(codes) - 1)
-        components = principal_components(run.rows, run.model.view, self.n_components, seed)
+        components = self.components
         places = codes if components is None else beside(codes, run.rows, components)
         with alone():
             neighbours, distances = nearest_neighbours(places, n_neighbors, seed)

@@ -1,0 +1,71 @@
+"""A linear path beside the perceptrons, which starts at principal components.
+
+    m(x) = W [h(x), V' (x - a)],  W = [0, I] at first        f(z) = g(z) + U z + b,  g = 0 at first
+
+h and g are the perceptrons, V the leading principal axes of what the encoder sees, and a its mean.
+So before the first step codes are the principal components, and what is decoded from them is the
+likelihood's own version of their reconstruction. All of it is trained.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearPath(nn.Linear):
+    """An affine map in full precision, whatever the perceptron beside it is multiplied in."""
+
+    def __init__(self, n_in: int, n_out: int):
+        super().__init__(n_in, n_out, dtype=torch.float32)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n_samples, n_in) to (n_samples, n_out)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
+
+
+class BesideComponents(nn.Module):
+    """A body of an encoder: [h(x), V' (x - a)], of n_hidden + latent_dim columns.
+
+    Parameters
+    ----------
+    perceptron : Module or None
+        h; None for a linear model.
+    path : LinearPath
+    """
+
+    def __init__(self, perceptron: nn.Module | None, path: LinearPath):
+        super().__init__()
+        self.perceptron = perceptron
+        self.path = path
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n_samples, n_features) to (n_samples, n_hidden + latent_dim)."""
+        components = self.path(x)
+        if self.perceptron is None:
+            return components
+        return torch.cat([self.perceptron(x).to(components.dtype), components], -1)
+
+
+class BesideLinear(nn.Module):
+    """A body of a decoder: g(z) + U z + b.
+
+    Parameters
+    ----------
+    perceptron : Module or None
+        g; None for a linear model.
+    path : LinearPath
+    """
+
+    def __init__(self, perceptron: nn.Module | None, path: LinearPath):
+        super().__init__()
+        self.perceptron = perceptron
+        self.path = path
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(n_samples, latent_dim) to (n_samples, n_features)."""
+        outputs = self.path(z)
+        return outputs if self.perceptron is None else outputs + self.perceptron(z)
