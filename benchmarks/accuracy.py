@@ -44,9 +44,10 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from benchmarks.few_labels import CLASSIFIERS, hide_labels
-from benchmarks.machine import peak_memory_mb, versions
+from benchmarks.machine import versions
 from benchmarks.methods import METHODS
 from benchmarks.shelf import Shelf
+from benchmarks.usage import peak_memory_mb
 from skvade.datasets import fetch_benchmark
 from skvade.metrics import clustering_accuracy
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import platform
-import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +19,6 @@ import sklearn
 import torch
 
 import skvade
-
-
-def peak_memory_mb() -> float:
-    """Largest resident size of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @dataclass

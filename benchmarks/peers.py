@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import peak_memory_mb
 from benchmarks.speed import fit_timed, keep, seconds
+from benchmarks.usage import peak_memory_mb
 from skvade import VaDEClustering
 from skvade.datasets import fetch_benchmark
 from skvade.metrics import clustering_accuracy

@@ -1,6 +1,7 @@
 """The benchmark keeps its records straight, and its page says what they say."""
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -208,3 +209,11 @@ def test_growth_is_that_of_the_block():
         inside = before[: 20 * 2**17] + 1
     assert inside.nbytes == 20 * 2**20
     assert 15 < growth.mb < 35
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_peak_is_not_that_of_the_process_that_started_this_one():
+    large = np.ones(300 * 2**17)
+    code = "from benchmarks.usage import peak_memory_mb; print(peak_memory_mb())"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert float(done.stdout) < 100 < large.nbytes / 2**20
