@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import accuracy, speed
+from benchmarks import accuracy, development, speed
 from benchmarks.accuracy import keep, load, scores
 from benchmarks.machine import anonymous_growth
 from benchmarks.methods import METHODS, LikelihoodMixture
@@ -217,3 +217,15 @@ def test_the_peak_is_not_that_of_the_process_that_started_this_one():
     code = "from benchmarks.usage import peak_memory_mb; print(peak_memory_mb())"
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert float(done.stdout) < 100 < large.nbytes / 2**20
+
+
+def test_development_sets_have_a_name_each_and_scaled_columns():
+    assert len(set(development.ALL)) == len(development.ALL)
+    X, y = development.load("wine")
+    assert X.dtype == np.float32
+    np.testing.assert_allclose(X.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(X.std(0), 1, atol=1e-5)
+    assert sorted(set(y)) == [0, 1, 2]
+    for name in ("nothing", "fcps"):
+        with pytest.raises(ValueError, match="the sets are iris"):
+            development.load(name)
