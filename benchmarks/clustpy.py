@@ -1,14 +1,14 @@
 """Ours against ClustPy's VaDE, on all of MNIST with the same network and batches of 256.
 
-    SKVADE_DATA=<folder> python -m benchmarks.peers --rounds 3
+    SKVADE_DATA=<folder> python -m benchmarks.clustpy --rounds 3
 
-The script makes an environment of its own with both, `build/peers`. Each fit has a process of its
+The script makes an environment of its own with both, `build/clustpy`. Each fit has a process of its
 own, and they go in turn, so that peak memory is its own and the machine's moods meet all alike.
 The first three train three epochs of the autoencoder and three of the bound, without neighbours,
 which is ClustPy's own objective; a second is what a phase takes, over its epochs. The last is our
 default fit, and is set against a default fit of ClustPy's: its 100 and 150 epochs at the pace of
 the same round, and what else its fit does. Records are printed and, unless `--dry`, added to
-`benchmarks/results/speed/peers.jsonl`.
+`benchmarks/results/speed/clustpy.jsonl`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import argparse
 import json
 import statistics
 import subprocess
-import venv
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.environment import environment
 from benchmarks.speed import fit_timed, keep, seconds
 from benchmarks.usage import peak_memory_mb
 from skvade import VaDEClustering
@@ -32,7 +32,7 @@ from skvade.datasets import fetch_benchmark
 from skvade.metrics import clustering_accuracy
 
 BATCH, EPOCHS = 256, 3
-FOLDER = Path("build/peers")
+FOLDER = Path("build/clustpy")
 DEFAULT_EPOCHS = {"pretrain": 100, "vade": 150}
 # Its torchvision, of which clustpy uses transforms only, may be built for another torch.
 STAND_IN = """import torch
@@ -42,17 +42,13 @@ for name in ("nms", "qnms"):
 """
 
 
-def environment() -> str:
+def python_with_clustpy() -> Path:
     """The Python of an environment with both; made if it is not there."""
-    python = FOLDER / "bin" / "python"
-    if not python.exists():
-        venv.create(FOLDER, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", "-c", "constraints.txt"]
-        subprocess.run([*install, "-e", ".", "torch", "clustpy==0.0.3"], check=True)
-        if subprocess.run([python, "-c", "import clustpy.deep"], capture_output=True).returncode:
-            (site,) = FOLDER.glob("lib/python3*/site-packages")
-            (site / "sitecustomize.py").write_text(STAND_IN)
-    return str(python)
+    python = environment(FOLDER, ["-e", ".", "torch", "clustpy==0.0.3"])
+    if subprocess.run([python, "-c", "import clustpy.deep"], capture_output=True).returncode:
+        (site,) = FOLDER.glob("lib/python3*/site-packages")
+        (site / "sitecustomize.py").write_text(STAND_IN)
+    return python
 
 
 def clustpy() -> dict[str, float]:
@@ -133,14 +129,14 @@ def main(arguments: list[str] | None = None) -> None:
         found = {"method": given.one, **found, "peak_memory_mb": round(peak_memory_mb())}
         print(json.dumps(found))
         return
-    python = environment()
+    python = python_with_clustpy()
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in METHODS}
     for number in range(given.rounds):
         for name, so_far in records.items():
-            command = [python, "-m", "benchmarks.peers", "--one", name]
+            command = [python, "-m", "benchmarks.clustpy", "--one", name]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             so_far.append(json.loads(output.splitlines()[-1]))
-            keep("peers", {"round": number, **so_far[-1]}, given.dry)
+            keep("clustpy", {"round": number, **so_far[-1]}, given.dry)
     for name, found in records.items():
         for what in [key for key in found[0] if key in records["clustpy"][0] and key != "method"]:
             values = [record[what] for record in found]
