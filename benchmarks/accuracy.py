@@ -43,47 +43,33 @@ from sklearn.datasets import make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 
+from benchmarks import development
 from benchmarks.few_labels import CLASSIFIERS, hide_labels
-from benchmarks.machine import peak_memory_mb, versions
+from benchmarks.machine import versions
 from benchmarks.methods import METHODS
 from benchmarks.shelf import Shelf
-from skvade.datasets import fetch_benchmark
+from benchmarks.usage import peak_memory_mb
 from skvade.metrics import clustering_accuracy
 
 RESULTS = Path(__file__).parent / "results"
 KEY = ("data", "split", "method", "seed")
-LIKELIHOODS = {
-    "digits": "bernoulli",
-    "mnist": "bernoulli",
-    "mnist-10k": "bernoulli",
-    "usps": "bernoulli",
-    "har": "gaussian",
-    "pendigits": "gaussian",
-    "reuters21578": "gaussian",
-    "sc_worm_neuron": "negative_binomial",
-    "circles": "gaussian",
-    "moons": "gaussian",
-}
 FEW = "few-labels"
 TOYS = {
     "circles": partial(make_circles, factor=0.5, noise=0.05),
     "moons": partial(make_moons, noise=0.1),
 }
+SETS = ("digits", "mnist", "mnist-10k", *development.SEVEN[2:], *TOYS)
+LIKELIHOODS = {data: development.likelihood(data) for data in SETS}
 WITHOUT_LIKELIHOOD = ("kmeans", "gmm")
 
 
 def load(data: str, subset: str, method: str) -> tuple[np.ndarray, np.ndarray]:
     """Rows as the method gets them, and classes."""
-    if data == "mnist-10k":
-        X, y = fetch_benchmark("mnist", subset=subset)
-        rows = np.random.RandomState(0).permutation(len(X))[:10_000]
-        return X[rows], y[rows]
     if data in TOYS:
         return TOYS[data](1_000, random_state=int(subset == "test"))
-    X, y = fetch_benchmark(data, subset=subset)
+    X, y = development.load(data, subset=subset)
     if LIKELIHOODS[data] == "negative_binomial" and method in WITHOUT_LIKELIHOOD:
-        totals = X.sum(1, keepdims=True).clip(1)
-        X = np.log1p(X / totals * np.median(totals))
+        X = development.log_normalised(X)
     return X, y
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import platform
-import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import scipy
@@ -20,11 +20,6 @@ import sklearn
 import torch
 
 import skvade
-
-
-def peak_memory_mb() -> float:
-    """Largest resident size of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @dataclass
@@ -75,6 +70,17 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def processor() -> dict[str, Any]:
+    """Its name, and its units for products of bfloat16, of which only Linux tells."""
+    path = Path("/proc/cpuinfo")
+    text = path.read_text() if path.exists() else ""
+    lines = [line.partition(":") for line in text.splitlines()]
+    facts = {name.strip(): value.strip() for name, _, value in lines}
+    flags = facts.get("flags", "").split()
+    units = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
+    return {"name": facts.get("model name", platform.processor()), "bfloat16": units}
 
 
 @cache

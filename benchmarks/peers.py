@@ -1,155 +1,229 @@
-"""Ours against ClustPy's VaDE, on all of MNIST with the same network and batches of 256.
+"""Ours against what users would take instead: UMAP, PCA, mixtures, HDBSCAN, k-means.
 
-    SKVADE_DATA=<folder> python -m benchmarks.peers --rounds 3
+    SKVADE_DATA=<folder> python -m benchmarks.peers --data iris,digits --seeds 0:3
+    SKVADE_DATA=<folder> python -m benchmarks.peers --isa avx2
+    python -m benchmarks.peers --table
 
-The script makes an environment of its own with both, `build/peers`. Each fit has a process of its
-own, and they go in turn, so that peak memory is its own and the machine's moods meet all alike.
-The first three train three epochs of the autoencoder and three of the bound, without neighbours,
-which is ClustPy's own objective; a second is what a phase takes, over its epochs. The last is our
-default fit, and is set against a default fit of ClustPy's: its 100 and 150 epochs at the pace of
-the same round, and what else its fit does. Records are printed and, unless `--dry`, added to
-`benchmarks/results/speed/peers.jsonl`.
+The script makes an environment of its own with all of them, `build/peers`. Every fit has a process
+of its own on one thread, and the methods of a seed go in turn, ours first. CPU seconds are whole
+processes'; `peer_fit.py` says what they are split into. What UMAP compiles, anew in every process,
+is stated apart and is not in `fit`; its peak of memory has it.
+
+- `skvade`: VaDEClustering by default, with the likelihood that suits the data.
+- `umap+gmm`, `umap+hdbscan`: UMAP to ten dimensions with 20 neighbours and min_dist 0, then a
+  GaussianMixture with n_init=5, or HDBSCAN by default. Noise counts as one more cluster.
+- `pca+gmm`: ten principal components (TruncatedSVD where rows are sparse), then such a mixture.
+- `kmeans`: n_init=10. `svd+kmeans`, for sparse rows only: the same on 50 components.
+
+All get the same rows (`development.py`), except that counts are log-normalised for theirs. With
+`--isa avx2` libraries are told to use no vector instructions beyond AVX2, and ours trains in
+float32, since "auto" asks the processor itself: a machine without bfloat16 units. A record of each
+fit is added to `benchmarks/results/peers.jsonl`, unless `--dry`. Fits that the file has for the
+same code, processor and instructions are not repeated, so that an interrupted run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import os
 import subprocess
-import venv
-import warnings
-from collections.abc import Callable
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
-from benchmarks.machine import peak_memory_mb
-from benchmarks.speed import fit_timed, keep, seconds
-from skvade import VaDEClustering
-from skvade.datasets import fetch_benchmark
-from skvade.metrics import clustering_accuracy
+import skvade
+from benchmarks import development
+from benchmarks.environment import environment
+from benchmarks.machine import processor, versions
+from benchmarks.peer_fit import METHODS
 
-BATCH, EPOCHS = 256, 3
 FOLDER = Path("build/peers")
-DEFAULT_EPOCHS = {"pretrain": 100, "vade": 150}
-# Its torchvision, of which clustpy uses transforms only, may be built for another torch.
-STAND_IN = """import torch
-library = torch.library.Library("torchvision", "DEF")
-for name in ("nms", "qnms"):
-    library.define(f"{name}(Tensor a, Tensor b, float c) -> Tensor")
-"""
-
-
-def environment() -> str:
-    """The Python of an environment with both; made if it is not there."""
-    python = FOLDER / "bin" / "python"
-    if not python.exists():
-        venv.create(FOLDER, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", "-c", "constraints.txt"]
-        subprocess.run([*install, "-e", ".", "torch", "clustpy==0.0.3"], check=True)
-        if subprocess.run([python, "-c", "import clustpy.deep"], capture_output=True).returncode:
-            (site,) = FOLDER.glob("lib/python3*/site-packages")
-            (site / "sitecustomize.py").write_text(STAND_IN)
-    return str(python)
-
-
-def clustpy() -> dict[str, float]:
-    """ClustPy 0.0.3 by its defaults, but for the epochs."""
-    from clustpy.deep import VaDE, vade
-    from clustpy.deep.neural_networks import VariationalAutoencoder
-
-    X, y = fetch_benchmark("mnist")
-    took: dict[str, float] = {}
-
-    def timed(name: str, fit: Callable[..., Any]) -> Callable[..., Any]:
-        def fit_timed(*args: Any, **kwargs: Any) -> Any:
-            out: list[Any] = []
-            took[name] = seconds(lambda: out.append(fit(*args, **kwargs)))
-            return out[0]
-
-        return fit_timed
-
-    VariationalAutoencoder.fit = timed("pretrain", VariationalAutoencoder.fit)
-    vade._VaDE_Module.fit = timed("vade", vade._VaDE_Module.fit)
-    model = VaDE(
-        10, batch_size=BATCH, pretrain_epochs=EPOCHS, clustering_epochs=EPOCHS, random_state=0
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        whole = seconds(lambda: model.fit(X.astype(np.float32)))
-    default = whole + sum((DEFAULT_EPOCHS[name] / EPOCHS - 1) * s for name, s in took.items())
-    epochs = {f"{name} epoch": s / EPOCHS for name, s in took.items()}
-    acc = clustering_accuracy(y, model.labels_)
-    return {**epochs, "whole": whole, "default fit": default, "acc": acc}
-
-
-def ours(precision: str) -> dict[str, float]:
-    """The same epochs without neighbours."""
-    X, y = fetch_benchmark("mnist")
-    model = VaDEClustering(
-        10,
-        neighbor_weight=0,
-        pretrain_iter=EPOCHS,
-        max_iter=EPOCHS,
-        tol=0,
-        batch_size=BATCH,
-        precision=precision,
-        random_state=0,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # stopped before it converged
-        took = fit_timed(model, X)
-    epochs = {"pretrain epoch": took["pretrain"] / EPOCHS, "vade epoch": took["train"] / EPOCHS}
-    return {**epochs, "whole": took["seconds"], "acc": clustering_accuracy(y, model.labels_)}
-
-
-def our_default() -> dict[str, float]:
-    """A whole default fit."""
-    X, y = fetch_benchmark("mnist")
-    model = VaDEClustering(10, random_state=0)
-    took = seconds(lambda: model.fit(X))
-    return {"default fit": took, "acc": clustering_accuracy(y, model.labels_)}
-
-
-METHODS = {
-    "clustpy": clustpy,
-    "skvade bfloat16": lambda: ours("bfloat16"),
-    "skvade float32": lambda: ours("float32"),
-    "skvade default": our_default,
+RESULTS = Path(__file__).parent / "results" / "peers.jsonl"
+PACKAGES = ["-e", ".", "torch==2.13.0", "umap-learn==0.5.12", "pynndescent==0.7.0", "numba==0.68.1"]
+DATA = "iris,wine,breast_cancer,digits,pendigits,usps,rcv1_dev4,sc_worm_neuron,mnist-10k,mnist"
+REFERENCE = "umap+gmm"
+COLUMNS = (
+    *("data", "method", "seeds", "CPU s", f"to {REFERENCE}", "import", "compile"),
+    *("ACC", "worst", "NMI", "clusters", "MB"),
+)
+ONE_THREAD = {
+    f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")
 }
+# Seen to have effect, all but MKL's on a processor of AMD: its float32 products take as long either
+# way, and it does not say which instructions it uses.
+ISA = {
+    "native": {},
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "",  # else numba adds the host's
+    },
+}
+PRECISION = {"native": "auto", "avx2": "float32"}
+
+
+@cache
+def code() -> str:
+    """Digest of the library's source, of the methods and of what is installed beside them."""
+    here = Path(__file__).parent
+    sources = [*sorted(Path(skvade.__file__).parent.rglob("*.py")), Path("constraints.txt")]
+    sources += [here / f"{name}.py" for name in ("peer_fit", "compiling", "usage", "development")]
+    digest = sha256(repr(PACKAGES).encode())
+    for path in sources:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def read(path: Path = RESULTS) -> list[dict[str, Any]]:
+    """All records."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def machine(record: dict[str, Any]) -> tuple[str, str, str]:
+    """The processor's name and bfloat16 units, and the instructions."""
+    units = ", ".join(record["processor"]["bfloat16"]) or "none"
+    return record["processor"]["name"], units, record["isa"]
+
+
+def key(record: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells a record from others."""
+    return (*machine(record), record["data"], record["method"], record["seed"])
+
+
+def keep(record: dict[str, Any], path: Path = RESULTS) -> None:
+    """Add a record, in the place of an older one with the same key."""
+    records = [old for old in read(path) if key(old) != key(record)] + [record]
+    order = [*DATA.split(","), *development.ALL]
+    records.sort(key=lambda r: (machine(r), order.index(r["data"]), r["seed"]))
+    path.write_text("".join(json.dumps(r) + "\n" for r in records))
+
+
+def write_rows(data: str, folder: Path) -> dict[bool, Path]:
+    """Files of the rows and classes, for ours (True) and for theirs."""
+    X, y = development.load(data)
+    paths = {True: folder / "ours.npz", False: folder / "theirs.npz"}
+    counts = development.likelihood(data) == "negative_binomial"
+    for ours, path in paths.items():
+        rows = development.log_normalised(X) if counts and not ours else X
+        if sp.issparse(rows):
+            parts = {"data": rows.data, "indices": rows.indices, "indptr": rows.indptr}
+            np.savez(path, y=y, shape=rows.shape, **parts)
+        else:
+            np.savez(path, X=rows, y=y)
+    return paths
+
+
+def fit(python: Path, file: Path, data: str, method: str, seed: int, isa: str) -> dict[str, Any]:
+    """What a process of its own says of one fit."""
+    command = [python, "-m", "benchmarks.peer_fit", file, method, str(seed)]
+    command += [development.likelihood(data), PRECISION[isa]]
+    variables = {**os.environ, **ONE_THREAD, **ISA[isa]}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=variables)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(
+    data: str, methods: list[str], seeds: range, isa: str, have: set[tuple[Any, ...]]
+) -> Iterator[dict[str, Any]]:
+    """The records of one set that are not there yet, the methods of each seed in turn."""
+    if data not in development.TEXTS:
+        methods = [method for method in methods if method != "svd+kmeans"]
+    cpu = processor()
+    wanted = [
+        {"processor": cpu, "isa": isa, "data": data, "method": method, "seed": seed}
+        for seed in seeds
+        for method in methods
+    ]
+    wanted = [record for record in wanted if (*key(record), code()) not in have]
+    if not wanted:
+        return
+    python = environment(FOLDER, PACKAGES)
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_rows(data, Path(folder))
+        for record in wanted:
+            method, seed = record["method"], record["seed"]
+            found = fit(python, files[method == "skvade"], data, method, seed, isa)
+            made = {name: versions()[name] for name in ("skvade", "commit", "python")}
+            yield {**record, **found, "versions": {**made, **found["versions"]}, "code": code()}
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """The records as Markdown: a table for each processor and its instructions."""
+    lines: list[str] = []
+    for (name, units, isa), group in groupby(records, machine):
+        here = list(group)
+        packages = ", ".join(f"{n} {v}" for n, v in here[-1]["versions"].items())
+        lines += [f"{name} (bfloat16 units: {units}), instructions: {isa}. {packages}.", ""]
+        lines += ["| " + " | ".join(row) + " |" for row in (COLUMNS, ["---"] * len(COLUMNS))]
+        for data, runs in groupby(here, lambda r: r["data"]):
+            lines += _rows(data, list(runs))
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _rows(data: str, runs: list[dict[str, Any]]) -> list[str]:
+    reference = {(r["seed"], r["code"]): _fit(r) for r in runs if r["method"] == REFERENCE}
+    lines = []
+    for method in METHODS:
+        mine = [r for r in runs if r["method"] == method]
+        if not mine:
+            continue
+        pairs = [(_fit(r), reference.get((r["seed"], r["code"]))) for r in mine]
+        ratios = [a / b for a, b in pairs if b]
+        before = [median(r["cpu_seconds"].get(n, 0) for r in mine) for n in ("import", "compile")]
+        acc = [r["acc"] for r in mine]
+        found = sorted({r["found_clusters"] for r in mine})
+        cells = [data, method, str(len(mine)), f"{median(a for a, _ in pairs):.2f}"]
+        cells += [f"{median(ratios):.2f}" if ratios else "", *(f"{b:.1f}" for b in before)]
+        cells += [f"{median(acc):.3f}", f"{min(acc):.3f}", f"{median(r['nmi'] for r in mine):.3f}"]
+        cells += ["-".join(map(str, (found[0], *found[1:][-1:])))]
+        cells += [f"{median(r['peak_memory_mb'] for r in mine):.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _fit(record: dict[str, Any]) -> float:
+    return record["cpu_seconds"]["fit"]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure in turn, print and keep."""
+    """Measure in turn, print and keep; or print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--dry", action="store_true", help="keep no records")
-    parser.add_argument("--one", choices=list(METHODS), help=argparse.SUPPRESS)
+    parser.add_argument("--data", default=DATA, help="names, with commas between them")
+    parser.add_argument("--methods", default=",".join(METHODS), help="likewise")
+    parser.add_argument("--seeds", default="0:3", help="first:last, last excluded")
+    parser.add_argument("--isa", default="native", choices=list(ISA))
+    parser.add_argument("--dry", action="store_true", help="keep no records, and heed none")
+    parser.add_argument("--table", action="store_true", help="print the table of the records")
     given = parser.parse_args(arguments)
-    if given.one:
-        found = {name: round(value, 4) for name, value in METHODS[given.one]().items()}
-        found = {"method": given.one, **found, "peak_memory_mb": round(peak_memory_mb())}
-        print(json.dumps(found))
+    if given.table:
+        print(table(read()))
         return
-    python = environment()
-    records: dict[str, list[dict[str, Any]]] = {name: [] for name in METHODS}
-    for number in range(given.rounds):
-        for name, so_far in records.items():
-            command = [python, "-m", "benchmarks.peers", "--one", name]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            so_far.append(json.loads(output.splitlines()[-1]))
-            keep("peers", {"round": number, **so_far[-1]}, given.dry)
-    for name, found in records.items():
-        for what in [key for key in found[0] if key in records["clustpy"][0] and key != "method"]:
-            values = [record[what] for record in found]
-            ratios = [a[what] / b[what] for a, b in zip(records["clustpy"], found, strict=True)]
-            print(
-                f"{name}, {what}: median {statistics.median(values):.4g}; ClustPy's is "
-                f"{statistics.median(ratios):.2f} times as much "
-                f"({min(ratios):.2f}-{max(ratios):.2f})"
-            )
+    data, methods = given.data.split(","), given.methods.split(",")
+    for names, known in ((data, development.ALL), (methods, METHODS)):
+        if unknown := set(names) - set(known):
+            parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    have = set() if given.dry else {(*key(r), r["code"]) for r in read()}
+    for one in data:
+        for record in measure(
+            one, methods, range(*map(int, given.seeds.split(":"))), given.isa, have
+        ):
+            print(json.dumps(record), flush=True)
+            if not given.dry:
+                keep(record)
 
 
 if __name__ == "__main__":

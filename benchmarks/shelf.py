@@ -22,7 +22,8 @@ import joblib
 import numpy as np
 import torch
 
-from benchmarks.machine import code_digest, peak_memory_mb
+from benchmarks.machine import code_digest
+from benchmarks.usage import peak_memory_mb
 from skvade.training.batches import Rows
 from skvade.training.phases import Initialise
 from skvade.training.run import Phase, Run

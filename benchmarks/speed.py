@@ -41,7 +41,8 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 
-from benchmarks.machine import anonymous_growth, peak_memory_mb, versions
+from benchmarks.machine import anonymous_growth, versions
+from benchmarks.usage import peak_memory_mb
 from skvade import VaDEClustering
 from skvade.datasets import fetch_benchmark
 from skvade.metrics import clustering_accuracy

@@ -48,8 +48,8 @@ FEW_NOTE = [
 
 
 def read(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """All records."""
-    files = sorted(folder.glob("*.jsonl"))
+    """All records of `benchmarks.accuracy`."""
+    files = [file for file in sorted(folder.glob("*.jsonl")) if file.stem in LIKELIHOODS]
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 

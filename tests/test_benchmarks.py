@@ -1,6 +1,7 @@
 """The benchmark keeps its records straight, and its page says what they say."""
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import accuracy, speed
+from benchmarks import accuracy, development, peers, speed
 from benchmarks.accuracy import keep, load, scores
 from benchmarks.machine import anonymous_growth
 from benchmarks.methods import METHODS, LikelihoodMixture
@@ -208,3 +209,66 @@ def test_growth_is_that_of_the_block():
         inside = before[: 20 * 2**17] + 1
     assert inside.nbytes == 20 * 2**20
     assert 15 < growth.mb < 35
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_peak_is_not_that_of_the_process_that_started_this_one():
+    large = np.ones(300 * 2**17)
+    code = "from benchmarks.usage import peak_memory_mb; print(peak_memory_mb())"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert float(done.stdout) < 100 < large.nbytes / 2**20
+
+
+def test_development_sets_have_a_name_each_and_scaled_columns():
+    assert len(set(development.ALL)) == len(development.ALL)
+    X, y = development.load("wine")
+    assert X.dtype == np.float32
+    np.testing.assert_allclose(X.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(X.std(0), 1, atol=1e-5)
+    assert sorted(set(y)) == [0, 1, 2]
+    for name in ("nothing", "fcps"):
+        with pytest.raises(ValueError, match="the sets are iris"):
+            development.load(name)
+
+
+def peer_record(method, seed, seconds, code="new", isa="native"):
+    return {
+        **{"processor": {"name": "a processor", "bfloat16": []}, "isa": isa, "data": "iris"},
+        **{"method": method, "seed": seed, "code": code, "cpu_seconds": {"fit": seconds}},
+        **{"acc": 0.5 + 0.1 * seed, "nmi": 0.5, "found_clusters": 3, "peak_memory_mb": 100},
+        **{"versions": {"skvade": "0"}},
+    }
+
+
+def test_peers_are_set_against_the_reference_of_the_same_seed_and_code(tmp_path):
+    path = tmp_path / "peers.jsonl"
+    for seed in (0, 1, 2):
+        peers.keep(peer_record("umap+gmm", seed, 100.0, code="old"), path)
+        for method, seconds in (("umap+gmm", 1.0 + seed), ("skvade", 2.0 + 2 * seed)):
+            peers.keep(peer_record(method, seed, seconds), path)
+    peers.keep(peer_record("kmeans", 0, 0.1, code="old"), path)
+    peers.keep(peer_record("umap+gmm", 0, 0.1, isa="avx2"), path)
+    assert len(peers.read(path)) == 8
+    text = peers.table(peers.read(path))
+    assert (
+        "| iris | skvade | 3 | 4.00 | 2.00 | 0.0 | 0.0 | 0.600 | 0.500 | 0.500 | 3 | 100 |" in text
+    )
+    assert "| iris | kmeans | 1 | 0.10 |  |" in text
+    assert text.count("a processor (bfloat16 units: none)") == 2
+
+
+def test_fits_that_are_recorded_are_not_repeated(tmp_path, monkeypatch):
+    seen = []
+
+    def fits(python, file, data, method, seed, isa):
+        seen.append((method, seed))
+        return {"acc": 1.0, "versions": {}}
+
+    monkeypatch.setattr(peers, "environment", lambda folder, packages: None)
+    monkeypatch.setattr(peers, "fit", fits)
+    methods = ["skvade", "kmeans", "svd+kmeans"]
+    first = list(peers.measure("iris", methods, range(2), "native", set()))
+    assert seen == [("skvade", 0), ("kmeans", 0), ("skvade", 1), ("kmeans", 1)]
+    have = {(*peers.key(record), record["code"]) for record in first[:3]}
+    again = list(peers.measure("iris", methods, range(2), "native", have))
+    assert [(r["method"], r["seed"]) for r in again] == [("kmeans", 1)]
