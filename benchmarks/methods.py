@@ -100,6 +100,11 @@ class Autoencoder(VaDEClustering):
         return super()._make_phases(facts)[:1]
 
 
+def _train(phases: list[Phase]) -> Any:
+    """The last gradient phase."""
+    return next(phase for phase in reversed(phases) if isinstance(phase, Optimise))
+
+
 class VariationalAutoencoder(VaDEClustering):
     """A variational autoencoder with a standard normal prior, for the steps of all our phases."""
 
@@ -117,7 +122,7 @@ class VariationalAutoencoder(VaDEClustering):
                 phases[0],
                 n_steps=n_steps,
                 objective=objective,
-                learning_rate=phases[-1].learning_rate,
+                learning_rate=_train(phases).learning_rate,
                 parameters=networks,
             )
         ]
@@ -130,7 +135,7 @@ class PublishedVaDE(VaDEClustering):
         phases = super()._make_phases(facts)
         per_epoch = max(1, facts.n_rows // facts.batch_size)
         train = replace(
-            phases[-1],
+            _train(phases),
             objective=lambda run: SampledNegativeELBO(),
             n_steps=PUBLISHED_EPOCHS * per_epoch,
             learning_rate=2e-3,
@@ -205,7 +210,8 @@ class WithoutClosedForm(VaDEClustering):
     def _make_phases(self, facts: Facts) -> list[Phase]:
         phases = super()._make_phases(facts)
         sampled = self._near(lambda run: SampledNegativeELBO())
-        return [*phases[:-1], replace(phases[-1], objective=sampled)]
+        train = _train(phases)
+        return [replace(p, objective=sampled) if p is train else p for p in phases]
 
 
 Method = Callable[[np.ndarray, int, int, str, Shelf], Any]
