@@ -25,8 +25,8 @@ from skvade.estimators.parameters import DeepParameters
 from skvade.estimators.pickling import PicklingMixin
 from skvade.estimators.predictor import Predictor, of_one_fit, snapshot
 from skvade.estimators.recipe import Recipe
-from skvade.estimators.sizes import auto_hidden_layer_sizes, auto_latent_dim
 from skvade.estimators.report import Report, describe
+from skvade.estimators.sizes import auto_hidden_layer_sizes, auto_latent_dim
 from skvade.estimators.warm_start import check_warm
 from skvade.metrics import mutual_information
 from skvade.nn.autoencoder import Autoencoder, Networks
@@ -51,10 +51,11 @@ from skvade.training.initialisation import LabelledStart, make_initialiser
 from skvade.training.neighbours import Components, principal_components
 from skvade.training.run import Keeper, Run
 from skvade.training.runtime import Runtime, resolve_runtime
-from skvade.training.schedules import auto_batch_size
+from skvade.training.schedules import auto_batch_size, is_small
 from skvade.training.units import FAR, Units, extent, measure_units, summarize
 
 N_COMPONENTS = 40
+STARTS, MANY_STARTS = 24, 64  # mixtures; a small table's take milliseconds
 LOW_AGREEMENT = 0.5
 UNSETTLED = 0.01  # share of rows
 
@@ -315,14 +316,15 @@ class BaseDeepModel(
             rows = rows.subset(kept)
             labels = None if labels is None else labels[kept]
         rows = runtime.place(rows)
-        size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
+        small = is_small(len(rows), rows.n_features)
+        size = auto_batch_size(len(rows), small) if self.batch_size == "auto" else self.batch_size
         view = likelihood(summary).encoder_input
         components = principal_components(rows, view, N_COMPONENTS, int(rng.randint(2**31)))
         shape = self._shape(n_clusters, name, summary, components)
         if warm:
             shape = replace(shape, **self._fitted_shape())
-        size_of_init = (n_clusters, shape.latent_dim, n_samples)
-        initialiser = make_initialiser(self.init, *size_of_init, self.covariance_type)
+        size_of_init = (n_clusters, shape.latent_dim, n_samples, self.covariance_type)
+        initialiser = make_initialiser(self.init, *size_of_init, MANY_STARTS if small else STARTS)
         if all_labels is not None:
             initialiser = LabelledStart(initialiser, all_labels, n_clusters)
         if kept is not None:
@@ -331,6 +333,7 @@ class BaseDeepModel(
             shape=shape,
             units=units,
             n_rows=len(rows),
+            small=small,
             batch_size=size,
             components=components,
             initialiser=initialiser,
@@ -416,10 +419,11 @@ class BaseDeepModel(
         """What networks and codes these data get."""
         own = self.encoder is not None or self.decoder is not None
         latent_dim, sizes = self.latent_dim, self.hidden_layer_sizes
+        small = is_small(summary.n_samples, summary.n_features)
         if isinstance(latent_dim, str):
-            latent_dim = auto_latent_dim(components)
+            latent_dim = auto_latent_dim(components, small)
         if isinstance(sizes, str):
-            sizes = auto_hidden_layer_sizes(summary.n_samples, summary.n_features)
+            sizes = auto_hidden_layer_sizes(small)
         return ModelShape(
             n_clusters,
             likelihood,

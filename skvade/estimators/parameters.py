@@ -128,8 +128,8 @@ class DeepParameters:
         least every half minute.
     """
 
-    latent_dim: int = 10
-    hidden_layer_sizes: Sequence[int] = (500, 500, 2000)
+    latent_dim: int | str = "auto"
+    hidden_layer_sizes: Sequence[int] | str = "auto"
     activation: str = "relu"
     linear_path: bool = True
     likelihood: str = "auto"
@@ -142,7 +142,7 @@ class DeepParameters:
     pretrain_iter: int | str = "auto"
     max_iter: int | str = "auto"
     batch_size: int | str = "auto"
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     learning_rate_schedule: str = "cosine"
     tol: float = 1e-3
     n_iter_no_change: int = 5

@@ -15,15 +15,25 @@ from skvade.objectives.reconstruction import Reconstruction
 from skvade.training.events import Running
 from skvade.training.neighbours import DrawnNeighbours
 from skvade.training.phases import FindNeighbours, Initialise
+from skvade.training.plateau import Plateau
 from skvade.training.run import Phase
-from skvade.training.schedules import SCHEDULES, WarmUp, auto_steps, constant, fine_tuning, n_steps
+from skvade.training.schedules import (
+    SCHEDULES,
+    WarmUp,
+    auto_steps,
+    constant,
+    fine_tuning,
+    gentle,
+    n_steps,
+)
 from skvade.training.trainer import Optimise, autoencoder_parameters
 
 MakeEncoded = Callable[[Running], EncodedObjective]
 
-PRETRAIN_STEPS, PRETRAIN_GROWTH = 2_500, 0.25
-NEIGHBOUR_STEPS = 1_400
-TRAIN_STEPS = 2_500
+PRETRAIN_STEPS, PRETRAIN_GROWTH = 750, 0.25
+PRETRAIN_STEPS_WITHOUT_PATH = 2_500
+NEIGHBOUR_STEPS = 2_100
+TRAIN_STEPS = 500
 
 
 @dataclass(frozen=True)
@@ -63,13 +73,17 @@ class Recipe(ABC):
         n_rows, size = facts.n_rows, facts.batch_size
         pairs = self._rows_a_step(facts)
         budget = self.pretrain_iter
-        pretrain = n_steps(budget, n_rows, size, PRETRAIN_STEPS, PRETRAIN_GROWTH)
+        start = PRETRAIN_STEPS if facts.shape.linear_path else PRETRAIN_STEPS_WITHOUT_PATH
+        pretrain = n_steps(budget, n_rows, size, start, PRETRAIN_GROWTH)
+        if budget == "auto" and facts.shape.linear_path and facts.small:
+            pretrain = 0  # the components are as good
         embedding = auto_steps(n_rows, NEIGHBOUR_STEPS) if budget == "auto" else pretrain // 2
         train = self._train_steps(facts)
+        plateau = [Plateau()] if budget == "auto" else []
         steps = partial(
             Optimise,
             batch_size=pairs,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learning_rate * gentle(n_rows, facts.small),
             schedule=WarmUp(schedule),
         )
         rate = self.learning_rate * objectives.rate(n_rows)
@@ -80,6 +94,7 @@ class Recipe(ABC):
                 self._near(objectives.pretrain),
                 embedding,
                 parameters=autoencoder_parameters,
+                listeners=plateau,
             ),
         ]
         hold = [
@@ -98,6 +113,7 @@ class Recipe(ABC):
                 pretrain,
                 batch_size=size,
                 parameters=autoencoder_parameters,
+                listeners=plateau,
             ),
             *(embed if self.neighbor_weight else []),
             Initialise(facts.initialiser),
@@ -113,7 +129,11 @@ class Recipe(ABC):
 
     def _make_warm_phases(self, facts: Facts) -> list[Phase]:
         """The phases of a fit that goes on from the previous one."""
-        graph = [FindNeighbours(self.n_neighbors, facts.components, rescale=False)] if self.neighbor_weight else []
+        graph = (
+            [FindNeighbours(self.n_neighbors, facts.components, rescale=False)]
+            if self.neighbor_weight
+            else []
+        )
         return [*graph, self._make_phases(facts)[-1]]
 
     def _known(self, run: Running, facts: Facts) -> LabeledRows | None:

@@ -38,12 +38,24 @@ class Adam:
     def step(self, rate: float) -> None:
         """One step of at most about `rate` in every entry."""
         gradient, (step, mean, square) = self.vector.grad, self.state.values()
+        if gradient is None:
+            return
         step += 1
         if self.vector.device.type in ("cpu", "cuda"):  # in one pass over memory
-            vectors = ([self.vector], [gradient], [mean], [square], [], [step])
-            options = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
             torch._fused_adam_(
-                *vectors, lr=rate, beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON, **options
+                [self.vector],
+                [gradient],
+                [mean],
+                [square],
+                [],
+                [step],
+                lr=rate,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                weight_decay=0.0,
+                eps=EPSILON,
+                amsgrad=False,
+                maximize=False,
             )
             return
         mean.lerp_(gradient, 1 - BETAS[0])
