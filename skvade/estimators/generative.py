@@ -24,8 +24,8 @@ class GenerativeMixin:
     weights_ : ndarray of shape (n_clusters,)
         Mixture weights pi.
     lower_bound_ : float
-        Evidence lower bound per row in the last pass, in nats, in the units of X; terms of
-        neighbours and labels are not part of it.
+        Evidence lower bound per training row, in nats, in the units of X, with one draw of z for
+        each row; terms of neighbours and labels are not part of it, known labels are.
     """
 
     def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:

@@ -72,4 +72,5 @@ class GMVAEClustering(
         return Objectives(
             hold=lambda run: HeldCategoryELBO(run.handover.need_partition()),
             train=lambda run: CategoryNegativeELBO(self._make_marginalization(facts)),
+            bound=lambda run: CategoryNegativeELBO(self._make_evaluation()),
         )

@@ -21,6 +21,7 @@ from skvade.nn.mixtures import make_mixture
 from skvade.nn.summary import ModelShape
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
+from skvade.objectives.marginalization import Marginalization
 from skvade.training.events import Running
 
 
@@ -73,14 +74,19 @@ class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
             held = HeldCategoryELBO(run.handover.need_partition(), **self._weights)
             return self._beside_labels(held, self._known(run, facts))
 
-        def train(run: Running) -> EncodedObjective:
+        def weighted(run: Running, marginalization: Marginalization) -> CategoryNegativeELBO:
             known = self._known(run, facts)
             labels = known.labels if known else None
-            marginalization = self._make_marginalization(facts)
-            bound = CategoryNegativeELBO(marginalization, labels, **self._weights)
-            return self._beside_labels(bound, known)
+            return CategoryNegativeELBO(marginalization, labels, **self._weights)
 
-        return Objectives(hold=hold, train=train)
+        def train(run: Running) -> EncodedObjective:
+            objective = weighted(run, self._make_marginalization(facts))
+            return self._beside_labels(objective, self._known(run, facts))
+
+        def bound(run: Running) -> CategoryNegativeELBO:
+            return weighted(run, self._make_evaluation())
+
+        return Objectives(hold=hold, train=train, bound=bound)
 
     def transform(self, X: Any) -> np.ndarray:
         """The style of each row, E[z|x]: what is left of it beside the cluster.

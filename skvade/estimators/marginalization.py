@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import parameters
-from skvade.objectives.marginalization import Exact, Gumbel, Marginalization
+from skvade.objectives.marginalization import Drawn, Exact, Gumbel, Marginalization
 
 
 @parameters
@@ -25,8 +25,9 @@ class MarginalizationParameters:
     Attributes
     ----------
     lower_bound_ : float
-        Evidence lower bound per row in the last pass, in nats, in the units of X; with "gumbel" its
-        reconstruction is that of relaxed draws. NaN where a term of it has the weight 0.
+        Evidence lower bound per training row, in nats, in the units of X; with "gumbel" its
+        reconstruction is that of one category for each row, drawn by q(c|x). NaN where a term of
+        it has the weight 0.
     """
 
     marginalization: str = "gumbel"
@@ -42,3 +43,7 @@ class MarginalizationParameters:
                 f"{self.temperature}, from which it falls; lower it, or raise temperature."
             )
         return Gumbel(self.temperature, self.min_temperature, self._train_steps(facts))
+
+    def _make_evaluation(self) -> Marginalization:
+        """That of the bound of the fitted model."""
+        return Exact() if self.marginalization == "exact" else Drawn()

@@ -13,6 +13,7 @@ from skvade.objectives.labels import LabeledRows
 from skvade.objectives.neighbours import PUSH, WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.training.events import Running
+from skvade.training.m_step import MStep, PriorBound
 from skvade.training.neighbours import DrawnNeighbours
 from skvade.training.phases import FindNeighbours, Initialise
 from skvade.training.plateau import Plateau
@@ -43,7 +44,10 @@ class Objectives:
     Attributes
     ----------
     train : callable
-        Takes the run to the objective of the last phase.
+        Takes the run to the objective of the last gradient phase.
+    bound : callable or None
+        Takes the run to the bound alone, in which an M step then maximises the prior; None, where
+        a method has neither.
     hold : callable or None
         Takes the run to that of a phase before, in which clusters are held where they were started;
         None, where a method has no such phase.
@@ -54,6 +58,7 @@ class Objectives:
     """
 
     train: MakeEncoded
+    bound: Callable[[Running], PriorBound] | None = None
     hold: MakeEncoded | None = None
     pretrain: MakeEncoded = lambda run: Reconstruction()
     rate: Callable[[int], float] = fine_tuning
@@ -67,7 +72,7 @@ class Recipe(ABC):
         """What the method minimises."""
 
     def _make_phases(self, facts: Facts) -> list[Phase]:
-        """The phases of a fit from scratch; the last is what `max_iter` and `tol` speak of."""
+        """The phases of a fit from scratch."""
         objectives = self._make_objectives(facts)
         schedule = SCHEDULES[self.learning_rate_schedule]
         n_rows, size = facts.n_rows, facts.batch_size
@@ -118,23 +123,28 @@ class Recipe(ABC):
             *(embed if self.neighbor_weight else []),
             Initialise(facts.initialiser),
             *(hold if objectives.hold else []),
-            steps(
-                "train",
-                self._near(objectives.train),
-                train,
-                learning_rate=rate,
-                listeners=[facts.monitor],
-            ),
+            *self._make_last_phases(facts),
         ]
 
     def _make_warm_phases(self, facts: Facts) -> list[Phase]:
         """The phases of a fit that goes on from the previous one."""
-        graph = (
-            [FindNeighbours(self.n_neighbors, facts.components, rescale=False)]
-            if self.neighbor_weight
-            else []
+        find = FindNeighbours(self.n_neighbors, facts.components, rescale=False)
+        graph = [find] if self.neighbor_weight else []
+        return [*graph, *self._make_last_phases(facts)]
+
+    def _make_last_phases(self, facts: Facts) -> list[Phase]:
+        """What every fit ends with: the phase that `max_iter` and `tol` speak of, and an M step."""
+        objectives = self._make_objectives(facts)
+        train = Optimise(
+            "train",
+            self._near(objectives.train),
+            self._train_steps(facts),
+            batch_size=self._rows_a_step(facts),
+            learning_rate=self.learning_rate * objectives.rate(facts.n_rows),
+            schedule=WarmUp(SCHEDULES[self.learning_rate_schedule]),
+            listeners=[facts.monitor],
         )
-        return [*graph, self._make_phases(facts)[-1]]
+        return [train] if objectives.bound is None else [train, MStep(objectives.bound)]
 
     def _known(self, run: Running, facts: Facts) -> LabeledRows | None:
         """The rows whose cluster is known, or None if there are none."""

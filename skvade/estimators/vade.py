@@ -31,12 +31,14 @@ class MixtureModel(MixtureParameters, GenerativeMixin, BaseDeepModel):
             held = HeldNegativeELBO(run.handover.need_partition())
             return self._beside_labels(held, self._known(run, facts))
 
-        def train(run: Running) -> EncodedObjective:
+        def bound(run: Running) -> NegativeELBO:
             known = self._known(run, facts)
-            bound = HeldNegativeELBO(known.labels) if known else NegativeELBO()
-            return self._beside_labels(bound, known)
+            return HeldNegativeELBO(known.labels) if known else NegativeELBO()
 
-        return Objectives(hold=hold, train=train)
+        def train(run: Running) -> EncodedObjective:
+            return self._beside_labels(bound(run), self._known(run, facts))
+
+        return Objectives(hold=hold, train=train, bound=bound)
 
 
 @inherit_docs
@@ -52,7 +54,7 @@ class VaDEClustering(ClusterMixin, MixtureModel, ClusterParameters):
     q(c|x) = softmax_c e_c(x), e_c(x) = log pi_c + E_q(z|x)[log N(z; mu_c, Sigma_c)], which is the
     optimum of the evidence lower bound. Training has five phases: an autoencoder; the same with its
     codes' neighbours drawn together and strangers kept apart; a mixture on the codes; the bound
-    with clusters held at that mixture's; the bound.
+    with clusters held at that mixture's; the bound. One M step of EM for pi, mu and Sigma ends it.
 
     See Also
     --------

@@ -13,6 +13,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+RIDGE = 1e-10  # of a matrix's mean variance, by which rounding cannot make it singular
+
 
 class Covariance(nn.Module, ABC):
     """The covariances of K components in L dimensions.
@@ -60,6 +62,33 @@ class Covariance(nn.Module, ABC):
         Types that share parameters between components average the matrices by `weights`.
         """
 
+    def matrices(self) -> Tensor:
+        """Full covariances, float64 on the CPU: (n_clusters, latent_dim, latent_dim)."""
+        n, size = self.n_clusters, self.latent_dim
+        unit = torch.eye(size, dtype=self.log_diagonal.dtype, device=self.log_diagonal.device)
+        labels = torch.arange(n, device=unit.device).repeat_interleave(size)
+        roots = self.color(unit.repeat(n, 1), labels).view(n, size, size).cpu().double()
+        return roots.mT @ roots
+
+    @torch.no_grad()
+    def maximise_(self, scatter: Tensor, counts: Tensor) -> None:
+        """Take the likeliest covariances of weighted points, scatter_c / counts_c.
+
+        A component of no more points than dimensions keeps its own: its scatter has no full rank.
+
+        Parameters
+        ----------
+        scatter : Tensor of shape (n_clusters, latent_dim, latent_dim)
+            Weighted sums of (z - mu_c)(z - mu_c)', float64.
+        counts : Tensor of shape (n_clusters,)
+            Sums of the weights, float64.
+        """
+        enough = (counts > self.latent_dim).view(-1, 1, 1)
+        found = scatter / counts.clamp(min=1).view(-1, 1, 1)
+        size = found.diagonal(dim1=-2, dim2=-1).mean(-1).view(-1, 1, 1)
+        found = found + RIDGE * size * torch.eye(self.latent_dim).to(found)
+        self.assign_(torch.where(enough, found, self.matrices()), counts / counts.sum())
+
     def permute_(self, order: Tensor) -> None:
         """Reorder the components."""
         for parameter in self.parameters():
@@ -75,10 +104,11 @@ class Covariance(nn.Module, ABC):
         log_floor = torch.full_like(self.log_diagonal, math.log(self.floor))
         return -0.5 * torch.logaddexp(-2 * self.log_diagonal, log_floor)
 
-    def _set_log_scales_(self, log_scales: Tensor) -> None:
-        """Inverse of `log_scales`, as far as the floor allows."""
-        excess = (-2 * log_scales).exp() - self.floor
-        self.log_diagonal.copy_(-0.5 * excess.clamp(min=1e-3 * self.floor).log())
+    def _set_log_scales_(self, log_scales: Tensor) -> Tensor:
+        """Inverse of `log_scales`, as far as the floor allows; returns what they are then."""
+        excess = ((-2 * log_scales).exp() - self.floor).clamp(min=1e-3 * self.floor)
+        self.log_diagonal.copy_(-0.5 * excess.log())
+        return -0.5 * (excess + self.floor).log()
 
     def half_log_det(self) -> Tensor:
         """1/2 log|Sigma_c^-1|, of shape (n_clusters,)."""
@@ -131,7 +161,9 @@ class _Triangular(Covariance):
     def _assign_factor_(self, matrices: Tensor) -> None:
         factor = torch.linalg.cholesky(torch.linalg.inv(matrices))
         rows, columns = self._below_diagonal(factor)
-        self._set_log_scales_(factor.diagonal(dim1=-2, dim2=-1).log())
+        log_scales = factor.diagonal(dim1=-2, dim2=-1).log()
+        # Where the floor lowers U_ll, its column goes with it: conditional means stay.
+        factor = factor * (self._set_log_scales_(log_scales) - log_scales).exp().unsqueeze(-2)
         self.below.copy_(factor[..., rows, columns])
 
     def _factors(self) -> Tensor:
@@ -161,6 +193,11 @@ class Tied(_Triangular):
 
     def assign_(self, matrices: Tensor, weights: Tensor) -> None:
         self._assign_factor_(torch.einsum("k,kij->ij", weights, matrices))
+
+    @torch.no_grad()
+    def maximise_(self, scatter: Tensor, counts: Tensor) -> None:
+        pooled, n_points = scatter.sum(0), counts.sum()
+        super().maximise_(pooled.expand_as(scatter), n_points.expand_as(counts))
 
     def permute_(self, order: Tensor) -> None:
         """Nothing to reorder: the components share their parameters."""

@@ -43,8 +43,11 @@ class GMVAE(MixtureOfCodes, CategoryModel):
     def log_weights(self) -> Tensor:
         return self.mixture.log_weights()
 
+    def posteriors(self, encoding: Encoding) -> tuple[Tensor, Tensor]:
+        return self.posterior(encoding, self.every_category())  # (B, K, L)
+
     def latent_divergences(self, encoding: Encoding) -> Tensor:
-        mean, log_variance = self.posterior(encoding, self.every_category())  # (B, K, L)
+        mean, log_variance = self.posteriors(encoding)
         expected = self.mixture.expected_log_components(mean, log_variance.exp())
         return -(expected + entropy(log_variance))
 

@@ -13,7 +13,7 @@ from skvade.nn.autoencoder import Encoding
 from skvade.nn.category import CategoryModel
 from skvade.nn.evidence import importance_weighted
 from skvade.nn.likelihoods import Likelihood
-from skvade.nn.mixtures import GaussianMixturePrior
+from skvade.nn.mixtures import GaussianMixturePrior, share_logits
 from skvade.nn.networks import Decoder, GaussianEncoder
 
 
@@ -92,6 +92,16 @@ class M2(CategoryModel):
         for first in self.decoder.first_layers():
             style, category = first.weight.split([codes.shape[1], self.n_clusters], 1)
             category.copy_(style @ self.head.means.T)
+
+    def prior_moments(self, encoding: Encoding, weights: Tensor) -> tuple[Tensor, ...]:
+        """What `maximise_prior_` needs of a block of rows with q(c|x) = weights, to be added."""
+        return (weights.cpu().double().sum(0),)
+
+    @torch.no_grad()
+    def maximise_prior_(self, *moments: Tensor) -> None:
+        """Maximise the bound in p(c) alone, the mean of q(c|x); p(z) is fixed."""
+        (counts,) = moments
+        self.logits.copy_(share_logits(counts))
 
     def permute_(self, order: Tensor) -> None:
         super().permute_(order)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from skvade.nn.autoencoder import Autoencoder
+from skvade.nn.autoencoder import Autoencoder, Encoding
 from skvade.nn.covariances import COVARIANCES, Covariance
 
 VARIANCE_SHARE = 0.1  # of the clusters' own, at which q(z|x) starts
+LEAST_COUNT = 1e-3  # rows that a cluster's weight stands for at least, so that its log is finite
 
 
 class GaussianMixturePrior(nn.Module):
@@ -112,6 +114,49 @@ class GaussianMixturePrior(nn.Module):
         weights = (counts + 1) / (counts + 1).sum()
         self.assign_(weights, means, matrices)
 
+    def moments(self, weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, ...]:
+        """Sums over rows that `maximise_` needs, in float64; those of blocks of rows are added.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n_samples, n_clusters)
+            q(c|x).
+        mean, variance : Tensor of shape (n_samples, n_clusters or 1, latent_dim)
+            Of q(z|x, c).
+
+        Returns
+        -------
+        tuple of Tensor, (n_clusters,), (n_clusters, latent_dim), (..., latent_dim, latent_dim)
+            Of q(c|x), q(c|x) E_q[d] and q(c|x) E_q[d d'], where d = z - mu_c.
+        """
+        weights, mean, variance = (part.cpu().double() for part in (weights, mean, variance))
+        difference = mean - self.means.detach().cpu().double()  # (n, K, L)
+        weighted = weights.unsqueeze(-1) * difference
+        spread = (weights.unsqueeze(-1) * variance).sum(0)
+        second = torch.einsum("nki,nkj->kij", weighted, difference) + torch.diag_embed(spread)
+        return weights.sum(0), weighted.sum(0), second
+
+    @torch.no_grad()
+    def maximise_(self, counts: Tensor, first: Tensor, second: Tensor) -> None:
+        """The M step of EM: maximise sum_x sum_c q(c|x) E_q[log pi_c + log N(z; mu_c, Sigma_c)].
+
+            pi_c = N_c / N,  mu_c = E_c[z],  Sigma_c = E_c[(z - mu_c)(z - mu_c)'],
+
+        where E_c is the mean over z ~ q(z|x, c) and rows weighted by q(c|x), and N_c the sum of
+        these weights. A cluster of less than a row keeps its mean.
+
+        Parameters
+        ----------
+        counts, first, second : Tensor
+            Sums of `moments` over all rows, with the means as they are now.
+        """
+        used = (counts >= 1).unsqueeze(-1)
+        shift = torch.where(used, first / counts.clamp(min=1).unsqueeze(-1), 0.0)
+        outer = shift.unsqueeze(-1) * shift.unsqueeze(-2)
+        self.logits.copy_(share_logits(counts))
+        self.means.copy_(self.means.cpu().double() + shift)
+        self.covariance.maximise_(second - counts.view(-1, 1, 1) * outer, counts)
+
     def thin_log_variance(self, share: float) -> Tensor:
         """log of a share of the median over clusters of each dimension's conditional variance."""
         return (share * self.covariance.conditional_variances().median(0).values).log()
@@ -140,6 +185,19 @@ class MixtureOfCodes(Autoencoder):
 
     mixture: GaussianMixturePrior
 
+    @abstractmethod
+    def posteriors(self, encoding: Encoding) -> tuple[Tensor, Tensor]:
+        """Means and log variances of q(z|x, c): (n_samples, n_clusters or 1, latent_dim)."""
+
+    def prior_moments(self, encoding: Encoding, weights: Tensor) -> tuple[Tensor, ...]:
+        """What `maximise_prior_` needs of a block of rows with q(c|x) = weights, to be added."""
+        mean, log_variance = self.posteriors(encoding)
+        return self.mixture.moments(weights, mean, log_variance.exp())
+
+    def maximise_prior_(self, *moments: Tensor) -> None:
+        """Maximise the bound in the mixture alone, given its moments over all rows."""
+        self.mixture.maximise_(*moments)
+
     def centers(self) -> Tensor:
         """The components' means."""
         return self.mixture.means
@@ -152,6 +210,11 @@ class MixtureOfCodes(Autoencoder):
         """Draws of x for clusters: (n_samples,) to (n_samples, n_features)."""
         z = self.mixture.sample(labels, generator)
         return self.likelihood.sample(self.decode(z), generator)
+
+
+def share_logits(counts: Tensor) -> Tensor:
+    """Logits of the shares N_c / N, finite for empty clusters too."""
+    return (counts.clamp(min=LEAST_COUNT) / counts.sum()).log()
 
 
 def _scatter(centered: Tensor) -> Tensor:

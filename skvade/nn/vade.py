@@ -36,6 +36,9 @@ class MixtureVAE(MixtureOfCodes):
         """e_c(x), whose softmax is q(c|x), the optimum of the bound: (n_samples, n_clusters)."""
         return self.mixture.expected_log_joint(encoding.code, encoding.log_variance.exp())
 
+    def posteriors(self, encoding: Encoding) -> tuple[Tensor, Tensor]:
+        return encoding.code.unsqueeze(1), encoding.log_variance.unsqueeze(1)
+
     def take_partition_(self, codes: Tensor, labels: Tensor) -> None:
         """Take the mixture of a partition, and a posterior thinner than its clusters.
 

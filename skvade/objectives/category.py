@@ -64,10 +64,8 @@ class CategoryNegativeELBO(EncodedObjective[CategoryModel]):
         encoding: Encoding,
         generator: torch.Generator,
     ) -> Terms:
-        log_q = model.category_logits(encoding).log_softmax(-1)
+        log_q = self._log_responsibilities(model, batch, encoding)
         reconstruct = Exact() if batch.index is None else self.marginalization
-        if self.labels is not None and batch.index is not None:
-            log_q = clamped(log_q, self.labels[batch.index])
         q = log_q.exp()
         divergence = (q * (log_q - model.log_weights())).sum(-1)
         latent = (q * model.latent_divergences(encoding)).sum(-1)
@@ -77,6 +75,18 @@ class CategoryNegativeELBO(EncodedObjective[CategoryModel]):
             "category": self.category_weight * divergence.mean(),
             "latent": self.latent_weight * latent.mean(),
         }
+
+    def responsibilities(self, model: CategoryModel, batch: Batch, encoding: Encoding) -> Tensor:
+        """The q(c|x) of this bound, of shape (n_samples, n_clusters)."""
+        return self._log_responsibilities(model, batch, encoding).exp()
+
+    def _log_responsibilities(
+        self, model: CategoryModel, batch: Batch, encoding: Encoding
+    ) -> Tensor:
+        log_q = model.category_logits(encoding).log_softmax(-1)
+        if self.labels is None or batch.index is None:
+            return log_q
+        return clamped(log_q, self.labels[batch.index])
 
 
 class HeldCategoryELBO(CategoryNegativeELBO):

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from skvade.nn.autoencoder import Encoding, draw
 from skvade.nn.category import CategoryModel
@@ -90,6 +91,22 @@ class Gumbel(Marginalization):
         relaxed = relaxed_draw(log_q, self.temperature, generator)
         self.step += model.training
         return one_pass(model, x, encoding, relaxed, generator)
+
+
+class Drawn(Marginalization):
+    """One draw of c ~ q(c|x) for each row: without bias, but also without a gradient of q(c|x)."""
+
+    def __call__(
+        self,
+        model: CategoryModel,
+        x: Tensor,
+        encoding: Encoding,
+        log_q: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        category = relaxed_draw(log_q, 1.0, generator).argmax(-1)
+        weights = one_hot(category, log_q.shape[-1]).to(log_q)
+        return one_pass(model, x, encoding, weights, generator)
 
 
 class Known(Marginalization):

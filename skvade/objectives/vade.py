@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from skvade.nn.autoencoder import Encoding, draw, entropy
 from skvade.nn.vade import MixtureVAE
@@ -36,6 +37,10 @@ class NegativeELBO(EncodedObjective[MixtureVAE]):
             "kl": -(self._expected_log_prior(joint, batch) + entropy(log_variance)).mean(),
         }
 
+    def responsibilities(self, model: MixtureVAE, batch: Batch, encoding: Encoding) -> Tensor:
+        """The q(c|x) of this bound, of shape (n_samples, n_clusters)."""
+        return model.category_logits(encoding).softmax(-1)
+
     def _expected_log_prior(self, joint: Tensor, batch: Batch) -> Tensor:
         return joint.logsumexp(-1)
 
@@ -51,6 +56,14 @@ class HeldNegativeELBO(NegativeELBO):
 
     def __init__(self, labels: Tensor):
         self.labels = labels
+
+    def responsibilities(self, model: MixtureVAE, batch: Batch, encoding: Encoding) -> Tensor:
+        free = super().responsibilities(model, batch, encoding)
+        if batch.index is None:
+            return free
+        labels = self.labels[batch.index].unsqueeze(-1)
+        held = one_hot(labels.squeeze(-1).clamp(min=0), free.shape[-1]).to(free)
+        return torch.where(labels >= 0, held, free)
 
     def _expected_log_prior(self, joint: Tensor, batch: Batch) -> Tensor:
         free = super()._expected_log_prior(joint, batch)

@@ -76,8 +76,14 @@ class Rows:
 
         `row_bytes` is what the caller needs for each row beyond the row itself.
         """
+        for batch in self.numbered_blocks(row_bytes):
+            yield batch.x
+
+    def numbered_blocks(self, row_bytes: int = 0) -> Iterator[Batch]:
+        """The same blocks as batches, with the numbers of their rows."""
         for part in row_slices(len(self), self.n_features, row_bytes):
-            yield self.take(part)
+            index = torch.arange(part.start, part.stop, device=self.device)
+            yield Batch(self.take(part), index)
 
     def map(self, function: Callable[[Tensor], Tensor], row_bytes: int = 0) -> Tensor:
         """A function of all rows, in blocks as above: a tensor with a row for each, on the CPU.

@@ -74,8 +74,8 @@ class Handover:
     converged : bool
         Whether the phase's own criterion ended it.
     bound : float
-        Evidence lower bound per row in the last pass, in nats, in the model's units; NaN where
-        what was minimised is no bound.
+        Evidence lower bound per row, in the last pass or after it, in nats, in the model's units;
+        NaN where what was minimised is no bound.
     """
 
     graph: Graph | None = field(default=None, metadata=OF_OWN_ROWS)

@@ -206,13 +206,15 @@ def test_generators_draw_rows_and_score_them(cls, models, data):
 
 
 @pytest.mark.parametrize("cls", GENERATIVE)
-def test_the_lower_bound_is_that_of_the_last_pass_in_the_units_of_the_data(cls, models, data):
+def test_the_lower_bound_is_that_of_the_fit_in_the_units_of_the_data(cls, models, data):
+    """Above the last pass's, of which it has the better prior, but for draws."""
     model, (X, _) = models[cls], data
     last = model.history_[-1]
     names = ["reconstruction", "kl"] if "kl" in last else ["reconstruction", "category", "latent"]
     in_model_units = -sum(last[name] for name in names)
     scale = np.sqrt(X.var(0).mean())
-    assert model.lower_bound_ == pytest.approx(in_model_units - 4 * np.log(scale))
+    assert in_model_units - 4 * np.log(scale) - 0.5 < model.lower_bound_
+    assert model.lower_bound_ < model.score(X) + 0.5
     assert f"{model.lower_bound_:.2f} nats" in model.report().lines["lower bound"]
 
 
@@ -222,7 +224,7 @@ def test_the_lower_bound_does_not_count_weights_of_the_loss(cls, data):
     model = small(cls, style_weight=0.5, category_weight=3.0, likelihood="poisson").fit(X, y)
     last = model.history_[-1]
     bound = -(last["reconstruction"] + last["category"] / 3 + last["latent"] / 0.5)
-    assert model.lower_bound_ == pytest.approx(bound)
+    assert model.lower_bound_ == pytest.approx(bound, abs=1)
 
 
 @pytest.mark.parametrize("cls", CLUSTERERS)

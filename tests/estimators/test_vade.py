@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -86,8 +87,46 @@ def test_history_makes_a_table(fitted):
     train = table[table.phase == "train"]
     terms = train[["reconstruction", "kl", "attraction", "repulsion"]]
     np.testing.assert_allclose(train.loss, terms.sum(axis=1))
-    bound = train.reconstruction + train.kl
-    assert fitted.lower_bound_ == pytest.approx(-bound.iloc[-1])
+    assert fitted.lower_bound_ > -(train.reconstruction + train.kl).iloc[-1]
+
+
+def test_the_lower_bound_is_that_of_the_fitted_model(fitted, digits):
+    """Against the paper's formula with q(c|x) from `predict_proba`, and draws of its own."""
+    X = digits[0].astype(np.float32)
+    z, s2 = fitted.transform(X), log_variances(fitted, X)
+    z, s2 = z.astype(float), np.exp(s2.astype(float))
+    log_q = np.log(np.maximum(fitted.predict_proba(X), 1e-30))
+    expected = np.log(fitted.weights_) + np.stack(
+        [
+            multivariate_normal(mean, covariance).logpdf(z)
+            - 0.5 * s2 @ np.diagonal(np.linalg.inv(covariance))
+            for mean, covariance in zip(fitted.means_, fitted.covariances_, strict=True)
+        ],
+        1,
+    )
+    latent = (np.exp(log_q) * (expected - log_q)).sum(1)
+    latent += 0.5 * (1 + np.log(2 * np.pi * s2)).sum(1)
+    rng, log_likelihood = np.random.default_rng(0), 0.0
+    for _ in range(10):
+        rows = fitted.inverse_transform(z + np.sqrt(s2) * rng.normal(size=z.shape))
+        rows = np.clip(rows, 1e-12, 1 - 1e-12)
+        log_likelihood += (X * np.log(rows) + (1 - X) * np.log1p(-rows)).sum(1) / 10
+    draws = 2 * log_likelihood.std() / len(X) ** 0.5
+    assert fitted.lower_bound_ == pytest.approx((latent + log_likelihood).mean(), abs=draws)
+
+
+def log_variances(fitted, X):
+    with torch.no_grad():
+        return fitted.module_.encode(torch.from_numpy(X)).log_variance.numpy()
+
+
+def test_the_mixture_keeps_up_with_its_codes(fitted, digits):
+    """Means are those of the codes by what q(c|x) was before the last step, so nearly still."""
+    X, proba = digits[0], fitted.predict_proba(digits[0])
+    means = (proba.T @ fitted.transform(X)) / proba.sum(0)[:, None]
+    sizes = np.sqrt(np.trace(fitted.covariances_, axis1=1, axis2=2))
+    assert (np.linalg.norm(means - fitted.means_, axis=1) < 0.05 * sizes).all()
+    np.testing.assert_allclose(fitted.weights_, proba.mean(0), atol=5e-3)
 
 
 def test_the_mixture_is_scikit_learns(fitted, digits):

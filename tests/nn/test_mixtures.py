@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.mixture import GaussianMixture
-from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
+from sklearn.mixture._gaussian_mixture import (
+    _compute_precision_cholesky,
+    _estimate_gaussian_parameters,
+)
 
 from skvade.nn.covariances import COVARIANCES, Full
 from skvade.nn.mixtures import GaussianMixturePrior
@@ -195,3 +198,121 @@ def test_the_floor_bounds_conditional_variances(kind):
     covariance.log_diagonal.data.fill_(20.0)
     assert covariance.log_scales().max().exp().item() == pytest.approx(1 / 0.2, rel=1e-6)
     assert torch.isfinite(covariance.half_log_det()).all()
+
+
+def posteriors(n_rows, n_clusters, latent_dim, seed=7):
+    """Weights q(c|x), and means and variances of a q(z|x, c) for each c, with nothing special."""
+    rng = np.random.default_rng(seed)
+    weights = torch.from_numpy(rng.dirichlet(0.3 * np.ones(n_clusters), n_rows))
+    mean = torch.from_numpy(rng.normal(scale=2, size=(n_rows, n_clusters, latent_dim)))
+    return weights, mean, torch.from_numpy(rng.gamma(1.0, size=mean.shape))
+
+
+def expected_log_density(mixture, weights, mean, variance):
+    """sum_x sum_c q(c|x) E_q[log pi_c + log N(z; mu_c, Sigma_c)]."""
+    with torch.no_grad():
+        each = mixture.log_weights() + mixture.expected_log_components(mean, variance)
+    return (weights * each).sum().item()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_the_m_step_is_scikit_learns_where_codes_are_points(kind):
+    mixture, z = random_mixture(kind, 3, 4), codes(300) + 40
+    z[100:200] -= 10
+    weights = torch.from_numpy(np.random.default_rng(1).dirichlet(np.ones(3), 300))
+    parts = [
+        mixture.moments(weights[part], z[part].unsqueeze(1), torch.zeros(1, 1, 4))
+        for part in (slice(0, 130), slice(130, 300))
+    ]
+    mixture.maximise_(*(a + b for a, b in zip(*parts, strict=True)))
+    counts, means, covariances = _estimate_gaussian_parameters(z.numpy(), weights.numpy(), 0, kind)
+    with torch.no_grad():
+        np.testing.assert_allclose(mixture.log_weights().exp(), counts / 300, rtol=1e-12)
+        np.testing.assert_allclose(mixture.means, means, rtol=1e-12)
+        np.testing.assert_allclose(
+            mixture.covariance.covariances(), covariances, rtol=1e-8, atol=1e-8
+        )
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.5], ids=["no floor", "a floor that binds"])
+@pytest.mark.parametrize("kind", TYPES)
+def test_no_other_mixture_has_a_higher_bound_than_that_of_the_m_step(kind, floor):
+    """From wherever it starts, it ends where gradients vanish and small steps lead down."""
+    weights, mean, variance = posteriors(200, 3, 4)
+    mean[..., 1] = mean[..., 0] + 0.1 * mean[..., 1]  # a thin direction, for the floor
+    variance *= 0.01
+    found = []
+    for seed in range(3):
+        mixture = random_mixture(kind, 3, 4, seed=seed)
+        with torch.no_grad():
+            matrices = mixture.covariance.matrices()
+            mixture.covariance.floor = floor
+            mixture.covariance.assign_(matrices, mixture.log_weights().exp())
+        before = expected_log_density(mixture, weights, mean, variance)
+        mixture.maximise_(*mixture.moments(weights, mean, variance))
+        found.append(expected_log_density(mixture, weights, mean, variance))
+        assert found[-1] > before
+    np.testing.assert_allclose(found, found[0], rtol=1e-9)
+    rng = np.random.default_rng(0)
+    best = {name: value.clone() for name, value in mixture.state_dict().items()}
+    for _ in range(30):
+        moved = {
+            name: value + 0.02 * torch.from_numpy(rng.normal(size=value.shape))
+            for name, value in best.items()
+        }
+        mixture.load_state_dict(moved)
+        # The floor is met but for a thousandth of it, from which a component can widen again.
+        assert expected_log_density(mixture, weights, mean, variance) < found[0] + 1e-3 * 200
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_an_m_step_keeps_what_too_few_rows_say_nothing_of(kind):
+    mixture = random_mixture(kind, 4, 3)
+    weights, mean, variance = posteriors(60, 4, 3)
+    weights[:, 2] = 0  # no row
+    weights[:, 3] = 0
+    weights[:2] = torch.eye(4, dtype=torch.float64)[3]  # two rows, in three dimensions
+    before = {name: value.clone() for name, value in mixture.statistics().items()}
+    start = expected_log_density(mixture, weights, mean, variance)
+    mixture.maximise_(*mixture.moments(weights, mean, variance))
+    after = mixture.statistics()
+    with torch.no_grad():
+        np.testing.assert_array_equal(after["means"][2], before["means"][2])
+        np.testing.assert_allclose(after["means"][3], mean[:2, 3].mean(0))
+        if kind != "tied":
+            np.testing.assert_allclose(after["covariances"][2:], before["covariances"][2:])
+        assert 0 < after["weights"][2] < 1e-4
+        assert all(value.isfinite().all() for value in mixture.state_dict().values())
+    assert expected_log_density(mixture, weights, mean, variance) > start
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("spread", [0.0, 1e-15, 1e15])
+def test_an_m_step_of_degenerate_codes_stays_finite(kind, spread):
+    mixture = GaussianMixturePrior(COVARIANCES[kind](2, 3, floor=1e-2))  # float32
+    z = spread * torch.arange(30.0).view(-1, 1, 1) * torch.ones(3)
+    weights = torch.full((30, 2), 0.5)
+    mixture.maximise_(*mixture.moments(weights, z, torch.full((1, 1, 3), 6e-6)))
+    assert all(value.isfinite().all() for value in mixture.state_dict().values())
+    assert mixture.log_prob(z.squeeze(1)).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_full_matrices_are_those_of_the_precision(kind):
+    mixture = random_mixture(kind, 3, 4)
+    inverse = np.stack([np.linalg.inv(p) for p in precisions(mixture)])
+    with torch.no_grad():
+        np.testing.assert_allclose(mixture.covariance.matrices(), inverse, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_a_floor_that_binds_leaves_conditional_means_alone(kind):
+    """z_l given the dimensions after it has the regression that the matrix says."""
+    matrix = torch.tensor([[1.0, 0.99], [0.99, 1.0]], dtype=torch.float64).expand(2, 2, 2)
+    covariance = COVARIANCES[kind](2, 2, floor=0.3).double()
+    covariance.assign_(matrix, torch.full((2,), 0.5, dtype=torch.float64))
+    with torch.no_grad():
+        found = covariance.matrices()[0]
+    assert (found[0, 1] / found[1, 1]).item() == pytest.approx(0.99)
+    assert found[1, 1].item() == pytest.approx(1.0)
+    assert (found[0, 0] - found[0, 1] ** 2 / found[1, 1]).item() == pytest.approx(0.3, rel=2e-3)

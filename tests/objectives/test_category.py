@@ -11,7 +11,7 @@ from skvade.nn.gmvae import GMVAE
 from skvade.nn.m2 import M2
 from skvade.objectives.base import Batch
 from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
-from skvade.objectives.marginalization import Exact, Gumbel, Known, relaxed_draw
+from skvade.objectives.marginalization import Drawn, Exact, Gumbel, Known, relaxed_draw
 from tests.conftest import random_category_model, rows_for
 
 MODELS = [GMVAE, M2]
@@ -67,6 +67,20 @@ def log_prior(model, z):
         ],
         -1,
     )
+
+
+@pytest.mark.parametrize("cls", MODELS)
+def test_drawn_categories_have_the_expectation_of_all(cls, generator):
+    model, copies = random_category_model(cls), 20_000
+    batch = batch_of(copies)
+    with torch.no_grad():
+        encoding = model.encode(batch.x)
+        log_q = model.category_logits(encoding).log_softmax(-1)
+        sums, drawn = (
+            method(model, batch.x, encoding, log_q, generator) for method in (Exact(), Drawn())
+        )
+    difference = (sums - drawn).view(copies, -1).mean(1)
+    assert abs(difference.mean().item()) < 5 * difference.std().item() / copies**0.5
 
 
 @pytest.mark.parametrize("cls", MODELS)

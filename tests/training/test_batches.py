@@ -31,6 +31,15 @@ def containers(tmp_path):
     }
 
 
+def test_numbered_blocks_are_the_rows_at_their_numbers():
+    rows = Rows(DENSE, index=np.arange(3, 40)[::-1])
+    blocks = list(rows.numbered_blocks(row_bytes=1 << 24))
+    assert len(blocks) > 1
+    np.testing.assert_array_equal(torch.cat([block.index for block in blocks]), np.arange(37))
+    for block in blocks:
+        np.testing.assert_array_equal(rows.take(block.index), block.x)
+
+
 def test_every_container_gives_the_same_tensors(tmp_path):
     index = np.array([3, 3, 0, 39])
     for name, X in containers(tmp_path).items():

@@ -1,0 +1,94 @@
+"""The M step of EM, which brings a prior up to its codes after the last gradient step.
+
+Where the last phase is gentle, the components follow the codes too slowly, and end behind them.
+With the posteriors fixed, the bound's maximum in p(c) p(z|c) has a closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from skvade.nn.autoencoder import Autoencoder, Encoding
+from skvade.objectives.base import Batch, Terms
+from skvade.training.batches import Rows
+from skvade.training.events import Running
+from skvade.training.run import Phase, Run
+
+
+class PriorBound(Protocol):
+    """What an M step needs to know of a bound."""
+
+    def __call__(self, model: Any, batch: Batch, generator: torch.Generator) -> Terms:
+        """Its terms, each a mean over the batch."""
+
+    def responsibilities(self, model: Any, batch: Batch, encoding: Encoding) -> Tensor:
+        """Its q(c|x), of shape (n_samples, n_clusters)."""
+
+    def bound(self, means: Mapping[str, Any]) -> float:
+        """The evidence lower bound, given the means of all terms."""
+
+
+@dataclass(frozen=True)
+class MStep(Phase):
+    """Set the prior in closed form, and take the bound of all rows anew.
+
+    The model offers `prior_moments`, sums over a block of rows, and `maximise_prior_`, which takes
+    their sums over all. Leaves `bound`.
+
+    Attributes
+    ----------
+    objective : callable
+        Takes the run to the bound, which says what q(c|x) is, known labels included.
+    """
+
+    objective: Callable[[Running], PriorBound]
+    name: str = "M step"
+
+    @torch.no_grad()
+    def run(self, run: Run, seed: int) -> None:
+        model: Any = run.model.eval()
+        objective = self.objective(run)
+        with _in_full_precision(model):
+            moments = _moments(model, objective, run.rows)
+            if all(bool(part.isfinite().all()) for part in moments):
+                model.maximise_prior_(*moments)
+            generator = run.runtime.generator(seed)
+            run.handover.bound = _bound(model, objective, run.rows, generator)
+
+
+def _moments(model: Any, objective: PriorBound, rows: Rows) -> list[Tensor]:
+    sums: list[Tensor] = []
+    for batch in _blocks(model, rows):
+        encoding = model.encode(batch.x)
+        weights = objective.responsibilities(model, batch, encoding)
+        parts = model.prior_moments(encoding, weights)
+        sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else list(parts)
+    return sums
+
+
+def _bound(model: Any, objective: PriorBound, rows: Rows, generator: torch.Generator) -> float:
+    sums: dict[str, float] = {}
+    for batch in _blocks(model, rows):
+        for name, mean in objective(model, batch, generator).items():
+            sums[name] = sums.get(name, 0.0) + len(batch.x) * float(mean)
+    return objective.bound({name: total / len(rows) for name, total in sums.items()})
+
+
+def _blocks(model: Autoencoder, rows: Rows) -> Iterator[Batch]:
+    return rows.numbered_blocks(model.row_bytes(rows.n_features))
+
+
+@contextmanager
+def _in_full_precision(model: Autoencoder) -> Iterator[None]:
+    """As `predict` will see the model."""
+    dtype, model.compute_dtype = model.compute_dtype, None
+    try:
+        yield
+    finally:
+        model.compute_dtype = dtype
