@@ -437,7 +437,7 @@ class BaseDeepModel(
         blocks = (cls.__dict__.get("_shaping", ()) for cls in type(self).__mro__)
         shape = {name: getattr(self, name) for names in blocks for name in names}
         sizes = self.hidden_layer_sizes
-        return {**shape, "hidden_layer_sizes": sizes if sizes == "auto" else tuple(sizes)}
+        return {**shape, "hidden_layer_sizes": sizes if isinstance(sizes, str) else tuple(sizes)}
 
     def _warm_model(self) -> Any:
         """The model that a warm start goes on with."""
