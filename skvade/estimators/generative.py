@@ -24,8 +24,9 @@ class GenerativeMixin:
     weights_ : ndarray of shape (n_clusters,)
         Mixture weights pi.
     lower_bound_ : float
-        Evidence lower bound per training row, in nats, in the units of X, with one draw of z for
-        each row; terms of neighbours and labels are not part of it, known labels are.
+        Evidence lower bound per training row, in nats, in the units of X, by one draw of z for
+        each row, or 4,000 in all if that is more. Terms of neighbours and labels are not part of
+        it; where a label is known, q(c|x) is held at it.
     """
 
     def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:

@@ -20,6 +20,8 @@ from skvade.training.batches import Rows
 from skvade.training.events import Running
 from skvade.training.run import Phase, Run
 
+MIN_DRAWS = 4_000  # of which the bound is a mean; few rows are drawn for more than once
+
 
 class PriorBound(Protocol):
     """What an M step needs to know of a bound."""
@@ -74,10 +76,12 @@ def _moments(model: Any, objective: PriorBound, rows: Rows) -> list[Tensor]:
 
 def _bound(model: Any, objective: PriorBound, rows: Rows, generator: torch.Generator) -> float:
     sums: dict[str, float] = {}
-    for batch in _blocks(model, rows):
-        for name, mean in objective(model, batch, generator).items():
-            sums[name] = sums.get(name, 0.0) + len(batch.x) * float(mean)
-    return objective.bound({name: total / len(rows) for name, total in sums.items()})
+    n_passes = -(-MIN_DRAWS // len(rows))
+    for _ in range(n_passes):
+        for batch in _blocks(model, rows):
+            for name, mean in objective(model, batch, generator).items():
+                sums[name] = sums.get(name, 0.0) + len(batch.x) * float(mean)
+    return objective.bound({name: total / (n_passes * len(rows)) for name, total in sums.items()})
 
 
 def _blocks(model: Autoencoder, rows: Rows) -> Iterator[Batch]:

@@ -42,6 +42,10 @@ def test_listeners_hear_of_every_phase_in_order(cls, monkeypatch):
     expected += ["M step"] if hasattr(model, "lower_bound_") else []
     pairs = [(kind, name) for name in expected for kind in ("begin", "end")]
     assert hears.heard == pairs
+    hears.heard.clear()
+    model.set_params(warm_start=True).fit(X, np.repeat([0, 1, 2], 20))
+    again = [name for name in expected if name in ("graph", "train", "M step")]
+    assert hears.heard == [(kind, name) for name in again for kind in ("begin", "end")]
 
 
 class Both(Listener):
