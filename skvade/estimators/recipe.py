@@ -34,7 +34,7 @@ MakeEncoded = Callable[[Running], EncodedObjective]
 PRETRAIN_STEPS, PRETRAIN_GROWTH = 750, 0.25
 PRETRAIN_STEPS_WITHOUT_PATH = 2_500
 NEIGHBOUR_STEPS = 2_100
-TRAIN_STEPS = 500
+TRAIN_STEPS = 2_500
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Objectives:
         Takes the run to the objective of the autoencoder.
     rate : callable
         Takes the number of rows to the share of the learning rate that `hold` and `train` have.
+    n_steps : int
+        Of the last gradient phase, at 70,000 rows.
     """
 
     train: MakeEncoded
@@ -62,6 +64,7 @@ class Objectives:
     hold: MakeEncoded | None = None
     pretrain: MakeEncoded = lambda run: Reconstruction()
     rate: Callable[[int], float] = fine_tuning
+    n_steps: int = TRAIN_STEPS
 
 
 class Recipe(ABC):
@@ -161,7 +164,8 @@ class Recipe(ABC):
         return max(1, facts.batch_size // 2) if self.neighbor_weight else facts.batch_size
 
     def _train_steps(self, facts: Facts) -> int:
-        return n_steps(self.max_iter, facts.n_rows, self._rows_a_step(facts), TRAIN_STEPS)
+        reference = self._make_objectives(facts).n_steps
+        return n_steps(self.max_iter, facts.n_rows, self._rows_a_step(facts), reference)
 
     def _near(
         self, objective: Callable[[Running], EncodedObjective]

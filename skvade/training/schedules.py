@@ -78,13 +78,13 @@ def gentle(n_rows: int, small: bool) -> float:
     return min(1.0, n_rows / FEW_ROWS) ** 0.5 * (0.5 if small else 1.0)
 
 
-def fine_tuning(n_rows: int) -> float:
-    """Factor of the learning rate for training the bound: a half from 5,000 rows on.
+def fine_tuning(n_rows: int, most: float = 0.25) -> float:
+    """Factor of the learning rate for training the bound: at most a quarter, from 5,000 rows on.
 
     The bound's gradients are steep where the noise is small. With few rows and a full rate, codes
     leave their clusters within a few steps, and clusters die.
     """
-    return 0.5 * min(1.0, max(0.1, n_rows / 5_000))
+    return most * min(1.0, max(0.1, n_rows / 5_000))
 
 
 def n_steps(
