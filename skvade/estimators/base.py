@@ -99,6 +99,10 @@ class BaseDeepModel(
         when the budget was used up before, or a callback ended the phase.
     likelihood_ : str
         The likelihood in use.
+    latent_dim_ : int
+        The number of latent dimensions in use.
+    hidden_layer_sizes_ : tuple of int
+        The widths in use of the encoder's hidden layers, where it is not your own.
     module_ : torch.nn.Module
         The fitted model.
     n_features_in_ : int
