@@ -131,7 +131,8 @@ def ready_to_train(
     X: np.ndarray, precision: str, batch: int, **parameters: Any
 ) -> tuple[Run, dict[str, Optimise]]:
     """A run whose phases before the bound are done, if shortly, and its gradient phases by name."""
-    model = VaDEClustering(10, precision=precision, batch_size=batch, random_state=0, **parameters)
+    given = {"hidden_layer_sizes": (500, 500, 2000), **parameters}  # comparable with older records
+    model = VaDEClustering(10, precision=precision, batch_size=batch, random_state=0, **given)
     runtime = resolve_runtime(model.device, precision)
     facts, rows = model._prepare(X, runtime, False, np.random.RandomState(0), 10)
     phases = model._make_phases(facts)
