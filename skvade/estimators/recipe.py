@@ -109,7 +109,7 @@ class Recipe(ABC):
             steps(
                 "hold",
                 self._near(objectives.hold),
-                train // 5,
+                max(1, train // 5),
                 schedule=WarmUp(constant),
                 learning_rate=rate,
             )
