@@ -103,4 +103,4 @@ def test_model_rows_and_draws_of_a_fit_go_through_its_runtime(cls, monkeypatch):
     drawn = runtime.asked["generator"]
     assert set(phases) <= set(drawn)
     assert len(drawn) == len(phases) + model.n_iter_ + 1  # the bound after the M step
-    assert len(set(drawn)) == len(phases) + 1
+    assert len(set(drawn)) == len(phases) + 2
