@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dry", action="store_true", help="keep no records")
     given = parser.parse_args(arguments)
     name = "gpu" if DEVICE.type == "cuda" else f"gpu-on-{DEVICE.type}"
-    for found in [] if given.steps_only else measure_phases():
+    for found in [] if given.steps_only else measure_phases(["mnist"]):
         keep(name, found, given.dry)
     for precision in given.precisions.split(","):
         for batch in map(int, given.batches.split(",")):

@@ -42,6 +42,7 @@ from skvade.estimators.facts import Facts
 from skvade.nn.autoencoder import Encoding, draw
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 from skvade.objectives.vade import NegativeELBO, entropy
+from skvade.training.m_step import MStep
 from skvade.training.phases import Initialise
 from skvade.training.run import Phase, Run
 from skvade.training.trainer import Optimise
@@ -93,16 +94,21 @@ class LikelihoodMixture(ClusterMixin, BaseEstimator):
         return self.mixture_.predict(X)
 
 
+# Networks, codes and rate of the paper, which the methods that it is compared with have too.
+PAPER = {"hidden_layer_sizes": (500, 500, 2000), "latent_dim": 10, "linear_path": False}
+PAPER |= {"learning_rate": 2e-3}
+
+
+def last_gradient_phase(phases: list[Phase]) -> Optimise:
+    """The phase that `max_iter` speaks of."""
+    return next(p for p in reversed(phases) if isinstance(p, Optimise))
+
+
 class Autoencoder(VaDEClustering):
     """skvade's first phase alone: `transform` gives the codes of a plain autoencoder."""
 
     def _make_phases(self, facts: Facts) -> list[Phase]:
         return super()._make_phases(facts)[:1]
-
-
-def _train(phases: list[Phase]) -> Any:
-    """The last gradient phase."""
-    return next(phase for phase in reversed(phases) if isinstance(phase, Optimise))
 
 
 class VariationalAutoencoder(VaDEClustering):
@@ -122,7 +128,7 @@ class VariationalAutoencoder(VaDEClustering):
                 phases[0],
                 n_steps=n_steps,
                 objective=objective,
-                learning_rate=_train(phases).learning_rate,
+                learning_rate=last_gradient_phase(phases).learning_rate,
                 parameters=networks,
             )
         ]
@@ -135,7 +141,7 @@ class PublishedVaDE(VaDEClustering):
         phases = super()._make_phases(facts)
         per_epoch = max(1, facts.n_rows // facts.batch_size)
         train = replace(
-            _train(phases),
+            last_gradient_phase(phases),
             objective=lambda run: SampledNegativeELBO(),
             n_steps=PUBLISHED_EPOCHS * per_epoch,
             learning_rate=2e-3,
@@ -210,8 +216,26 @@ class WithoutClosedForm(VaDEClustering):
     def _make_phases(self, facts: Facts) -> list[Phase]:
         phases = super()._make_phases(facts)
         sampled = self._near(lambda run: SampledNegativeELBO())
-        train = _train(phases)
-        return [replace(p, objective=sampled) if p is train else p for p in phases]
+        last = last_gradient_phase(phases)
+        return [replace(p, objective=sampled) if p is last else p for p in phases]
+
+
+class WithoutMStep(VaDEClustering):
+    """The mixture stays where the last gradient phase leaves it."""
+
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        return [phase for phase in super()._make_phases(facts) if not isinstance(phase, MStep)]
+
+
+class WithoutPlateau(VaDEClustering):
+    """Phases of the autoencoder use up their budgets."""
+
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        names = ("pretrain", "neighbours")
+        return [
+            replace(phase, listeners=()) if phase.name in names else phase
+            for phase in super()._make_phases(facts)
+        ]
 
 
 Method = Callable[[np.ndarray, int, int, str, Shelf], Any]
@@ -239,7 +263,7 @@ def _gmm(X: np.ndarray, k: int, seed: int, likelihood: str, shelf: Shelf) -> Any
 def _on_codes(network: type, clusterer: Callable[[int, int], Any]) -> Method:
     def method(X: np.ndarray, k: int, seed: int, likelihood: str, shelf: Shelf) -> Any:
         # One component: the mixture of these networks is not used.
-        body = network(1, likelihood=likelihood, random_state=seed)
+        body = network(1, likelihood=likelihood, random_state=seed, **PAPER)
         return OnCodes(shelved(body, shelf), clusterer(k, seed)).fit(X)
 
     return method
@@ -273,6 +297,7 @@ METHODS: dict[str, Method] = {
         covariance_type="diag",
         neighbor_weight=0.0,
         init=lambda k: LikelihoodMixture(k, "diag"),
+        **PAPER,
     ),
     "vade": _estimator(VaDEClustering),
     "gmvae": _estimator(GMVAEClustering),
@@ -290,6 +315,12 @@ METHODS: dict[str, Method] = {
             ("dcn", DCNClustering),
         )
     },
+    "paper-networks": _estimator(VaDEClustering, **PAPER),
+    "wide": _estimator(VaDEClustering, hidden_layer_sizes=(500, 500, 2000)),
+    "linear": _estimator(VaDEClustering, hidden_layer_sizes=()),
+    "without-linear-path": _estimator(VaDEClustering, linear_path=False),
+    "without-m-step": _estimator(WithoutMStep),
+    "without-plateau": _estimator(WithoutPlateau),
     "without-neighbours": _estimator(VaDEClustering, neighbor_weight=0.0),
     "without-push": _estimator(WithoutPush),
     "without-information": _estimator(VaDEClustering, init=LikelihoodMixture),

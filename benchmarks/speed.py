@@ -41,6 +41,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 
+from benchmarks.development import load
 from benchmarks.machine import anonymous_growth, versions
 from benchmarks.usage import peak_memory_mb
 from skvade import VaDEClustering
@@ -131,7 +132,8 @@ def ready_to_train(
     X: np.ndarray, precision: str, batch: int, **parameters: Any
 ) -> tuple[Run, dict[str, Optimise]]:
     """A run whose phases before the bound are done, if shortly, and its gradient phases by name."""
-    model = VaDEClustering(10, precision=precision, batch_size=batch, random_state=0, **parameters)
+    given = {"hidden_layer_sizes": (500, 500, 2000), **parameters}  # comparable with older records
+    model = VaDEClustering(10, precision=precision, batch_size=batch, random_state=0, **given)
     runtime = resolve_runtime(model.device, precision)
     facts, rows = model._prepare(X, runtime, False, np.random.RandomState(0), 10)
     phases = model._make_phases(facts)
@@ -217,13 +219,16 @@ def fit_timed(model: VaDEClustering, X: np.ndarray) -> dict[str, float]:
     return {"seconds": round(whole, 1), **notes}
 
 
-def measure_phases() -> Iterator[dict[str, Any]]:
-    """A default fit of all of MNIST."""
-    X, y = fetch_benchmark("mnist")
-    model = VaDEClustering(10, random_state=0)
-    found = {"what": "phases of a fit", "n_rows": len(X), **fit_timed(model, X)}
-    acc = clustering_accuracy(y, model.labels_)
-    yield found | {"peak_memory_mb": round(peak_memory_mb()), "acc": round(acc, 4)}
+def measure_phases(
+    names: Sequence[str] = ("iris", "digits", "usps", "mnist"),
+) -> Iterator[dict[str, Any]]:
+    """Default fits, from a small table to all of MNIST."""
+    for data in names:
+        X, y = load(data)
+        model = VaDEClustering(len(np.unique(y)), random_state=0)
+        found = {"what": f"phases of {data}", "n_rows": len(X), **fit_timed(model, X)}
+        acc = clustering_accuracy(y, model.labels_)
+        yield found | {"peak_memory_mb": round(peak_memory_mb()), "acc": round(acc, 4)}
 
 
 def measure_predict() -> Iterator[dict[str, Any]]:
@@ -231,7 +236,13 @@ def measure_predict() -> Iterator[dict[str, Any]]:
     X, _ = fetch_benchmark("mnist")
     X = X[:10_000].astype(np.float32)
     model = VaDEClustering(
-        10, neighbor_weight=0, pretrain_iter=1, max_iter=1, init="k-means", random_state=0
+        10,
+        hidden_layer_sizes=(500, 500, 2000),
+        neighbor_weight=0,
+        pretrain_iter=1,
+        max_iter=1,
+        init="k-means",
+        random_state=0,
     ).fit(X[:2_000])
     products = Products((X.shape[1], 500, 500, 2000), len(X), weights=False, inputs=False)
     with torch.inference_mode():

@@ -42,8 +42,9 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
         Number of classes; every class needs a labelled row.
     latent_dim : int, default=150
         Number of features f. Lower it for small data.
-    learning_rate : float, default=2e-3
-        Peak learning rate of Adam in the autoencoder's phases; the last phase uses half of it.
+    learning_rate : float, default=4e-3
+        Peak learning rate of Adam in the autoencoder's phases, less below 4,000 rows; the last
+        phase uses a quarter of it.
         Lower it when training had to recover from a non-finite loss.
     n_nearest : int, default=1
         Number kappa of nearest labelled rows that assign a class to an unlabelled one; sought among
@@ -116,4 +117,4 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
                 self.temperature,
             )
 
-        return Objectives(train=train, rate=lambda n_rows: 0.5)  # bounded losses need no care
+        return Objectives(train=train, rate=lambda n_rows: 0.25)  # bounded losses need no care

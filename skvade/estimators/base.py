@@ -25,8 +25,8 @@ from skvade.estimators.parameters import DeepParameters
 from skvade.estimators.pickling import PicklingMixin
 from skvade.estimators.predictor import Predictor, of_one_fit, snapshot
 from skvade.estimators.recipe import Recipe
-from skvade.estimators.sizes import auto_hidden_layer_sizes, auto_latent_dim
 from skvade.estimators.report import Report, describe
+from skvade.estimators.sizes import auto_hidden_layer_sizes, auto_latent_dim
 from skvade.estimators.warm_start import check_warm
 from skvade.metrics import mutual_information
 from skvade.nn.autoencoder import Autoencoder, Networks
@@ -51,10 +51,11 @@ from skvade.training.initialisation import LabelledStart, make_initialiser
 from skvade.training.neighbours import Components, principal_components
 from skvade.training.run import Keeper, Run
 from skvade.training.runtime import Runtime, resolve_runtime
-from skvade.training.schedules import auto_batch_size
+from skvade.training.schedules import auto_batch_size, is_small
 from skvade.training.units import FAR, Units, extent, measure_units, summarize
 
 N_COMPONENTS = 40
+STARTS, MANY_STARTS = 24, 64  # mixtures; a small table's take milliseconds
 LOW_AGREEMENT = 0.5
 UNSETTLED = 0.01  # share of rows
 
@@ -98,6 +99,10 @@ class BaseDeepModel(
         when the budget was used up before, or a callback ended the phase.
     likelihood_ : str
         The likelihood in use.
+    latent_dim_ : int
+        The number of latent dimensions in use.
+    hidden_layer_sizes_ : tuple of int
+        The widths in use of the encoder's hidden layers, where it is not your own.
     module_ : torch.nn.Module
         The fitted model.
     n_features_in_ : int
@@ -315,14 +320,15 @@ class BaseDeepModel(
             rows = rows.subset(kept)
             labels = None if labels is None else labels[kept]
         rows = runtime.place(rows)
-        size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
+        small = is_small(len(rows), rows.n_features)
+        size = auto_batch_size(len(rows), small) if self.batch_size == "auto" else self.batch_size
         view = likelihood(summary).encoder_input
         components = principal_components(rows, view, N_COMPONENTS, int(rng.randint(2**31)))
         shape = self._shape(n_clusters, name, summary, components)
         if warm:
             shape = replace(shape, **self._fitted_shape())
-        size_of_init = (n_clusters, shape.latent_dim, n_samples)
-        initialiser = make_initialiser(self.init, *size_of_init, self.covariance_type)
+        size_of_init = (n_clusters, shape.latent_dim, n_samples, self.covariance_type)
+        initialiser = make_initialiser(self.init, *size_of_init, MANY_STARTS if small else STARTS)
         if all_labels is not None:
             initialiser = LabelledStart(initialiser, all_labels, n_clusters)
         if kept is not None:
@@ -331,6 +337,7 @@ class BaseDeepModel(
             shape=shape,
             units=units,
             n_rows=len(rows),
+            small=small,
             batch_size=size,
             components=components,
             initialiser=initialiser,
@@ -416,10 +423,11 @@ class BaseDeepModel(
         """What networks and codes these data get."""
         own = self.encoder is not None or self.decoder is not None
         latent_dim, sizes = self.latent_dim, self.hidden_layer_sizes
+        small = is_small(summary.n_samples, summary.n_features)
         if isinstance(latent_dim, str):
-            latent_dim = auto_latent_dim(components)
+            latent_dim = auto_latent_dim(components, small)
         if isinstance(sizes, str):
-            sizes = auto_hidden_layer_sizes(summary.n_samples, summary.n_features)
+            sizes = auto_hidden_layer_sizes(small)
         return ModelShape(
             n_clusters,
             likelihood,
@@ -433,7 +441,7 @@ class BaseDeepModel(
         blocks = (cls.__dict__.get("_shaping", ()) for cls in type(self).__mro__)
         shape = {name: getattr(self, name) for names in blocks for name in names}
         sizes = self.hidden_layer_sizes
-        return {**shape, "hidden_layer_sizes": sizes if sizes == "auto" else tuple(sizes)}
+        return {**shape, "hidden_layer_sizes": sizes if isinstance(sizes, str) else tuple(sizes)}
 
     def _warm_model(self) -> Any:
         """The model that a warm start goes on with."""

@@ -24,6 +24,8 @@ class Facts:
         Of the data, as the model sees them.
     n_rows : int
         Rows that are trained on.
+    small : bool
+        Whether these are too little data to move far from what linear methods know of them.
     batch_size : int
     components : Components or None
         The leading principal components of what the encoder sees.
@@ -41,6 +43,7 @@ class Facts:
     shape: ModelShape
     units: Units
     n_rows: int
+    small: bool
     batch_size: int
     components: Components | None
     initialiser: Initialiser

@@ -19,18 +19,24 @@ class DeepParameters:
 
     Parameters
     ----------
-    latent_dim : int, default=10
-        Number of dimensions L of the latent space. Raise it when reconstructions are poor, lower it
+    latent_dim : "auto" or int, default="auto"
+        Number of dimensions L of the latent space. "auto" is 10, or 20 for small tables (fewer than
+        1,000 rows, or 50,000 entries), and at most the number of directions in which the data vary;
+        `latent_dim_` says which. The paper has 10. Raise it when reconstructions are poor, lower it
         when there are few rows.
-    hidden_layer_sizes : sequence of int, default=(500, 500, 2000)
-        Widths of the encoder's hidden layers; the decoder mirrors them. Smaller networks are
-        faster, and on small data were less accurate in our measurements.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Widths of the encoder's hidden layers; the decoder mirrors them. "auto" is (256, 256, 256),
+        or (64, 64) for small tables; `hidden_layer_sizes_` says which. The paper's is
+        (500, 500, 2000): on images a little more accurate, for two to four times the time. With
+        ``()`` the model is linear: probabilistic principal components with a mixture prior.
     activation : {"relu", "leaky_relu", "elu", "gelu", "silu", "tanh"}, default="relu"
         Activation function of the hidden layers. Seldom worth changing; "relu" is the fastest, the
         others are smooth or keep negative values.
     linear_path : bool, default=True
-        Whether the networks have a linear path beside their hidden layers, in which they start at
-        principal components.
+        Whether encoder and decoder have a linear path beside their hidden layers, by which they
+        start at the principal components of the data and their reconstruction. All of it is
+        trained. Networks of your own have none, and neither has the other network beside them. Turn
+        it off to get the method as in its paper.
     likelihood : {"auto", "bernoulli", "gaussian", "poisson", "negative_binomial"}, default="auto"
         Family of p(x|z). "bernoulli" is for data in [0, 1], such as pixels; "gaussian" for real
         numbers, with one learned noise variance; "poisson" and "negative_binomial" for counts,
@@ -57,9 +63,10 @@ class DeepParameters:
         of this off, to get the method as in its paper, or where distances between rows mean little.
         Lower it where reconstructions matter more than clusters.
     init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
-        The first partition of the codes. "gmm" is the best of 24 Gaussian mixtures, each fitted to
-        at most 6,000 codes; they are compared without labels, by the number of clusters used, then
-        by the mutual information of the assignment and the share of neighbours kept together.
+        The first partition of the codes. "gmm" is the best of 24 Gaussian mixtures (64 for small
+        tables), each fitted to at most 6,000 codes; they are compared without labels, by the number
+        of clusters used, then by the mutual information of the assignment and the share of
+        neighbours kept together.
         An array of shape (n_samples,) holds labels from 0. An array of shape
         (n_clusters, latent_dim) holds means among the autoencoder's codes, before these are
         rescaled, so it needs a trained `encoder` and ``pretrain_iter=0``. Any object with
@@ -71,24 +78,28 @@ class DeepParameters:
         in proportion.
     pretrain_iter : "auto" or int, default="auto"
         Passes over the data in the autoencoder phase; the neighbour phase has half as many steps.
-        "auto" is 2,500 gradient steps at 70,000 rows and grows with n_samples ** 0.25; below 4,000
-        rows it falls with the square root. The neighbour phase then has 1,400 steps at 70,000 rows,
-        growing with the square root. Raise it when the reconstruction is still falling at the end,
-        lower it for a quick look.
+        "auto" is 750 gradient steps at 70,000 rows and grows with n_samples ** 0.25; below 4,000
+        rows it falls with the square root, and small tables, which start at their principal
+        components, need none. Without a linear path it is 2,500. The neighbour phase then has 2,100
+        steps at 70,000 rows, growing with the square root. With "auto" both end early where their
+        loss has come to a plateau. Raise it when the reconstruction is still falling at the end.
     max_iter : "auto" or int, default="auto"
-        Maximum number of passes over the data in the last phase. "auto" is 2,500 gradient steps at
-        70,000 rows and grows with the square root of n_samples. Methods that first hold their
-        clusters spend another fifth of this on it. Raise it when `converged_` is False and
-        the loss is still falling.
+        Maximum number of passes over the data in the last gradient phase. "auto" grows with the
+        square root of n_samples: at 70,000 rows it is 500 gradient steps for VaDEClustering, and
+        2,500 for the other methods and without neighbours. Methods that first hold their clusters
+        spend another fifth of this on it. Raise it when `converged_` is False and the loss is still
+        falling.
     batch_size : "auto" or int, default="auto"
-        Rows per gradient step; "auto" is 128, 256 from 5,000 rows on and 512 from 20,000. In phases
-        with neighbours, half of them are neighbours, of which only the codes are used. The number
-        of steps in "auto" budgets does not depend on the batch size, so larger batches take longer.
-        Lower it where memory is short.
-    learning_rate : float, default=2e-3
-        Peak learning rate of Adam in the autoencoder's phases; at most 1. The last phases use half
-        of it, and less below 5,000 rows, down to a twentieth at 500 rows and fewer. Lower it when
-        training had to recover from a non-finite loss.
+        Rows per gradient step; "auto" is 128, 256 from 5,000 rows on and 512 from 20,000, and 512
+        for small tables. In phases with neighbours, half of them are neighbours, of which only the
+        codes are used. The number of steps in "auto" budgets does not depend on the batch size, so
+        larger batches take longer. Lower it where memory is short.
+    learning_rate : float, default=4e-3
+        Peak learning rate of Adam in the autoencoder's phases; at most 1. It is lowered below 4,000
+        rows with their square root, and once more by half for small tables. The last phases use
+        half of it in VaDEClustering and a quarter elsewhere, and less below 5,000 rows, down to a
+        tenth of that at 500 rows and fewer. Lower it when training had to recover from a non-finite
+        loss.
     learning_rate_schedule : {"cosine", "step", "constant"}, default="cosine"
         Course of the learning rate over a phase, after a short linear warm-up: down to zero along
         half a cosine, down to a tenth after each third, or constant. Use "constant" for
@@ -128,8 +139,8 @@ class DeepParameters:
         least every half minute.
     """
 
-    latent_dim: int = 10
-    hidden_layer_sizes: Sequence[int] = (500, 500, 2000)
+    latent_dim: int | str = "auto"
+    hidden_layer_sizes: Sequence[int] | str = "auto"
     activation: str = "relu"
     linear_path: bool = True
     likelihood: str = "auto"
@@ -142,7 +153,7 @@ class DeepParameters:
     pretrain_iter: int | str = "auto"
     max_iter: int | str = "auto"
     batch_size: int | str = "auto"
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     learning_rate_schedule: str = "cosine"
     tol: float = 1e-3
     n_iter_no_change: int = 5

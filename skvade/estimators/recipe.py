@@ -16,14 +16,24 @@ from skvade.training.events import Running
 from skvade.training.m_step import MStep, PriorBound
 from skvade.training.neighbours import DrawnNeighbours
 from skvade.training.phases import FindNeighbours, Initialise
+from skvade.training.plateau import Plateau
 from skvade.training.run import Phase
-from skvade.training.schedules import SCHEDULES, WarmUp, auto_steps, constant, fine_tuning, n_steps
+from skvade.training.schedules import (
+    SCHEDULES,
+    WarmUp,
+    auto_steps,
+    constant,
+    fine_tuning,
+    gentle,
+    n_steps,
+)
 from skvade.training.trainer import Optimise, autoencoder_parameters
 
 MakeEncoded = Callable[[Running], EncodedObjective]
 
-PRETRAIN_STEPS, PRETRAIN_GROWTH = 2_500, 0.25
-NEIGHBOUR_STEPS = 1_400
+PRETRAIN_STEPS, PRETRAIN_GROWTH = 750, 0.25
+PRETRAIN_STEPS_WITHOUT_PATH = 2_500
+NEIGHBOUR_STEPS = 2_100
 TRAIN_STEPS = 2_500
 
 
@@ -45,6 +55,8 @@ class Objectives:
         Takes the run to the objective of the autoencoder.
     rate : callable
         Takes the number of rows to the share of the learning rate that `hold` and `train` have.
+    n_steps : int
+        Of the last gradient phase, at 70,000 rows.
     """
 
     train: MakeEncoded
@@ -52,6 +64,7 @@ class Objectives:
     hold: MakeEncoded | None = None
     pretrain: MakeEncoded = lambda run: Reconstruction()
     rate: Callable[[int], float] = fine_tuning
+    n_steps: int = TRAIN_STEPS
 
 
 class Recipe(ABC):
@@ -68,13 +81,17 @@ class Recipe(ABC):
         n_rows, size = facts.n_rows, facts.batch_size
         pairs = self._rows_a_step(facts)
         budget = self.pretrain_iter
-        pretrain = n_steps(budget, n_rows, size, PRETRAIN_STEPS, PRETRAIN_GROWTH)
+        start = PRETRAIN_STEPS if facts.shape.linear_path else PRETRAIN_STEPS_WITHOUT_PATH
+        pretrain = n_steps(budget, n_rows, size, start, PRETRAIN_GROWTH)
+        if budget == "auto" and facts.shape.linear_path and facts.small:
+            pretrain = 0  # the components are as good
         embedding = auto_steps(n_rows, NEIGHBOUR_STEPS) if budget == "auto" else pretrain // 2
         train = self._train_steps(facts)
+        plateau = [Plateau()] if budget == "auto" else []
         steps = partial(
             Optimise,
             batch_size=pairs,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learning_rate * gentle(n_rows, facts.small),
             schedule=WarmUp(schedule),
         )
         rate = self.learning_rate * objectives.rate(n_rows)
@@ -85,13 +102,14 @@ class Recipe(ABC):
                 self._near(objectives.pretrain),
                 embedding,
                 parameters=autoencoder_parameters,
+                listeners=plateau,
             ),
         ]
         hold = [
             steps(
                 "hold",
                 self._near(objectives.hold),
-                train // 5,
+                max(1, train // 5),
                 schedule=WarmUp(constant),
                 learning_rate=rate,
             )
@@ -103,6 +121,7 @@ class Recipe(ABC):
                 pretrain,
                 batch_size=size,
                 parameters=autoencoder_parameters,
+                listeners=plateau,
             ),
             *(embed if self.neighbor_weight else []),
             Initialise(facts.initialiser),
@@ -145,7 +164,8 @@ class Recipe(ABC):
         return max(1, facts.batch_size // 2) if self.neighbor_weight else facts.batch_size
 
     def _train_steps(self, facts: Facts) -> int:
-        return n_steps(self.max_iter, facts.n_rows, self._rows_a_step(facts), TRAIN_STEPS)
+        reference = self._make_objectives(facts).n_steps
+        return n_steps(self.max_iter, facts.n_rows, self._rows_a_step(facts), reference)
 
     def _near(
         self, objective: Callable[[Running], EncodedObjective]

@@ -89,6 +89,7 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
         lines={
             "data": f"{n_rows} rows, {estimator.n_features_in_} features",
             "likelihood": estimator.likelihood_ + (f" (auto: {reason})" if reason else ""),
+            "networks": _networks(estimator),
             **{f"phase {name}": text for name, text in _phases(estimator.history_).items()},
             "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
             "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
@@ -121,6 +122,17 @@ def _checked(n_rows: int) -> str:
     if n_rows < FEW_ROWS:
         text += f" {n_rows} rows are few for a network: compare GaussianMixture."
     return text
+
+
+def _networks(estimator: Any) -> str:
+    """The sizes, and what of them is the user's own."""
+    own = " and ".join(f"{name} of your own" for name in estimator._supplied)
+    sizes = estimator.hidden_layer_sizes_
+    layers = ", ".join(map(str, sizes)) if sizes else "none, a linear model"
+    parts = [] if len(estimator._supplied) == 2 else [f"hidden layers {layers}"]
+    return "; ".join(
+        [*parts, *([own] if own else []), f"{estimator.latent_dim_} latent dimensions"]
+    )
 
 
 def _bound(estimator: Any) -> dict[str, str]:

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from skvade.nn.dense import Dense
 from skvade.nn.draws import Draws
 from skvade.nn.likelihoods import Likelihood
 from skvade.nn.networks import Decoder, GaussianEncoder
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYERS = (Dense, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class Networks(NamedTuple):

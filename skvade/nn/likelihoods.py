@@ -15,7 +15,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, s
 
 from skvade.nn.summary import DataSummary
 
-
 RARE = 1e-3  # least mean from which a linear decoder starts
 
 

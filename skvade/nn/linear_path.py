@@ -12,8 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from skvade.nn.dense import Dense
 
-class LinearPath(nn.Linear):
+
+class LinearPath(Dense):
     """An affine map in full precision, whatever the perceptron beside it is multiplied in."""
 
     def __init__(self, n_in: int, n_out: int):
@@ -32,12 +34,12 @@ class BesideComponents(nn.Module):
 
     Parameters
     ----------
-    perceptron : Module or None
+    perceptron : Sequential or None
         h; None for a linear model.
     path : LinearPath
     """
 
-    def __init__(self, perceptron: nn.Module | None, path: LinearPath):
+    def __init__(self, perceptron: nn.Sequential | None, path: LinearPath):
         super().__init__()
         self.perceptron = perceptron
         self.path = path
@@ -55,12 +57,12 @@ class BesideLinear(nn.Module):
 
     Parameters
     ----------
-    perceptron : Module or None
+    perceptron : Sequential or None
         g; None for a linear model.
     path : LinearPath
     """
 
-    def __init__(self, perceptron: nn.Module | None, path: LinearPath):
+    def __init__(self, perceptron: nn.Sequential | None, path: LinearPath):
         super().__init__()
         self.perceptron = perceptron
         self.path = path

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skvade.nn.dense import dense
 from skvade.nn.linear_path import BesideComponents, BesideLinear, LinearPath
 
 ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
@@ -22,17 +23,6 @@ ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
 }
 
 LOG_VARIANCE_RANGE = (-12.0, 6.0)
-
-
-def dense(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
-    """A linear layer initialised from `generator` alone; torch's global generator is not touched.
-
-    Weights are Kaiming-uniform, U(-sqrt(6 / n_in), sqrt(6 / n_in)); biases are zero.
-    """
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=torch.float32)
-    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def make_activation(name: str) -> nn.Module:
@@ -120,15 +110,23 @@ class Decoder(nn.Module):
 
     def first_layers(self) -> list[nn.Linear]:
         """The dense layers that read codes, if all that read them are dense; else none."""
-        body = self.body
-        heads = [body.perceptron, body.path] if isinstance(body, BesideLinear) else [body]
-        heads = [head[0] if isinstance(head, nn.Sequential) else head for head in heads if head]
-        return heads if all(isinstance(head, nn.Linear) for head in heads) else []
+        parts: list[nn.Module | None] = [self.body]
+        if isinstance(self.body, BesideLinear):
+            parts = [self.body.perceptron, self.body.path]
+        first = [part[0] if isinstance(part, nn.Sequential) else part for part in parts]
+        present = [layer for layer in first if layer is not None]
+        dense_layers = [layer for layer in present if isinstance(layer, nn.Linear)]
+        return dense_layers if len(dense_layers) == len(present) else []
 
 
 @torch.no_grad()
 def start_linear_paths_(
-    encoder: GaussianEncoder, decoder: Decoder, mean: Tensor, axes: Tensor, bias: Tensor, gain: float
+    encoder: GaussianEncoder,
+    decoder: Decoder,
+    mean: Tensor,
+    axes: Tensor,
+    bias: Tensor,
+    gain: float,
 ) -> None:
     """Let codes be principal components, and be decoded linearly; nothing without such paths.
 
@@ -154,13 +152,13 @@ def start_linear_paths_(
         nn.init.zeros_(head.weight)
         head.weight[:, -path.out_features :].fill_diagonal_(1.0)
     if isinstance(target, BesideLinear):
-        back, last = target.path, target.perceptron
+        back = target.path
         n_used = min(axes.shape[1], encoder.mean_head.out_features)
         back.weight[:, :n_used] = gain * axes[:, :n_used].to(back.weight)
         back.bias.copy_(bias)
-        if last is not None:
-            nn.init.zeros_(last[-1].weight)
-            nn.init.zeros_(last[-1].bias)
+        if target.perceptron is not None:
+            for parameter in target.perceptron[-1].parameters():
+                nn.init.zeros_(parameter)
 
 
 def make_encoder(
@@ -187,8 +185,8 @@ def make_encoder(
             return GaussianEncoder(perceptron, sizes[-1], latent_dim, generator)
         n_hidden = sizes[-1] if hidden_layer_sizes else 0
         path = LinearPath(n_features, latent_dim)
-        body = BesideComponents(perceptron if n_hidden else None, path)
-        return GaussianEncoder(body, n_hidden + latent_dim, latent_dim, generator)
+        beside = BesideComponents(perceptron if n_hidden else None, path)
+        return GaussianEncoder(beside, n_hidden + latent_dim, latent_dim, generator)
     body = _own_copy("encoder", template)
     output = _probe("encoder", body, example)
     if output.ndim != 2 or len(output) != n_rows:

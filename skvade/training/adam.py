@@ -6,6 +6,8 @@ takes a process over a second of CPU time, several times what a fit of a small t
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -35,19 +37,33 @@ class Adam:
         }
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """One step of at most about `rate` in every entry."""
+    def step(self, rate: float, *, fused: bool | None = None) -> None:
+        """One step of at most about `rate` in every entry; fused where torch can, if not said."""
         gradient, (step, mean, square) = self.vector.grad, self.state.values()
+        if gradient is None:
+            return
         step += 1
-        if self.vector.device.type in ("cpu", "cuda"):  # in one pass over memory
-            vectors = ([self.vector], [gradient], [mean], [square], [], [step])
-            options = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+        if self.vector.device.type in ("cpu", "cuda") if fused is None else fused:
+            # In one pass over memory.
             torch._fused_adam_(
-                *vectors, lr=rate, beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON, **options
+                [self.vector],
+                [gradient],
+                [mean],
+                [square],
+                [],
+                [step],
+                lr=rate,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                weight_decay=0.0,
+                eps=EPSILON,
+                amsgrad=False,
+                maximize=False,
             )
             return
         mean.lerp_(gradient, 1 - BETAS[0])
         square.lerp_(gradient.square(), 1 - BETAS[1])
-        unbiased, unbiased_square = (1 - beta**step for beta in BETAS)
+        # 1 - beta^t, without cancellation in float32
+        unbiased, unbiased_square = (-torch.expm1(step * math.log(beta)) for beta in BETAS)
         scale = (square / unbiased_square).sqrt_().add_(EPSILON)
         self.vector.sub_(rate / unbiased * mean / scale)

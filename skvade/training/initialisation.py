@@ -163,7 +163,12 @@ def _seeded(clusterer: Any, seed: int) -> Any:
 
 
 def make_initialiser(
-    init: Any, n_clusters: int, latent_dim: int, n_samples: int, covariance_type: str
+    init: Any,
+    n_clusters: int,
+    latent_dim: int,
+    n_samples: int,
+    covariance_type: str,
+    n_restarts: int = 24,
 ) -> Initialiser:
     """The initialiser that an estimator's `init` names.
 
@@ -174,7 +179,7 @@ def make_initialiser(
     """
     if isinstance(init, str):
         return {
-            "gmm": GaussianMixtureStart(n_clusters, covariance_type),
+            "gmm": GaussianMixtureStart(n_clusters, covariance_type, n_restarts),
             "k-means": KMeansStart(n_clusters),
             "random": RandomStart(n_clusters),
         }[init]

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 
 REFERENCE_ROWS = 70_000
 FEW_ROWS = 4_000
+SMALL_ROWS, SMALL_ENTRIES = 1_000, 50_000
+
+
+def is_small(n_rows: int, n_features: int) -> bool:
+    """Whether there is too little data to move far from what linear methods know of it."""
+    return n_rows < SMALL_ROWS or n_rows * n_features < SMALL_ENTRIES
 
 
 def constant(progress: float) -> float:
@@ -59,18 +65,26 @@ def auto_steps(n_rows: int, reference: int, growth: float = 0.5) -> int:
     return round(steps * min(1.0, n_rows / FEW_ROWS) ** max(growth, 0.5))
 
 
-def auto_batch_size(n_rows: int) -> int:
-    """128 rows, and 256 or 512 where there are enough of them."""
-    return 128 if n_rows < 5_000 else 256 if n_rows < 20_000 else 512
+def auto_batch_size(n_rows: int, small: bool = False) -> int:
+    """128 rows, 256 and 512 where there are enough of them, and 512 where networks are small."""
+    return 512 if small else 128 if n_rows < 5_000 else 256 if n_rows < 20_000 else 512
 
 
-def fine_tuning(n_rows: int) -> float:
-    """Factor of the learning rate for training the bound: a half from 5,000 rows on.
+def gentle(n_rows: int, small: bool) -> float:
+    """Factor of the learning rate below 4,000 rows, and for small tables half of that.
+
+    Few rows have been seen many times after few steps, and seeds agree where these stay small.
+    """
+    return min(1.0, n_rows / FEW_ROWS) ** 0.5 * (0.5 if small else 1.0)
+
+
+def fine_tuning(n_rows: int, most: float = 0.25) -> float:
+    """Factor of the learning rate for training the bound: at most a quarter, from 5,000 rows on.
 
     The bound's gradients are steep where the noise is small. With few rows and a full rate, codes
     leave their clusters within a few steps, and clusters die.
     """
-    return 0.5 * min(1.0, max(0.1, n_rows / 5_000))
+    return most * min(1.0, max(0.1, n_rows / 5_000))
 
 
 def n_steps(

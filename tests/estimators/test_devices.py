@@ -102,6 +102,5 @@ def test_model_rows_and_draws_of_a_fit_go_through_its_runtime(cls, monkeypatch):
     # Each phase has draws of its own; those on the held-out rows are the same after every epoch.
     drawn = runtime.asked["generator"]
     assert set(phases) <= set(drawn)
-    m_steps = int(hasattr(model, "lower_bound_"))  # which draw for the bound
-    assert len(drawn) == len(phases) + model.n_iter_ + m_steps
-    assert len(set(drawn)) == len(phases) + 1 + m_steps
+    assert len(drawn) == len(phases) + model.n_iter_ + 1  # the bound after the M step
+    assert len(set(drawn)) == len(phases) + 2

@@ -232,8 +232,9 @@ def test_counts_end_where_float32_does(likelihood):
 
 BAD_PARAMETERS = {
     "n_clusters": [0, -1, 2.5, "3", None],
-    "latent_dim": [0, 1.5],
-    "hidden_layer_sizes": [(), (0,), (10, 2.5), 100, "deep"],
+    "latent_dim": [0, 1.5, "paper"],
+    "hidden_layer_sizes": [(0,), (10, 2.5), 100, "deep"],
+    "linear_path": ["yes", None, 2],
     "activation": ["swish", None, 3],
     "likelihood": ["normal", None],
     "covariance_type": ["round", None],

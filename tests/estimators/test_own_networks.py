@@ -168,7 +168,7 @@ def test_codes_that_are_lost_later_are_named_as_the_encoders():
     encoder = Calls(lambda h, x: torch.where(x[:, :1] > far, float("nan"), h))
     order = X[:, 0].argsort()
     far = float((X[order[-3], 0] - X[:, 0].mean()) / X.std(0).max())
-    model = small(VaDEClustering, encoder=encoder, pretrain_iter=0)
+    model = small(VaDEClustering, encoder=encoder, pretrain_iter=0, batch_size=64)
     with pytest.raises(TrainingDivergedError, match=r"The encoder takes \d+ of 80 rows.*Mend"):
         model.fit(X[order])
 

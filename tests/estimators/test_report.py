@@ -18,7 +18,8 @@ from skvade import VaDEClustering
 from skvade.estimators.report import Report
 
 
-def test_report_of_a_run_that_was_cut_short_and_of_a_good_one(fitted):
+def test_report_of_a_run_that_was_cut_short_and_of_a_good_one(quick, digits, quiet):
+    fitted = clone(quick).set_params(n_iter_no_change=99).fit(digits[0])
     report = fitted.report()
     text = str(report)
     cut_short = "stopped at max_iter=10 before it had converged; raise max_iter"

@@ -571,20 +571,26 @@ def claim(n_clusters, latent_dim, n_features):
         fitted["_units"] = {"shift": 0.0, "scale": 1.0}
         fitted["_summary"]["n_features"] = D
         fitted["_shaped_by"].update(n_clusters=max(K, 1), latent_dim=max(L, 1))
+        fitted["latent_dim_"] = L
 
     return change
 
 
-SHAPE = ("fitted", "_shaped_by")
+SHAPE, SIZES = ("fitted", "_shaped_by"), ("fitted", "hidden_layer_sizes_")
 FORGERIES = [
     (setter("class", value="DCNClustering"), "DCNClustering has no parameters"),
     (setter("class", value="VaDEClassifier"), "does not hold"),
-    (setter(*SHAPE, "hidden_layer_sizes", value=[10**9]), "tensors do not fit"),
-    (setter(*SHAPE, "hidden_layer_sizes", value=(10**9, 10**9)), "tensors do not fit"),
-    (setter(*SHAPE, "hidden_layer_sizes", value=[1] * 10**6), "fewer tensors than hidden_layer"),
+    (setter(*SIZES, value=(10**9,)), "tensors do not fit"),
+    (setter(*SIZES, value=(10**9, 10**9)), "tensors do not fit"),
+    (setter(*SIZES, value=(1,) * 10**6), "fewer tensors than hidden_layer"),
+    (setter(*SIZES, value=(2.5,)), "are not the widths of layers"),
+    (setter(*SIZES, value=(0,)), "are not the widths of layers"),
+    (setter(*SIZES, value=8), "hidden_layer_sizes_ is not of type tuple"),
+    (setter("fitted", "_linear_path", value=False), "encoder.body.0.weight is absent"),
+    (setter("fitted", "_linear_path", value=1), "_linear_path is not of type bool"),
     (setter(*SHAPE, "hidden_layer_sizes", value=[2.5]), "'hidden_layer_sizes' parameter must be"),
     (setter(*SHAPE, "hidden_layer_sizes", value="os"), "hidden_layer_sizes"),
-    (setter(*SHAPE, "latent_dim", value=10**9), "latent_dim=1000000000 is not that"),
+    (setter("fitted", "latent_dim_", value=10**9), "latent_dim_=1000000000 is not that"),
     (setter(*SHAPE, "activation", value="__import__"), "'activation' parameter"),
     (setter(*SHAPE, "covariance_type", value="diag"), "covariance.below is .* in the file"),
     (setter(*SHAPE, "reg_covar", value=-1.0), "'reg_covar' parameter"),

@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 
 from skvade.training.batches import Rows
 from skvade.training.initialisation import LabelsStart
-from skvade.training.neighbours import DrawnNeighbours
+from skvade.training.neighbours import DrawnNeighbours, principal_components
 from skvade.training.phases import FindNeighbours, Initialise
 from skvade.training.run import Run
 from skvade.training.runtime import Runtime
@@ -32,6 +32,12 @@ def codes(run):
         return run.model.code(torch.from_numpy(X)).numpy()
 
 
+def find(run, n_neighbors, n_components=40, **options):
+    """Run the phase with as many components as are there."""
+    components = principal_components(run.rows, run.model.view, n_components, seed=0)
+    FindNeighbours(n_neighbors, components, **options).run(run, seed=0)
+
+
 def fifth_distance(z):
     apart = np.linalg.norm(z[:, None] - z, axis=-1)
     return np.median(np.sort(apart, 1)[:, 5])
@@ -40,7 +46,7 @@ def fifth_distance(z):
 @pytest.mark.parametrize("n_components", [0, 2, 40])
 def test_neighbours_come_to_unit_distance_and_nothing_else_changes(run, n_components):
     before = decoded(run)
-    FindNeighbours(5, n_components).run(run, seed=0)
+    find(run, 5, n_components)
     z = codes(run)
     last = run.handover.graph.neighbours[:, -1]
     assert np.median(np.linalg.norm(z - z[last], axis=1)) == pytest.approx(1)
@@ -59,14 +65,14 @@ def test_neighbours_are_near_in_codes_and_in_what_the_encoder_sees():
     seen = np.log1p(counts)
     share = z.var(0).sum() / seen.var(0).sum()
     apart = cdist(z, z) ** 2 + share * cdist(seen, seen) ** 2 + np.diag(np.full(80, np.inf))
-    FindNeighbours(5).run(run, seed=0)
+    find(run, 5)
     np.testing.assert_array_equal(run.handover.graph.neighbours, apart.argsort(1)[:, :5])
 
 
 def test_signal_is_whole_where_all_components_are_sought_and_less_with_few(run):
     signals = []
     for n_components in (0, 40, 1):
-        FindNeighbours(5, n_components).run(run, seed=0)
+        find(run, 5, n_components)
         signals.append(run.handover.graph.signal)
     assert signals[0] == 1
     assert signals[1] == pytest.approx(1)
@@ -74,7 +80,7 @@ def test_signal_is_whole_where_all_components_are_sought_and_less_with_few(run):
 
 
 def test_scale_leads_back_to_the_units_of_the_embedding(run):
-    FindNeighbours(5).run(run, seed=0)
+    find(run, 5)
     embedding = codes(run)
     Initialise(LabelsStart(np.arange(80) % 3)).run(run, seed=0)
     np.testing.assert_allclose(run.handover.scale * codes(run), embedding)
@@ -82,7 +88,7 @@ def test_scale_leads_back_to_the_units_of_the_embedding(run):
 
 def test_neighbours_of_a_warm_start_leave_the_latent_space_alone(run):
     before, run.handover.scale = codes(run), 7.0
-    FindNeighbours(5, rescale=False).run(run, seed=0)
+    find(run, 5, rescale=False)
     np.testing.assert_array_equal(codes(run), before)
     assert run.handover.scale == 7.0
 
@@ -91,7 +97,7 @@ def test_neighbours_of_a_warm_start_leave_the_latent_space_alone(run):
 def test_few_or_equal_rows_have_neighbours_too(rows, generator):
     run = Run(random_model(), Rows(rows), Runtime(torch.device("cpu"), None), seed=0)
     run.model.float()
-    FindNeighbours(15).run(run, seed=0)
+    find(run, 15)
     near = DrawnNeighbours(run.rows, run.handover.graph)(torch.arange(len(rows)), generator)
     assert near.x.shape == rows.shape
     assert (near.index != torch.arange(len(rows))).all()

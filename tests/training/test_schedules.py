@@ -15,6 +15,8 @@ from skvade.training.schedules import (
     constant,
     cosine,
     fine_tuning,
+    gentle,
+    is_small,
     n_steps,
     step,
 )
@@ -79,8 +81,21 @@ def test_budgets_grow_slower_than_the_data():
 def test_batches_and_rates_rise_with_the_rows_where_they_are_said_to():
     sizes = [auto_batch_size(n) for n in (2, 4_999, 5_000, 19_999, 20_000, 10**7)]
     assert sizes == [128, 128, 256, 256, 512, 512]
+    assert {auto_batch_size(n, small=True) for n in (2, 400, 10_000)} == {512}
     rates = [fine_tuning(n) for n in (2, 500, 1_000, 2_500, 5_000, 10**7)]
-    assert rates == pytest.approx([0.05, 0.05, 0.1, 0.25, 0.5, 0.5])
+    assert rates == pytest.approx([0.025, 0.025, 0.05, 0.125, 0.25, 0.25])
+    assert fine_tuning(700, most=0.5) == 2 * fine_tuning(700)
+
+
+def test_few_rows_are_trained_gently_and_small_tables_more_so():
+    assert [gentle(n, small=False) for n in (4_000, 10**7)] == [1, 1]
+    assert gentle(1_000, small=False) == pytest.approx(0.5)
+    assert gentle(1_000, small=True) == pytest.approx(0.25)
+
+
+def test_small_are_few_rows_or_few_entries():
+    shapes = [(999, 10**6), (4_999, 10), (1_000, 50), (5_000, 10)]
+    assert [is_small(*shape) for shape in shapes] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(("n_rows", "batch_size"), [(1_000, 128), (100, 128), (129, 64), (1, 1)])
