@@ -1,73 +1,69 @@
-"""Nearest neighbours among many rows, sought in the cells around each row's own."""
+"""Cells: a table cut into small parts of rows that are near each other."""
 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.cluster import KMeans
+import scipy.sparse as sp
 from sklearn.metrics import pairwise_distances_argmin
-from sklearn.neighbors import NearestNeighbors
 
-from skvade.training.runtime import n_distinct
+from skvade.training.units import row_slices
 
-SAMPLED_PER_CELL = 50
-CELLS_ASKED = 64
-MAX_EXCESS = 3
+SAMPLED_PER_PART = 50
+MAX_PARTS = 64
+MAX_SHARE = 0.9
+N_STEPS = 5
 
 
-def neighbours_in_cells(
-    places: np.ndarray, n_neighbors: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of, and distances to, near others, both (n_samples, n_neighbors).
+def cut_into_cells(places: np.ndarray, size: int, rng: np.random.RandomState) -> list[np.ndarray]:
+    """Row numbers of every cell; each has some `size` rows, and at most twice as many.
 
-    k-means on a sample makes as many cells as the root of the number of rows. The neighbours of a
-    cell's rows are the nearest among the rows of the cells around it that together hold as many as
-    64 of mean size, so that time grows with the power 1.5 of the rows. Where one cell is crowded,
-    with copies of a row for instance, three times as many are asked at most, drawn at random.
+    k-means on a sample cuts the rows into up to 64 parts, and these likewise, until they are small.
+    A cut that leaves nearly all rows in one part, as among copies of a row, is made anew along the
+    widest column. So the time grows no faster than n log n, and cells that are next to each other
+    in the list are mostly near.
 
     Parameters
     ----------
     places : ndarray of shape (n_samples, n_dimensions)
-    n_neighbors : int
-    seed : int
+    size : int
+    rng : RandomState
     """
-    rng = np.random.RandomState(seed)
-    n_rows = len(places)
-    n_cells = round(n_rows**0.5)
-    centres = _centres(places, n_cells, rng)
-    cell = pairwise_distances_argmin(places, centres)
-    sizes = np.bincount(cell, minlength=len(centres))
-    members = np.split(np.argsort(cell, kind="stable"), np.cumsum(sizes)[:-1])
-
-    n_wanted = max(round(CELLS_ASKED * n_rows / n_cells), 2 * n_neighbors)
-    neighbours = np.empty((n_rows, n_neighbors), np.int64)
-    distances = np.empty((n_rows, n_neighbors), places.dtype)
-    for own, centre in zip(members, centres, strict=True):
-        if not len(own):
-            continue
-        order = np.square(centres - centre).sum(1).argsort()
-        n_around = np.searchsorted(sizes[order].cumsum(), n_wanted) + 1
-        asked = np.concatenate([members[c] for c in order[:n_around]])
-        if len(asked) > MAX_EXCESS * n_wanted:
-            asked = rng.choice(asked, MAX_EXCESS * n_wanted, replace=False)
-        neighbours[own], distances[own] = _nearest_others(places, own, asked, n_neighbors)
-    return neighbours, distances
+    cells, left = [], [np.arange(len(places))]
+    while left:
+        rows = left.pop()
+        if len(rows) <= 2 * size:
+            cells.append(rows)
+        else:
+            left += _parts(places, rows, min(MAX_PARTS, -(-len(rows) // size)), rng)
+    return cells
 
 
-def _centres(places: np.ndarray, n_cells: int, rng: np.random.RandomState) -> np.ndarray:
-    n_sampled = min(len(places), SAMPLED_PER_CELL * n_cells)
-    sample = places[rng.choice(len(places), n_sampled, replace=False)]
-    n_cells = n_distinct(sample, at_most=n_cells)
-    kmeans = KMeans(n_cells, init="random", n_init=1, max_iter=10, random_state=rng)
-    return kmeans.fit(sample).cluster_centers_
+def _parts(
+    places: np.ndarray, rows: np.ndarray, n_parts: int, rng: np.random.RandomState
+) -> list[np.ndarray]:
+    n_sampled = min(len(rows), SAMPLED_PER_PART * n_parts)
+    sample = places[np.sort(rng.choice(rows, n_sampled, replace=False))]
+    means = _means(sample, n_parts, rng)
+    part = np.empty(len(rows), np.intp)
+    for block in row_slices(len(rows), places.shape[1]):
+        part[block] = pairwise_distances_argmin(places[rows[block]], means)
+    sizes = np.bincount(part)
+    if sizes.max() > MAX_SHARE * len(rows):
+        along = places[rows, np.ptp(sample, axis=0).argmax()]
+        return np.array_split(rows[np.argsort(along, kind="stable")], n_parts)
+    ordered = rows[np.argsort(part, kind="stable")]
+    return [found for found in np.split(ordered, np.cumsum(sizes)[:-1]) if len(found)]
 
 
-def _nearest_others(
-    places: np.ndarray, own: np.ndarray, asked: np.ndarray, n_neighbors: int
-) -> tuple[np.ndarray, np.ndarray]:
-    search = NearestNeighbors(n_neighbors=n_neighbors + 1, algorithm="brute").fit(places[asked])
-    distances, found = search.kneighbors(places[own])
-    found = asked[found]
-    drop = found == own[:, None]
-    drop[~drop.any(1), -1] = True  # among copies a row may not find itself, or not be asked
-    shape = len(own), n_neighbors
-    return found[~drop].reshape(shape), distances[~drop].reshape(shape)
+def _means(sample: np.ndarray, n_means: int, rng: np.random.RandomState) -> np.ndarray:
+    """Rough k-means; scikit-learn's would warn where parts stay empty, as among copies they do."""
+    n_sampled = len(sample)
+    means = sample[rng.choice(n_sampled, n_means, replace=False)]
+    for _ in range(N_STEPS):
+        nearest = pairwise_distances_argmin(sample, means)
+        ones = np.ones(n_sampled, sample.dtype)
+        members = sp.csr_array((ones, (nearest, np.arange(n_sampled))), (n_means, n_sampled))
+        counts = np.bincount(nearest, minlength=n_means)[:, np.newaxis]
+        means = np.where(counts > 0, members @ sample / np.maximum(counts, 1), means)
+        means = means.astype(sample.dtype)
+    return means

@@ -16,7 +16,7 @@ class Graph:
     Attributes
     ----------
     neighbours : Tensor of shape (n_samples, n_neighbors)
-        Row numbers, the nearest first.
+        Row numbers, the nearest first; int32 where that holds them.
     cumulative : Tensor of shape (n_samples, n_neighbors)
         Running sums of the weights, the last of each row 1.
     signal : float

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
@@ -13,11 +14,11 @@ from torch import Tensor
 
 from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
-from skvade.training.cells import neighbours_in_cells
 from skvade.training.handover import Graph
+from skvade.training.search import neighbours_in_cells
 from skvade.training.units import row_slices
 
-MAX_EXACT_ROWS = 100_000
+MAX_EXACT_ROWS = 20_000
 MAX_PCA_ROWS, MAX_PCA_VALUES = 4_000, 1 << 24
 
 
@@ -42,7 +43,7 @@ class DrawnNeighbours:
         )
         last = self.graph.neighbours.shape[1] - 1
         column = (weights < uniform).sum(1).clamp(max=last)
-        chosen = self.graph.neighbours[index, column]
+        chosen = self.graph.neighbours[index, column].long()
         return Batch(self.rows.take(chosen), chosen)
 
 
@@ -164,21 +165,22 @@ def nearest_neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of, and distances to, the nearest others, both (n_samples, n_neighbors).
 
-    Exact up to 100,000 rows; beyond, in the cells around each row (`neighbours_in_cells`).
+    Exact up to 20,000 rows; beyond, in the cells around each row (`neighbours_in_cells`).
     """
     if len(places) > MAX_EXACT_ROWS:
         return neighbours_in_cells(places, n_neighbors, seed)
     search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=torch.get_num_threads()).fit(places)
     distances, neighbours = search.kneighbors()
-    return neighbours, distances
+    return neighbours.astype(sp.get_index_dtype(maxval=len(places))), distances
 
 
 def cumulative_weights(distances: np.ndarray) -> np.ndarray:
     """Running sums of each row's weights, the last of them 1: float32, and shaped as distances.
 
     A block of rows after the other, since the search for sigma needs several times their memory.
+    Distances in float32 are overwritten.
     """
-    cumulative = np.empty(distances.shape, np.float32)
+    cumulative = distances.astype(np.float32, copy=False)
     for part in row_slices(*distances.shape):
         sums = membership_weights(distances[part]).cumsum(1)
         cumulative[part] = sums / sums[:, -1:]

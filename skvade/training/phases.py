@@ -50,11 +50,8 @@ class FindNeighbours(Phase):
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
         codes = _codes(run).cpu().numpy()
-        n_neighbors = min(self.n_neighbors, len(codes) - 1)
         components = self.components
-        places = codes if components is None else beside(codes, run.rows, components)
-        with alone():
-            neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
+        neighbours, distances = self._search(codes, run.rows, seed)
         cumulative = torch.from_numpy(cumulative_weights(distances))
         signal = 1.0 if components is None else signal_share(run.rows, neighbours, components, seed)
         device = run.rows.device
@@ -65,6 +62,13 @@ class FindNeighbours(Phase):
             reach = float(np.median(np.linalg.norm(codes - codes[neighbours[:, -1]], axis=1)))
             run.model.rescale_latent_(reach if reach > 1e-6 else 1.0)
             run.handover.scale = 1.0
+
+    def _search(self, codes: np.ndarray, rows: Rows, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Neighbours and distances; the places, several times the codes, are left behind."""
+        n_neighbors = min(self.n_neighbors, len(codes) - 1)
+        places = codes if self.components is None else beside(codes, rows, self.components)
+        with alone():
+            return nearest_neighbours(places, n_neighbors, seed)
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,9 @@ def _codes(run: Run) -> Tensor:
 
 
 def _calibrate(model: Autoencoder, rows: Rows) -> None:
+    """Start the likelihood's dispersion at what is left; of many rows, evenly spaced ones do."""
+    stride = -(-len(rows) // MAX_CALIBRATED_ROWS)
+    rows = rows if stride == 1 else rows.subset(np.arange(0, len(rows), stride))
     moments = torch.zeros(3, rows.n_features, dtype=torch.float64)
     for x in rows.blocks(row_bytes=1 << 14):
         mean = model.likelihood.expectation(x, model.reconstruct(model.code(x)))

@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_info
 
 from skvade import DECClustering, GMVAEClustering, VaDEClustering
 from skvade.training import runtime
-from skvade.training.cells import neighbours_in_cells
 from skvade.training.initialisation import KMeansStart
 from skvade.training.mixture_start import GaussianMixtureStart
+from skvade.training.search import neighbours_in_cells
 from tests.conftest import small
 
 X, _ = make_blobs(120, centers=3, n_features=4, random_state=0)

@@ -1,71 +1,50 @@
-"""Neighbours in cells, against the exact ones."""
+"""Cells: every row is in one, none is large, and rows of one are near each other."""
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
 
-from skvade.training import cells, neighbours
-from skvade.training.cells import neighbours_in_cells
-from skvade.training.neighbours import nearest_neighbours
+from skvade.training import cells
+from skvade.training.cells import cut_into_cells
 
-
-@pytest.fixture(scope="module")
-def places():
-    """A bent surface in ten dimensions with a little noise, and far from evenly filled."""
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(2, 3_000)) ** 3
-    curve = np.stack([np.sin(a), np.cos(a), a, b, a * b, *rng.normal(0, 0.01, (5, 3_000))], 1)
-    return curve.astype(np.float32)
-
-
-def exact(places, n_neighbors):
-    apart = cdist(places, places)
-    np.fill_diagonal(apart, np.inf)
-    return apart.argsort(1)[:, :n_neighbors], apart
+RNG = np.random.default_rng(0)
+TABLES = {
+    "few": RNG.normal(size=(3, 2)),
+    "normal": RNG.normal(size=(5_000, 10)),
+    "heavy tails": RNG.standard_cauchy((5_000, 3)) ** 3,
+    "copies": np.repeat(RNG.normal(size=(4, 3)), 1_000, axis=0),
+    "all equal": np.zeros((5_000, 2)),
+    "one other": np.eye(5_000, 1),
+}
 
 
-def test_nearly_all_of_the_nearest_are_found(places, monkeypatch):
-    monkeypatch.setattr(cells, "CELLS_ASKED", 24)  # of 55
-    found, distances = neighbours_in_cells(places, 10, seed=0)
-    nearest, apart = exact(places, 10)
-    shared = [len(np.intersect1d(a, b)) for a, b in zip(nearest, found, strict=True)]
-    assert np.mean(shared) > 9.8
-    np.testing.assert_allclose(distances, np.take_along_axis(apart, found, 1), atol=1e-3)
-    assert (np.diff(distances, axis=1) >= 0).all()
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_is_in_one_small_cell(name):
+    found = cut_into_cells(TABLES[name], 30, np.random.RandomState(0))
+    np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(len(TABLES[name])))
+    assert 1 <= min(map(len, found)) <= max(map(len, found)) <= 60
 
 
-def test_no_row_is_its_own_neighbour_or_anothers_twice(places):
-    copies = np.concatenate([places[:300]] * 5)
-    found, distances = neighbours_in_cells(copies, 6, seed=0)
-    assert (found != np.arange(len(copies))[:, None]).all()
-    assert all(len(set(row)) == 6 for row in found)
-    np.testing.assert_allclose(distances[:, :4], 0, atol=1e-3)
+def test_rows_of_a_cell_are_near_each_other():
+    places = TABLES["normal"]
+    found = cut_into_cells(places, 50, np.random.RandomState(0))
+    within = np.mean([places[rows].var(0).sum() for rows in found])
+    assert within < 0.7 * places.var(0).sum()
 
 
-def test_a_crowd_in_one_place_is_asked_in_part_only(monkeypatch):
-    asked = []
-    search = cells._nearest_others
+def test_no_cut_leaves_nearly_all_in_one_part(monkeypatch):
+    """So the number of cuts, one below the other, grows with the logarithm only."""
+    depth = {}
 
-    def noting(places, own, others, n_neighbors):
-        asked.append(len(others))
-        return search(places, own, others, n_neighbors)
+    def noting(places, rows, n_parts, rng):
+        parts = cut(places, rows, n_parts, rng)
+        assert max(map(len, parts)) <= 0.9 * len(rows)
+        for part in parts:
+            depth[part[0], len(part)] = depth.get((rows[0], len(rows)), 0) + 1
+        return parts
 
-    monkeypatch.setattr(cells, "_nearest_others", noting)
-    monkeypatch.setattr(cells, "CELLS_ASKED", 8)
-    found, distances = neighbours_in_cells(np.zeros((10_000, 3)), 5, seed=0)
-    assert asked == [3 * 8 * 100]
-    assert not distances.any()
-    assert (found != np.arange(10_000)[:, None]).all()
-
-
-def test_more_neighbours_than_cells_around_hold(places):
-    found, _ = neighbours_in_cells(places[:200], 199, seed=0)
-    assert all(len(set(row)) == 199 for row in found)
-
-
-def test_the_cells_take_over_beyond_the_stated_size(places, monkeypatch):
-    monkeypatch.setattr(neighbours, "MAX_EXACT_ROWS", len(places))
-    np.testing.assert_array_equal(nearest_neighbours(places, 5, 0)[0], exact(places, 5)[0])
-    monkeypatch.setattr(neighbours, "MAX_EXACT_ROWS", len(places) - 1)
-    by_cells = neighbours_in_cells(places, 5, 0)
-    np.testing.assert_array_equal(nearest_neighbours(places, 5, 0)[0], by_cells[0])
+    cut = cells._parts
+    monkeypatch.setattr(cells, "_parts", noting)
+    for places in TABLES.values():
+        depth.clear()
+        cut_into_cells(places, 30, np.random.RandomState(0))
+        assert max(depth.values(), default=0) < 12
