@@ -23,6 +23,8 @@ from skvade.training.neighbours import (
 from skvade.training.run import Phase, Run
 from skvade.training.runtime import alone
 
+MAX_CALIBRATED_ROWS = 100_000
+
 
 @dataclass(frozen=True)
 class FindNeighbours(Phase):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from skvade.training import phases
 from skvade.training.batches import Rows
 from skvade.training.initialisation import LabelsStart
 from skvade.training.neighbours import DrawnNeighbours, principal_components
@@ -84,6 +85,14 @@ def test_scale_leads_back_to_the_units_of_the_embedding(run):
     embedding = codes(run)
     Initialise(LabelsStart(np.arange(80) % 3)).run(run, seed=0)
     np.testing.assert_allclose(run.handover.scale * codes(run), embedding)
+
+
+def test_of_many_rows_evenly_spaced_ones_show_the_noise(run, monkeypatch):
+    monkeypatch.setattr(phases, "MAX_CALIBRATED_ROWS", 30)
+    with torch.no_grad():
+        phases._calibrate(run.model, run.rows)
+    expected = (decoded(run) - torch.from_numpy(X))[::3].square().mean()
+    assert float(run.model.likelihood.variance) == pytest.approx(float(expected), rel=1e-3)
 
 
 def test_neighbours_of_a_warm_start_leave_the_latent_space_alone(run):
