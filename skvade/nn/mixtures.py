@@ -12,6 +12,7 @@ from torch.nn.functional import log_softmax
 from skvade.nn.autoencoder import Autoencoder, Encoding
 from skvade.nn.covariances import COVARIANCES, Covariance
 
+BLOCK_ROWS = 1 << 16  # of which it is said at a time in which cluster they are
 VARIANCE_SHARE = 0.1  # of the clusters' own, at which q(z|x) starts
 LEAST_COUNT = 1e-3  # rows that a cluster's weight stands for at least, so that its log is finite
 
@@ -96,12 +97,13 @@ class GaussianMixturePrior(nn.Module):
         diagonal.
         """
         codes, labels = codes.cpu().double(), labels.cpu()  # not every device has float64
-        members = torch.nn.functional.one_hot(labels, self.n_clusters).to(codes)
-        counts = members.sum(0)
+        counts, sums = codes.new_zeros(self.n_clusters), torch.zeros_like(self.means.cpu().double())
+        for some, own in zip(codes.split(BLOCK_ROWS), labels.split(BLOCK_ROWS), strict=True):
+            members = torch.nn.functional.one_hot(own, self.n_clusters).to(codes)
+            counts += members.sum(0)
+            sums += members.T @ some
         used = (counts > 0).unsqueeze(-1)
-        means = torch.where(
-            used, members.T @ codes / counts.clamp(min=1).unsqueeze(-1), codes.mean(0)
-        )
+        means = torch.where(used, sums / counts.clamp(min=1).unsqueeze(-1), codes.mean(0))
         scatter = torch.stack(
             [_scatter(codes[labels == c] - means[c]) for c in range(self.n_clusters)]
         )

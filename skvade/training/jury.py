@@ -10,6 +10,8 @@ from sklearn.mixture import GaussianMixture
 
 from skvade.metrics import mutual_information
 
+MAX_CODES = 100_000
+
 
 class Verdict(NamedTuple):
     """How a mixture assigns rows.
@@ -57,9 +59,14 @@ class Jury:
         max_rows: int,
         rng: np.random.RandomState,
     ) -> Jury:
-        """At most max_rows of the codes, with the neighbours (n_samples, n_neighbors) if known."""
+        """At most max_rows of the codes, with the neighbours (n_samples, n_neighbors) if known.
+
+        With some of these only, where all together were many more codes than can be judged quickly.
+        """
         rows = subsample(len(codes), max_rows, rng)
         near = np.empty((len(rows), 0), rows.dtype) if neighbours is None else neighbours[rows]
+        stride = -(-len(np.unique(near)) // MAX_CODES)
+        near = near[:, stride // 2 :: stride] if stride > 1 else near
         everyone, where = np.unique(np.column_stack([rows, near]), return_inverse=True)
         where = where.reshape(len(rows), -1)
         return cls(rows, codes[everyone], where[:, 0], where[:, 1:])

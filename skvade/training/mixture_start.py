@@ -12,6 +12,7 @@ from sklearn.mixture import GaussianMixture
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.jury import Jury, Verdict, subsample
 from skvade.training.runtime import n_distinct, on_one_blas_thread
+from skvade.training.units import row_slices
 
 ROWS_PER_CLUSTER = 20  # of which a mixture is made at least, where there are as many
 
@@ -75,7 +76,7 @@ class GaussianMixtureStart(Initialiser):
                 range(self.n_restarts), key=lambda i: self._rank(verdicts[i]), reverse=True
             )
             best = [mixtures[i].predict(codes[jury.rows]) for i in order[:2]]
-            labels = mixtures[order[0]].predict(codes)
+            labels = self._assign(mixtures[order[0]], codes)
         agreement = adjusted_rand_score(*best) if len(best) == 2 else float("nan")
         return Partition(labels, agreement)
 
@@ -83,6 +84,11 @@ class GaussianMixtureStart(Initialiser):
         """Used clusters, then the value; the greater, the better."""
         decided = verdict.mutual_information / np.log(max(self.n_clusters, 2))
         return verdict.used_clusters, decided + self.kept_weight * verdict.neighbours_kept
+
+    def _assign(self, mixture: GaussianMixture, codes: np.ndarray) -> np.ndarray:
+        """The most probable cluster of all codes, a block at a time."""
+        blocks = row_slices(len(codes), codes.shape[1], 32 * self.n_clusters)
+        return np.concatenate([mixture.predict(codes[block]) for block in blocks])
 
     def _fit(self, codes: np.ndarray, rng: np.random.RandomState) -> GaussianMixture:
         n_samples = max(self.max_samples, ROWS_PER_CLUSTER * self.n_clusters)

@@ -101,6 +101,14 @@ def test_mixtures_are_fitted_to_a_subsample_and_label_everything(monkeypatch):
     assert sizes == [100, 100]
 
 
+def test_labels_do_not_depend_on_blocks(monkeypatch):
+    codes, _ = make_blobs(500, n_features=3, centers=4, random_state=0)
+    start = GaussianMixtureStart(4, "full", n_restarts=2)
+    whole = start(codes, 0).labels
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 1 << 13)
+    np.testing.assert_array_equal(start(codes, 0).labels, whole)
+
+
 def test_neighbours_and_subsamples_give_a_partition_of_all_rows():
     codes, truth = make_blobs(900, n_features=2, centers=4, cluster_std=0.5, random_state=1)
     start = GaussianMixtureStart(4, "full", n_restarts=3, max_samples=200, max_judged=300)

@@ -46,6 +46,18 @@ def test_codes_are_kept_once_however_many_ask_for_them():
     np.testing.assert_array_equal(jury.codes[jury.neighbours, 0], near[jury.rows])
 
 
+def test_some_neighbours_are_judged_where_all_were_many_codes(monkeypatch):
+    monkeypatch.setattr("skvade.training.jury.MAX_CODES", 100)
+    codes = numbered(1_000)
+    near = nearest(codes, 6)
+    jury = Jury.draw(codes, near, 300, np.random.RandomState(0))
+    assert len(jury.codes) < len(np.union1d(jury.rows, near[jury.rows]))
+    np.testing.assert_array_equal(jury.codes[jury.own], codes[jury.rows])
+    assert 0 < jury.neighbours.shape[1] < 6
+    for row, found in zip(jury.rows, jury.codes[jury.neighbours, 0], strict=True):
+        assert np.isin(found, near[row]).all()
+
+
 def test_a_subsample_is_all_rows_or_some_without_repetition():
     rng = np.random.RandomState(0)
     np.testing.assert_array_equal(subsample(5, 5, rng), np.arange(5))
