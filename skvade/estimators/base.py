@@ -456,10 +456,11 @@ class BaseDeepModel(
         self.module_ = run.model.eval()
         predictor = self._predictor
         n_clusters = len(self.module_.centers())
-        order = self._order(np.bincount(predictor.labels(X), minlength=n_clusters))
+        proba = predictor.proba(X)
+        order = self._order(np.bincount(proba.argmax(1), minlength=n_clusters))
         device = next(self.module_.parameters()).device
         self.module_.permute_(torch.from_numpy(order).to(device))
-        proba = predictor.proba(X)
+        proba = proba[:, order]
 
         self.labels_ = proba.argmax(1)
         self.cluster_sizes_ = np.bincount(self.labels_, minlength=n_clusters)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.special import entr
 
+BLOCK_ROWS = 1 << 17
+
 
 def mutual_information(proba: Any) -> float:
     """Mutual information between a random row and its cluster, in nats.
@@ -38,7 +40,12 @@ def mutual_information(proba: Any) -> float:
     >>> mutual_information([[0.5, 0.5], [0.5, 0.5]])
     0.0
     """
-    proba = np.asarray(proba, dtype=float)
+    proba = np.asarray(proba)
     if proba.ndim != 2 or len(proba) == 0:
         raise ValueError(f"proba must have shape (n_samples, n_clusters), got {proba.shape}.")
-    return max(0.0, float(entr(proba.mean(0)).sum() - entr(proba).sum(1).mean()))
+    total, entropy = np.zeros(proba.shape[1]), 0.0
+    for start in range(0, len(proba), BLOCK_ROWS):
+        block = proba[start : start + BLOCK_ROWS].astype(float)
+        total += block.sum(0)
+        entropy += entr(block).sum(1).sum()
+    return max(0.0, float(entr(total / len(proba)).sum() - entropy / len(proba)))
