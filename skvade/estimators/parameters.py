@@ -51,10 +51,10 @@ class DeepParameters:
         of your own. For images, begin with :class:`torch.nn.Unflatten`.
     n_neighbors : int, default=15
         Number of nearest neighbours of each row, found in the codes and in 40 principal components
-        together. The search is exact up to 100,000 rows; beyond that, neighbours are sought in the
-        cells of k-means around each row, which finds nearly all of them in time that grows with the
-        power 1.5 of the rows. Lower it where clusters have few rows, raise it where a cluster falls
-        apart.
+        together. The search is exact up to 20,000 rows; beyond that, neighbours are sought among
+        the rows of small cells around each row, which finds nearly all of them in time that grows
+        no faster than n log n. Lower it where clusters have few rows, raise it where a cluster
+        falls apart.
     neighbor_weight : float, default=200.0
         Weight of the neighbour embedding, in nats per pair, beside the reconstruction and later the
         last phase's objective. Each neighbour is first moved by .3 of its distance, in the
