@@ -83,8 +83,8 @@ class Recipe(ABC):
         budget = self.pretrain_iter
         start = PRETRAIN_STEPS if facts.shape.linear_path else PRETRAIN_STEPS_WITHOUT_PATH
         pretrain = n_steps(budget, n_rows, size, start, PRETRAIN_GROWTH)
-        if budget == "auto" and facts.shape.linear_path and facts.small:
-            pretrain = 0  # the components are as good
+        if budget == "auto" and facts.shape.linear_path and facts.small and self.neighbor_weight:
+            pretrain = 0  # neighbours are found among the components as well
         embedding = auto_steps(n_rows, NEIGHBOUR_STEPS) if budget == "auto" else pretrain // 2
         train = self._train_steps(facts)
         plateau = [Plateau()] if budget == "auto" else []

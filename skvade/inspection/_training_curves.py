@@ -41,7 +41,7 @@ class TrainingCurvesDisplay:
     >>> model = VaDEClustering(3, hidden_layer_sizes=(16,), latent_dim=2, random_state=0).fit(X)
     >>> display = TrainingCurvesDisplay.from_estimator(model, terms=["reconstruction", "kl"])
     >>> list(display.lines_)
-    ['pretrain', 'neighbours', 'hold', 'train']
+    ['neighbours', 'hold', 'train']
     >>> list(display.lines_["train"])
     ['reconstruction', 'kl']
     """

@@ -609,6 +609,7 @@ def test_empty_clusters_warn_and_come_last(quick):
         ({}, {"linear_path": False}, 70_000, [2500, 2100, 100, 500]),
         ({}, {"linear_path": False, "small": True}, 150, [237, 97, 4, 23]),
         ({"neighbor_weight": 0.0}, {}, 70_000, [750, 500, 2500]),
+        ({"neighbor_weight": 0.0}, {"small": True}, 150, [71, 23, 116]),
         ({"pretrain_iter": 10}, {}, 1_280, [100, 50, 13, 68]),
         ({"pretrain_iter": 0, "max_iter": 2}, {}, 1_280, [0, 0, 8, 40]),
         ({"pretrain_iter": 3}, {"small": True}, 1_280, [30, 15, 13, 68]),
