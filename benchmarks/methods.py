@@ -95,8 +95,12 @@ class LikelihoodMixture(ClusterMixin, BaseEstimator):
 
 
 # Networks, codes and rate of the paper, which the methods that it is compared with have too.
-PAPER = {"hidden_layer_sizes": (500, 500, 2000), "latent_dim": 10, "linear_path": False}
-PAPER |= {"learning_rate": 2e-3}
+PAPER: dict[str, Any] = {
+    "hidden_layer_sizes": (500, 500, 2000),
+    "latent_dim": 10,
+    "linear_path": False,
+    "learning_rate": 2e-3,
+}
 
 
 def last_gradient_phase(phases: list[Phase]) -> Optimise:

@@ -40,7 +40,7 @@ from skvade.nn.networks import (
     start_linear_paths_,
     try_training,
 )
-from skvade.nn.summary import DataSummary, ModelShape
+from skvade.nn.summary import ModelShape
 from skvade.persistence import model_file
 from skvade.persistence.checkpoint import open_checkpoint
 from skvade.persistence.fingerprint import identity_of, networks_of
@@ -299,8 +299,8 @@ class BaseDeepModel(
                 measured = measure_units(X, (summary.minimum, summary.maximum))
                 units, doubts = measured.units, (*doubts, *validation.doubt(self, measured))
         rows = Rows(X, runtime.device, units=units)
-        n_samples, kept = X.shape[0], None
-        all_labels = labels
+        n_samples = X.shape[0]
+        known, kept = labels, np.arange(n_samples)
         monitor: Listener = Settled(self.tol, self.n_iter_no_change)
         if self.early_stopping:
             n_held_out = max(1, round(self.validation_fraction * n_samples))
@@ -324,15 +324,12 @@ class BaseDeepModel(
         size = auto_batch_size(len(rows), small) if self.batch_size == "auto" else self.batch_size
         view = likelihood(summary).encoder_input
         components = principal_components(rows, view, N_COMPONENTS, int(rng.randint(2**31)))
-        shape = self._shape(n_clusters, name, summary, components)
-        if warm:
-            shape = replace(shape, **self._fitted_shape())
+        sizes = self._fitted_sizes() if warm else self._sizes(components, small)
+        shape = ModelShape(n_clusters, name, summary, **sizes)
         size_of_init = (n_clusters, shape.latent_dim, n_samples, self.covariance_type)
         initialiser = make_initialiser(self.init, *size_of_init, MANY_STARTS if small else STARTS)
-        if all_labels is not None:
-            initialiser = LabelledStart(initialiser, all_labels, n_clusters)
-        if kept is not None:
-            initialiser = initialiser.restricted(kept)
+        if known is not None:
+            initialiser = LabelledStart(initialiser, known, n_clusters)
         facts = Facts(
             shape=shape,
             units=units,
@@ -340,7 +337,7 @@ class BaseDeepModel(
             small=small,
             batch_size=size,
             components=components,
-            initialiser=initialiser,
+            initialiser=initialiser.restricted(kept),
             monitor=monitor,
             labels=labels,
             reason=choice.reason,
@@ -409,33 +406,27 @@ class BaseDeepModel(
             start = networks.likelihood.linear_start(mean)
             start_linear_paths_(networks.encoder, networks.decoder, mean, axes, *start)
 
-    def _fitted_shape(self) -> dict[str, Any]:
-        """What an earlier fit has settled."""
+    def _fitted_sizes(self) -> dict[str, Any]:
+        """Those of the earlier fit that a warm start goes on with."""
         return {
             "latent_dim": self.latent_dim_,
             "hidden_layer_sizes": self.hidden_layer_sizes_,
             "linear_path": self._linear_path,
         }
 
-    def _shape(
-        self, n_clusters: int, likelihood: str, summary: DataSummary, components: Components | None
-    ) -> ModelShape:
-        """What networks and codes these data get."""
+    def _sizes(self, components: Components | None, small: bool) -> dict[str, Any]:
+        """What networks and codes the data get, as `ModelShape` has it."""
         own = self.encoder is not None or self.decoder is not None
         latent_dim, sizes = self.latent_dim, self.hidden_layer_sizes
-        small = is_small(summary.n_samples, summary.n_features)
         if isinstance(latent_dim, str):
             latent_dim = auto_latent_dim(components, small)
         if isinstance(sizes, str):
             sizes = auto_hidden_layer_sizes(small)
-        return ModelShape(
-            n_clusters,
-            likelihood,
-            summary,
-            latent_dim=int(latent_dim),
-            hidden_layer_sizes=tuple(int(size) for size in sizes),
-            linear_path=self.linear_path and not own,
-        )
+        return {
+            "latent_dim": int(latent_dim),
+            "hidden_layer_sizes": tuple(int(size) for size in sizes),
+            "linear_path": bool(self.linear_path) and not own,
+        }
 
     def _shape_parameters(self) -> dict[str, Any]:
         blocks = (cls.__dict__.get("_shaping", ()) for cls in type(self).__mro__)

@@ -29,20 +29,17 @@ class LinearPath(Dense):
             return super().forward(x.to(self.weight.dtype))
 
 
-class BesideComponents(nn.Module):
-    """A body of an encoder: [h(x), V' (x - a)], of n_hidden + latent_dim columns.
-
-    Parameters
-    ----------
-    perceptron : Sequential or None
-        h; None for a linear model.
-    path : LinearPath
-    """
+class _Beside(nn.Module):
+    """A perceptron, None in a linear model, and a linear path beside it."""
 
     def __init__(self, perceptron: nn.Sequential | None, path: LinearPath):
         super().__init__()
         self.perceptron = perceptron
         self.path = path
+
+
+class BesideComponents(_Beside):
+    """A body of an encoder: [h(x), V' (x - a)], of n_hidden + latent_dim columns."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(n_samples, n_features) to (n_samples, n_hidden + latent_dim)."""
@@ -52,20 +49,8 @@ class BesideComponents(nn.Module):
         return torch.cat([self.perceptron(x).to(components.dtype), components], -1)
 
 
-class BesideLinear(nn.Module):
-    """A body of a decoder: g(z) + U z + b.
-
-    Parameters
-    ----------
-    perceptron : Sequential or None
-        g; None for a linear model.
-    path : LinearPath
-    """
-
-    def __init__(self, perceptron: nn.Sequential | None, path: LinearPath):
-        super().__init__()
-        self.perceptron = perceptron
-        self.path = path
+class BesideLinear(_Beside):
+    """A body of a decoder: g(z) + U z + b."""
 
     def forward(self, z: Tensor) -> Tensor:
         """(n_samples, latent_dim) to (n_samples, n_features)."""

@@ -47,6 +47,21 @@ def test_fitted_attributes_and_the_report_say_what_auto_became(shape, small, qui
     assert said in str(model.report())
 
 
+def test_what_is_held_out_counts_for_neither_sizes_nor_budgets(monkeypatch, quiet):
+    """1,050 rows are no small table; the 945 that are trained on are one."""
+    seen, make_phases = [], VaDEClustering._make_phases
+
+    def noted(self, facts):
+        seen.append((facts.small, facts.shape.hidden_layer_sizes))
+        return make_phases(self, facts)
+
+    monkeypatch.setattr(VaDEClustering, "_make_phases", noted)
+    X = RNG.normal(size=(1_050, 60))
+    VaDEClustering(2, early_stopping=True, **BUDGET).fit(X)
+    VaDEClustering(2, **BUDGET).fit(X)
+    assert seen == [(True, (64, 64)), (False, (256, 256, 256))]
+
+
 def test_copies_of_a_column_add_no_dimension(quiet):
     X = RNG.normal(size=(50, 2))
     model = VaDEClustering(2, **BUDGET).fit(np.column_stack([X, X, X[:, 0] - X[:, 1]]))
