@@ -246,6 +246,7 @@ def page(records: list[dict[str, Any]]) -> str:
         "    SKVADE_DATA=<folder> python -m benchmarks.accuracy --data mnist --seeds 0:10",
         "",
         "Protocol and methods: the docstrings of `benchmarks/accuracy.py` and `methods.py`.",
+        "skvade's rows are of the code before the linear path, with the paper's networks.",
         "Defaults, but for the number of clusters and the likelihood, which are set for each data",
         "set; labels are read after the fit, for the scores only. Two",
         "shared CPU cores; one thread means that two fits ran side by side. `code` is the commit",
