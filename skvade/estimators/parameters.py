@@ -79,7 +79,7 @@ class DeepParameters:
         in proportion.
     pretrain_iter : "auto" or int, default="auto"
         Passes over the data in the autoencoder phase; the neighbour phase has half as many steps.
-        "auto" is 750 gradient steps at 70,000 rows and grows with n_samples ** 0.25; below 4,000
+        "auto" is 1,125 gradient steps at 70,000 rows and grows with n_samples ** 0.25; below 4,000
         rows it falls with the square root, and small tables, which start at their principal
         components, need none. Without a linear path it is 2,500. The neighbour phase then has 2,100
         steps at 70,000 rows, growing with the square root. With "auto" both end early where their
@@ -96,11 +96,11 @@ class DeepParameters:
         codes are used. The number of steps in "auto" budgets does not depend on the batch size, so
         larger batches take longer. Lower it where memory is short.
     learning_rate : float, default=4e-3
-        Peak learning rate of Adam in the autoencoder's phases; at most 1. It is lowered below 4,000
-        rows with their square root, and once more by half for small tables. The last phases use
-        half of it in VaDEClustering and a quarter elsewhere, and less below 5,000 rows, down to a
-        tenth of that at 500 rows and fewer. Lower it when training had to recover from a non-finite
-        loss.
+        Peak learning rate of Adam while neighbours are drawn together; at most 1. The autoencoder
+        before that is trained at half of it. It is lowered below 4,000 rows with their square root,
+        and once more by half for small tables. The last phases use half of it in VaDEClustering and
+        a quarter elsewhere, and less below 5,000 rows, down to a tenth of that at 500 rows and
+        fewer. Lower it when training had to recover from a non-finite loss.
     learning_rate_schedule : {"cosine", "step", "constant"}, default="cosine"
         Course of the learning rate over a phase, after a short linear warm-up: down to zero along
         half a cosine, down to a tenth after each third, or constant. Use "constant" for

@@ -31,7 +31,7 @@ from skvade.training.trainer import Optimise, autoencoder_parameters
 
 MakeEncoded = Callable[[Running], EncodedObjective]
 
-PRETRAIN_STEPS, PRETRAIN_GROWTH = 750, 0.25
+PRETRAIN_STEPS, PRETRAIN_GROWTH, PRETRAIN_RATE = 1_125, 0.25, 0.5
 PRETRAIN_STEPS_WITHOUT_PATH = 2_500
 NEIGHBOUR_STEPS = 2_100
 TRAIN_STEPS = 2_500
@@ -120,6 +120,7 @@ class Recipe(ABC):
                 objectives.pretrain,
                 pretrain,
                 batch_size=size,
+                learning_rate=PRETRAIN_RATE * self.learning_rate * gentle(n_rows, facts.small),
                 parameters=autoencoder_parameters,
                 listeners=plateau,
             ),

@@ -541,7 +541,7 @@ def test_the_bound_is_trained_at_a_share_of_the_rate(n_rows, share, small):
     phases = model._make_phases(plan(n_rows, 64, small))
     rates = [p.learning_rate for p in phases if isinstance(p, Optimise)]
     first = 0.01 * gentle(n_rows, small)
-    assert rates == pytest.approx([first, first, share * 0.01, share * 0.01])
+    assert rates == pytest.approx([0.5 * first, first, share * 0.01, share * 0.01])
 
 
 @pytest.mark.parametrize(
@@ -555,7 +555,7 @@ def test_elsewhere_the_last_phase_is_longer_and_slower(model):
 def test_labels_take_the_longer_last_phase():
     labelled = plan(70_000, 512, labels=np.zeros(70_000, int))
     phases = VaDEClassifier()._make_phases(labelled)
-    assert [p.n_steps for p in phases if isinstance(p, Optimise)] == [750, 2100, 500, 2500]
+    assert [p.n_steps for p in phases if isinstance(p, Optimise)] == [1125, 2100, 500, 2500]
 
 
 @pytest.mark.parametrize(
@@ -603,13 +603,13 @@ def test_empty_clusters_warn_and_come_last(quick):
 @pytest.mark.parametrize(
     "parameters, given, n_rows, steps",
     [
-        ({}, {}, 70_000, [750, 2100, 100, 500]),
-        ({}, {}, 1_797, [246, 336, 16, 80]),
+        ({}, {}, 70_000, [1125, 2100, 100, 500]),
+        ({}, {}, 1_797, [369, 336, 16, 80]),
         ({}, {"small": True}, 150, [0, 97, 4, 23]),
         ({}, {"linear_path": False}, 70_000, [2500, 2100, 100, 500]),
         ({}, {"linear_path": False, "small": True}, 150, [237, 97, 4, 23]),
-        ({"neighbor_weight": 0.0}, {}, 70_000, [750, 500, 2500]),
-        ({"neighbor_weight": 0.0}, {"small": True}, 150, [71, 23, 116]),
+        ({"neighbor_weight": 0.0}, {}, 70_000, [1125, 500, 2500]),
+        ({"neighbor_weight": 0.0}, {"small": True}, 150, [107, 23, 116]),
         ({"pretrain_iter": 10}, {}, 1_280, [100, 50, 13, 68]),
         ({"pretrain_iter": 0, "max_iter": 2}, {}, 1_280, [0, 0, 8, 40]),
         ({"pretrain_iter": 3}, {"small": True}, 1_280, [30, 15, 13, 68]),
