@@ -63,11 +63,14 @@ class DeepParameters:
         by less where neighbours differ mostly outside the principal components. 0 turns all
         of this off, to get the method as in its paper, or where distances between rows mean little.
         Lower it where reconstructions matter more than clusters.
-    init : {"gmm", "k-means", "random"}, array-like or clusterer, default="gmm"
+    init : {"auto", "gmm", "k-means", "random"}, array-like or clusterer, default="auto"
         The first partition of the codes. "gmm" is the best of 24 Gaussian mixtures (64 for small
         tables), each fitted to at most 6,000 codes; they are compared without labels, by the number
         of clusters used, then by the mutual information of the assignment and the share of
-        neighbours kept together.
+        neighbours kept together. "auto" also merges the components of larger mixtures along the
+        graph of neighbours, and takes what comes of it where that parts the graph far better: it
+        finds clusters of very uneven sizes, or long ones, that lie apart. Without neighbours
+        (`neighbor_weight=0`) it is "gmm".
         An array of shape (n_samples,) holds labels from 0. An array of shape
         (n_clusters, latent_dim) holds means among the autoencoder's codes, before these are
         rescaled, so it needs a trained `encoder` and ``pretrain_iter=0``. Any object with
@@ -149,7 +152,7 @@ class DeepParameters:
     decoder: Any = None
     n_neighbors: int = 15
     neighbor_weight: float = 200.0
-    init: Any = "gmm"
+    init: Any = "auto"
     n_init: int = 1
     pretrain_iter: int | str = "auto"
     max_iter: int | str = "auto"

@@ -67,7 +67,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_neighbors": [_POSITIVE],
     "neighbor_weight": [_NOT_NEGATIVE],
     "init": [
-        StrOptions({"gmm", "k-means", "random"}),
+        StrOptions({"auto", "gmm", "k-means", "random"}),
         HasMethods(["fit_predict", "get_params"]),
         "array-like",
     ],

@@ -14,6 +14,8 @@ from sklearn.utils import check_array
 
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.mixture_start import GaussianMixtureStart
+from skvade.training.neighbourhood import Neighbourhood
+from skvade.training.parted_start import PartedStart
 from skvade.training.runtime import alone, n_distinct
 from skvade.training.spreading import spread_accuracy, spread_labels
 
@@ -25,7 +27,7 @@ class KMeansStart(Initialiser):
     n_clusters: int
 
     def __call__(
-        self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
+        self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
         n_clusters = n_distinct(codes, at_most=self.n_clusters)
         with alone():
@@ -40,7 +42,7 @@ class RandomStart(Initialiser):
     n_clusters: int
 
     def __call__(
-        self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
+        self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
         rows = np.random.RandomState(seed).choice(len(codes), self.n_clusters, replace=False)
         return Partition(_nearest(codes, codes[rows]))
@@ -53,7 +55,7 @@ class MeansStart(Initialiser):
     means: np.ndarray
 
     def __call__(
-        self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
+        self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
         return Partition(_nearest(codes, self.means))
 
@@ -65,7 +67,7 @@ class LabelsStart(Initialiser):
     labels: np.ndarray
 
     def __call__(
-        self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
+        self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
         return Partition(self.labels)
 
@@ -94,7 +96,7 @@ class LabelledStart(Initialiser):
     n_clusters: int
 
     def __call__(
-        self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
+        self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
         found = self.initialiser(codes, seed, neighbours)
         known = self.labels >= 0
@@ -104,7 +106,7 @@ class LabelledStart(Initialiser):
         named = names[found.labels]
         agreement = np.mean(named[known] == self.labels[known])
         if neighbours is not None and agreement < 1 and not known.all():
-            given = self.labels, neighbours, self.n_clusters
+            given = self.labels, neighbours.rows, self.n_clusters
             if spread_accuracy(*given) > agreement:
                 spread = spread_labels(*given)
                 named = np.where(spread >= 0, spread, named)
@@ -125,7 +127,7 @@ class ClustererStart(Initialiser):
     n_clusters: int
 
     def __call__(
-        self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
+        self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
         clusterer = _seeded(clone(self.clusterer), seed)
         found = np.asarray(clusterer.fit_predict(codes))
@@ -178,8 +180,10 @@ def make_initialiser(
         If an array has the wrong shape or labels, or a name is unknown.
     """
     if isinstance(init, str):
+        mixtures = GaussianMixtureStart(n_clusters, covariance_type, n_restarts)
         return {
-            "gmm": GaussianMixtureStart(n_clusters, covariance_type, n_restarts),
+            "auto": PartedStart(mixtures),
+            "gmm": mixtures,
             "k-means": KMeansStart(n_clusters),
             "random": RandomStart(n_clusters),
         }[init]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skvade.training.neighbourhood import Neighbourhood
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -28,9 +30,9 @@ class Initialiser(ABC):
 
     @abstractmethod
     def __call__(
-        self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
+        self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
-        """Cluster the codes; neighbours (n_samples, n_neighbors), if known, are row numbers."""
+        """Cluster the codes, with the help of their neighbours where these are known."""
 
     def restricted(self, rows: np.ndarray) -> Initialiser:
         """The same for codes of the given rows only."""

@@ -11,6 +11,7 @@ from sklearn.mixture import GaussianMixture
 
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.jury import Jury, Verdict, subsample
+from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.runtime import n_distinct, on_one_blas_thread
 from skvade.training.units import row_slices
 
@@ -65,18 +66,19 @@ class GaussianMixtureStart(Initialiser):
     kept_weight: float = 1.6
 
     def __call__(
-        self, codes: np.ndarray, seed: int, neighbours: np.ndarray | None = None
+        self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
         rng = np.random.RandomState(seed)
-        jury = Jury.draw(codes, neighbours, self.max_judged, rng)
+        near = None if neighbours is None else neighbours.rows
+        jury = Jury.draw(codes, near, self.max_judged, rng)
         with on_one_blas_thread(), config_context(array_api_dispatch=False):
-            mixtures = [self._fit(codes, rng) for _ in range(self.n_restarts)]
+            mixtures = [self.fit_one(codes, rng) for _ in range(self.n_restarts)]
             verdicts = [jury(mixture) for mixture in mixtures]
             order = sorted(
                 range(self.n_restarts), key=lambda i: self._rank(verdicts[i]), reverse=True
             )
             best = [mixtures[i].predict(codes[jury.rows]) for i in order[:2]]
-            labels = self._assign(mixtures[order[0]], codes)
+            labels = self.assign(mixtures[order[0]], codes)
         agreement = adjusted_rand_score(*best) if len(best) == 2 else float("nan")
         return Partition(labels, agreement)
 
@@ -85,12 +87,13 @@ class GaussianMixtureStart(Initialiser):
         decided = verdict.mutual_information / np.log(max(self.n_clusters, 2))
         return verdict.used_clusters, decided + self.kept_weight * verdict.neighbours_kept
 
-    def _assign(self, mixture: GaussianMixture, codes: np.ndarray) -> np.ndarray:
+    def assign(self, mixture: GaussianMixture, codes: np.ndarray) -> np.ndarray:
         """The most probable cluster of all codes, a block at a time."""
         blocks = row_slices(len(codes), codes.shape[1], 32 * self.n_clusters)
         return np.concatenate([mixture.predict(codes[block]) for block in blocks])
 
-    def _fit(self, codes: np.ndarray, rng: np.random.RandomState) -> GaussianMixture:
+    def fit_one(self, codes: np.ndarray, rng: np.random.RandomState) -> GaussianMixture:
+        """One restart."""
         n_samples = max(self.max_samples, ROWS_PER_CLUSTER * self.n_clusters)
         rows, seed = subsample(len(codes), n_samples, rng), rng.randint(2**31)
         mixture = Mixture(

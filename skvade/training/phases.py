@@ -13,6 +13,7 @@ from skvade.training.batches import Rows
 from skvade.training.descent import TrainingDivergedError
 from skvade.training.handover import Graph
 from skvade.training.initialiser import Initialiser
+from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.neighbours import (
     Components,
     beside,
@@ -92,7 +93,7 @@ class Initialise(Phase):
     def run(self, run: Run, seed: int) -> None:
         model, codes = run.model, _codes(run)
         graph = run.handover.graph
-        neighbours = None if graph is None else graph.neighbours.cpu().numpy()
+        neighbours = None if graph is None else Neighbourhood.of(graph)
         partition = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
         labels = torch.from_numpy(partition.labels).to(codes.device)
 

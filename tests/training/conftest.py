@@ -8,6 +8,7 @@ from torch import nn
 from skvade.objectives.base import Objective
 from skvade.training.batches import Rows
 from skvade.training.events import History
+from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.run import Run
 from skvade.training.runtime import Runtime
 from skvade.training.trainer import Optimise
@@ -83,3 +84,9 @@ def one_hot(labels):
 
 def nearest(codes, n_neighbors=10):
     return NearestNeighbors(n_neighbors=n_neighbors).fit(codes).kneighbors()[1]
+
+
+def equal_weights(neighbours):
+    """The neighbourhood in which all neighbours of a row weigh the same."""
+    share = np.full(neighbours.shape, 1 / neighbours.shape[1])
+    return Neighbourhood(neighbours, share.cumsum(1))

@@ -13,7 +13,7 @@ from skvade.metrics import mutual_information
 from skvade.training.initialisation import make_initialiser
 from skvade.training.jury import Verdict
 from skvade.training.mixture_start import GaussianMixtureStart
-from tests.training.conftest import Fixed, nearest, numbered, one_hot
+from tests.training.conftest import Fixed, equal_weights, nearest, numbered, one_hot
 
 CODES, TRUTH = make_blobs(300, n_features=4, centers=3, random_state=0)
 MEANS = np.stack([CODES[TRUTH == c].mean(0) for c in range(3)])
@@ -22,6 +22,7 @@ MEANS = np.stack([CODES[TRUTH == c].mean(0) for c in range(3)])
 @pytest.mark.parametrize(
     "init",
     [
+        "auto",
         "gmm",
         "k-means",
         TRUTH,
@@ -54,7 +55,7 @@ def test_restarts_are_chosen_by_mutual_information_not_likelihood():
     codes, _ = make_blobs(400, n_features=2, centers=9, cluster_std=1.7, random_state=8)
     start = GaussianMixtureStart(6, "full", n_restarts=8)
     rng = np.random.RandomState(3)
-    fits = [start._fit(codes, rng) for _ in range(8)]
+    fits = [start.fit_one(codes, rng) for _ in range(8)]
     decided = max(fits, key=lambda fit: mutual_information(fit.predict_proba(codes)))
     likeliest = max(fits, key=lambda fit: fit.score(codes))
     assert decided is not likeliest
@@ -72,7 +73,7 @@ def test_a_mixture_that_uses_every_cluster_ranks_first():
 def choose(monkeypatch, first, second, neighbours):
     """The choice between two mixtures."""
     both = iter([Fixed(first), Fixed(second)])
-    monkeypatch.setattr(GaussianMixtureStart, "_fit", lambda self, codes, rng: next(both))
+    monkeypatch.setattr(GaussianMixtureStart, "fit_one", lambda self, codes, rng: next(both))
     start = GaussianMixtureStart(np.shape(first)[1], "full", n_restarts=2)
     return start(numbered(len(first)), 0, neighbours)
 
@@ -85,7 +86,7 @@ def test_even_clusters_lose_where_they_cut_neighbours_apart(monkeypatch):
     np.testing.assert_array_equal(
         choose(monkeypatch, at_the_gap, even, None).labels, even.argmax(1)
     )
-    chosen = choose(monkeypatch, at_the_gap, even, near)
+    chosen = choose(monkeypatch, at_the_gap, even, equal_weights(near))
     np.testing.assert_array_equal(chosen.labels, at_the_gap.argmax(1))
     assert chosen.agreement < 0.7
 
@@ -112,7 +113,7 @@ def test_labels_do_not_depend_on_blocks(monkeypatch):
 def test_neighbours_and_subsamples_give_a_partition_of_all_rows():
     codes, truth = make_blobs(900, n_features=2, centers=4, cluster_std=0.5, random_state=1)
     start = GaussianMixtureStart(4, "full", n_restarts=3, max_samples=200, max_judged=300)
-    partition = start(codes, 0, nearest(codes))
+    partition = start(codes, 0, equal_weights(nearest(codes)))
     assert adjusted_rand_score(truth, partition.labels) == 1.0
     assert partition.agreement == 1.0
 
@@ -120,7 +121,7 @@ def test_neighbours_and_subsamples_give_a_partition_of_all_rows():
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 def test_fewer_distinct_codes_than_clusters_are_no_error():
     codes = np.repeat([[0.0, 0.0], [1.0, 1.0]], 30, axis=0)
-    partition = GaussianMixtureStart(3, "full")(codes, 0, nearest(codes))
+    partition = GaussianMixtureStart(3, "full")(codes, 0, equal_weights(nearest(codes)))
     assert adjusted_rand_score(np.repeat([0, 1], 30), partition.labels) > 0.5
 
 

@@ -7,6 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from skvade.training.initialisation import LabelledStart, LabelsStart
 from skvade.training.spreading import spread_accuracy, spread_labels
+from tests.training.conftest import equal_weights
 
 
 def circles():
@@ -55,11 +56,11 @@ def test_accuracy_of_one_label_a_class_is_not_known():
 def test_a_start_spreads_labels_only_where_its_clusters_contradict_them():
     X, y, neighbours, labels = circles()
     halves = LabelsStart((X[:, 0] > 0).astype(int))
-    found = LabelledStart(halves, labels, 2)(X, 0, neighbours).labels
+    found = LabelledStart(halves, labels, 2)(X, 0, equal_weights(neighbours)).labels
     np.testing.assert_array_equal(found, y)
     odd = np.where(np.arange(len(y)) % 7 == 0, 1 - y, y)
     odd[labels >= 0] = y[labels >= 0]
-    found = LabelledStart(LabelsStart(1 - odd), labels, 2)(X, 0, neighbours).labels
+    found = LabelledStart(LabelsStart(1 - odd), labels, 2)(X, 0, equal_weights(neighbours)).labels
     np.testing.assert_array_equal(found, odd)
     without = LabelledStart(halves, labels, 2)(X, 0).labels
     np.testing.assert_array_equal(without[labels >= 0], labels[labels >= 0])
@@ -71,7 +72,7 @@ def test_nothing_is_spread_where_it_could_not_help(monkeypatch):
         "skvade.training.initialisation.spread_accuracy", lambda *args: pytest.fail("spread")
     )
     halves = LabelsStart((X[:, 0] > 0).astype(int))
-    np.testing.assert_array_equal(LabelledStart(halves, y, 2)(X, 0, neighbours).labels, y)
+    np.testing.assert_array_equal(LabelledStart(halves, y, 2)(X, 0, equal_weights(neighbours)).labels, y)
     np.testing.assert_array_equal(
-        LabelledStart(LabelsStart(1 - y), labels, 2)(X, 0, neighbours).labels, y
+        LabelledStart(LabelsStart(1 - y), labels, 2)(X, 0, equal_weights(neighbours)).labels, y
     )

@@ -1,0 +1,80 @@
+"""The graph of nearest neighbours as arrays, and how much of it joins one cluster to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from skvade.training.handover import Graph
+from skvade.training.units import row_slices
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Nearest neighbours of every row, with weights.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_samples, n_neighbors)
+        Row numbers.
+    cumulative : ndarray of shape (n_samples, n_neighbors)
+        Running sums of the weights, the last of each row 1.
+    """
+
+    rows: np.ndarray
+    cumulative: np.ndarray
+
+    @classmethod
+    def of(cls, graph: Graph) -> Neighbourhood:
+        """The neighbourhood of a graph, on the CPU."""
+        return cls(graph.neighbours.cpu().numpy(), graph.cumulative.cpu().numpy())
+
+    def flow(self, labels: np.ndarray, n_clusters: int) -> np.ndarray:
+        """How much weight joins cluster to cluster: symmetric, (n_clusters, n_clusters), sum 1.
+
+        The probability that a random row is in the one and a neighbour of it, drawn by weight, in
+        the other, averaged over both directions.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_samples,)
+            From 0 to n_clusters - 1.
+        n_clusters : int
+        """
+        flow = np.zeros(n_clusters * n_clusters)
+        for block in row_slices(*self.rows.shape):
+            pairs = labels[block, np.newaxis] * n_clusters + labels[self.rows[block]]
+            weights = np.diff(self.cumulative[block], axis=1, prepend=0)
+            flow += np.bincount(pairs.ravel(), weights.ravel(), minlength=n_clusters**2)
+        joint = flow.reshape(n_clusters, n_clusters)
+        return (joint + joint.T) / (2 * joint.sum())
+
+
+class Parting(NamedTuple):
+    """How well a partition parts the graph.
+
+    Attributes
+    ----------
+    used_clusters : int
+    information : float
+        Mutual information of the clusters of neighbours, in nats.
+    worst_cut : float
+        The greatest conductance of a cluster: the share of its weight that leaves it.
+    """
+
+    used_clusters: int
+    information: float
+    worst_cut: float
+
+    @classmethod
+    def of(cls, flow: np.ndarray) -> Parting:
+        """That of a `Neighbourhood.flow`."""
+        volume = flow.sum(1)
+        used = volume > 0
+        independent = np.outer(volume, volume)
+        some = flow > 0
+        information = float((flow[some] * np.log(flow[some] / independent[some])).sum())
+        cuts = 1 - np.diag(flow)[used] / volume[used]
+        return cls(int(used.sum()), information, float(cuts.max()))

@@ -1,0 +1,120 @@
+"""What joins clusters along the graph, and the choice between a mixture and merged groups."""
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score, mutual_info_score
+from sklearn.neighbors import NearestNeighbors
+
+from skvade.training.initialisation import make_initialiser
+from skvade.training.merging import merge
+from skvade.training.mixture_start import GaussianMixtureStart
+from skvade.training.neighbourhood import Neighbourhood, Parting
+from skvade.training.neighbours import cumulative_weights
+from skvade.training.parted_start import PartedStart
+from tests.training.conftest import equal_weights, nearest
+
+
+def weighted(X, n_neighbors=15):
+    distances, neighbours = NearestNeighbors(n_neighbors=n_neighbors).fit(X).kneighbors()
+    return Neighbourhood(neighbours, cumulative_weights(distances))
+
+
+def mixtures(n_clusters):
+    return GaussianMixtureStart(n_clusters, "full")
+
+
+def uneven(sizes, seed):
+    """Normal clusters, each 12 standard deviations from the next."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    return 12 * y[:, None] * np.eye(10)[0] + rng.normal(size=(len(y), 10)), y
+
+
+def test_the_flow_is_that_of_the_adjacency_matrix(monkeypatch):
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 1 << 12)
+    rng = np.random.default_rng(0)
+    codes, labels = rng.normal(size=(300, 3)), rng.integers(0, 4, 300)
+    neighbourhood = weighted(codes)
+    adjacency = np.zeros((300, 300))
+    weights = np.diff(neighbourhood.cumulative, axis=1, prepend=0)
+    np.put_along_axis(adjacency, neighbourhood.rows, weights, axis=1)
+    member = np.eye(4)[labels]
+    joint = member.T @ (adjacency + adjacency.T) @ member / 600
+    np.testing.assert_allclose(neighbourhood.flow(labels, 4), joint, atol=1e-6)
+    assert neighbourhood.flow(labels, 5)[4].sum() == 0
+
+
+def test_information_is_that_of_the_clusters_of_neighbours():
+    rng = np.random.default_rng(1)
+    near, labels = rng.integers(0, 200, (200, 5)), rng.integers(0, 3, 200)
+    parting = Parting.of(equal_weights(near).flow(labels, 3))
+    own, others = np.repeat(labels, 5), labels[near].ravel()
+    both = mutual_info_score(np.r_[own, others], np.r_[others, own])
+    assert parting.information == pytest.approx(both)
+    leaving = [(np.r_[others, own][np.r_[own, others] == c] != c).mean() for c in range(3)]
+    assert parting.worst_cut == pytest.approx(max(leaving))
+    assert parting.used_clusters == 3
+
+
+def test_merging_equal_volumes_is_average_linkage():
+    """Of two groups each, where all have the same volume, the closest pairs are merged first."""
+    flow = np.array([[0, 5, 1, 0], [5, 0, 0, 1], [1, 0, 0, 5], [0, 1, 5, 0]], float)
+    assert merge(flow, 2).tolist() == [0, 0, 1, 1]
+    assert merge(flow, 4).tolist() == [0, 1, 2, 3]
+    assert merge(flow, 1).tolist() == [0, 0, 0, 0]
+    points = np.array([0.0, 1.0, 10.0, 11.5])
+    near = np.exp(-np.abs(points[:, None] - points))
+    tree = fcluster(linkage(points[:, None], "average"), 2, "maxclust")
+    assert adjusted_rand_score(tree, merge(near, 2)) == 1
+
+
+def test_parts_that_nothing_joins_are_merged_last():
+    flow = np.kron(np.eye(3), np.ones((4, 4)))
+    assert adjusted_rand_score(np.repeat([0, 1, 2], 4), merge(flow, 3)) == 1
+    assert len(set(merge(flow, 2))) == 2
+
+
+@pytest.mark.parametrize("sizes", [(990, 10), (980, 20), (2000, 40, 20)])
+@pytest.mark.parametrize("seed", range(3))
+def test_few_rows_far_from_many_are_a_cluster(sizes, seed):
+    X, y = uneven(sizes, seed)
+    found = make_initialiser("auto", len(sizes), 10, len(X), "full")(X, seed, weighted(X))
+    np.testing.assert_array_equal(found.labels == found.labels[0], y == 0)
+    assert adjusted_rand_score(y, found.labels) == 1
+    assert 0 < found.agreement <= 1
+
+
+def test_long_clusters_beside_each_other():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [300, 300])
+    X = np.column_stack([rng.uniform(0, 40, 600), 4 * y + rng.uniform(-0.5, 0.5, 600)])
+    neighbours = weighted(X)
+    spherical = GaussianMixtureStart(2, "spherical")
+    assert adjusted_rand_score(y, spherical(X, 0, neighbours).labels) < 0.1
+    assert adjusted_rand_score(y, PartedStart(spherical)(X, 0, neighbours).labels) == 1
+
+
+def test_overlapping_clusters_stay_the_mixtures():
+    X, _ = make_blobs(900, n_features=3, centers=4, cluster_std=2.5, random_state=0)
+    neighbours = weighted(X)
+    expected = mixtures(4)(X, 3, neighbours)
+    found = PartedStart(mixtures(4))(X, 3, neighbours)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.agreement == expected.agreement
+
+
+@pytest.mark.parametrize("n_clusters", [1, 3])
+def test_without_neighbours_or_rivals_there_are_mixtures_only(n_clusters):
+    X, _ = uneven((90, 10), 0)
+    neighbours = None if n_clusters == 3 else equal_weights(nearest(X))
+    found = PartedStart(mixtures(n_clusters))(X, 0, neighbours)
+    np.testing.assert_array_equal(found.labels, mixtures(n_clusters)(X, 0, neighbours).labels)
+
+
+def test_few_rows_leave_nothing_to_merge():
+    X, _ = uneven((20, 8), 0)
+    start = PartedStart(mixtures(6))
+    found = start(X, 0, weighted(X, 5))
+    np.testing.assert_array_equal(found.labels, mixtures(6)(X, 0, weighted(X, 5)).labels)
