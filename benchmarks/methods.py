@@ -327,6 +327,7 @@ METHODS: dict[str, Method] = {
     "without-plateau": _estimator(WithoutPlateau),
     "without-neighbours": _estimator(VaDEClustering, neighbor_weight=0.0),
     "without-push": _estimator(WithoutPush),
+    "without-merging": _estimator(VaDEClustering, init="gmm"),
     "without-information": _estimator(VaDEClustering, init=LikelihoodMixture),
     "without-full": _estimator(VaDEClustering, covariance_type="diag"),
     "without-closed-form": _estimator(WithoutClosedForm),

@@ -1,4 +1,4 @@
-"""The default partition: a mixture's, unless clusters of another shape part the graph far better."""
+"""The default partition: a mixture's, unless other clusters part the graph far better."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SMALLEST_CUT = 1e-3  # below it cuts are alike
 class PartedStart(Initialiser):
     """Mixtures, and mixtures of more components that are merged along the graph of neighbours.
 
-    A mixture wants round clusters of even sizes, and is right on most data. Where clusters are long,
-    bent or very uneven, and parted from each other, a merged partition cuts nearly no neighbours
-    apart while the mixture's cuts many. It is taken if its worst cut (the greatest conductance of a
-    cluster) is below `max_cut`, and if it has at least `margin` more of
+    A mixture wants round clusters of even sizes, and is right on most data. Where clusters are
+    long, bent or very uneven, and parted from each other, a merged partition cuts nearly no
+    neighbours apart while the mixture's cuts many. It is taken if its worst cut (the greatest
+    conductance of a cluster) is below `max_cut`, and if it has at least `margin` more of
 
         I(c; c') / log K - price log(worst cut),
 

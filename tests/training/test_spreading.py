@@ -55,12 +55,13 @@ def test_accuracy_of_one_label_a_class_is_not_known():
 
 def test_a_start_spreads_labels_only_where_its_clusters_contradict_them():
     X, y, neighbours, labels = circles()
+    near = equal_weights(neighbours)
     halves = LabelsStart((X[:, 0] > 0).astype(int))
-    found = LabelledStart(halves, labels, 2)(X, 0, equal_weights(neighbours)).labels
+    found = LabelledStart(halves, labels, 2)(X, 0, near).labels
     np.testing.assert_array_equal(found, y)
     odd = np.where(np.arange(len(y)) % 7 == 0, 1 - y, y)
     odd[labels >= 0] = y[labels >= 0]
-    found = LabelledStart(LabelsStart(1 - odd), labels, 2)(X, 0, equal_weights(neighbours)).labels
+    found = LabelledStart(LabelsStart(1 - odd), labels, 2)(X, 0, near).labels
     np.testing.assert_array_equal(found, odd)
     without = LabelledStart(halves, labels, 2)(X, 0).labels
     np.testing.assert_array_equal(without[labels >= 0], labels[labels >= 0])
@@ -68,11 +69,12 @@ def test_a_start_spreads_labels_only_where_its_clusters_contradict_them():
 
 def test_nothing_is_spread_where_it_could_not_help(monkeypatch):
     X, y, neighbours, labels = circles()
+    near = equal_weights(neighbours)
     monkeypatch.setattr(
         "skvade.training.initialisation.spread_accuracy", lambda *args: pytest.fail("spread")
     )
     halves = LabelsStart((X[:, 0] > 0).astype(int))
-    np.testing.assert_array_equal(LabelledStart(halves, y, 2)(X, 0, equal_weights(neighbours)).labels, y)
+    np.testing.assert_array_equal(LabelledStart(halves, y, 2)(X, 0, near).labels, y)
     np.testing.assert_array_equal(
-        LabelledStart(LabelsStart(1 - y), labels, 2)(X, 0, equal_weights(neighbours)).labels, y
+        LabelledStart(LabelsStart(1 - y), labels, 2)(X, 0, near).labels, y
     )
