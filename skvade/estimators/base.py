@@ -48,8 +48,9 @@ from skvade.training.batches import Rows
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.handover import Handover
 from skvade.training.initialisation import LabelledStart, make_initialiser
+from skvade.training.initialiser import Initialiser
 from skvade.training.neighbours import Components, principal_components
-from skvade.training.run import Keeper, Run
+from skvade.training.run import Keeper, Phase, Run
 from skvade.training.runtime import Runtime, resolve_runtime
 from skvade.training.schedules import auto_batch_size, is_small
 from skvade.training.units import FAR, Units, extent, measure_units, summarize
@@ -114,6 +115,7 @@ class BaseDeepModel(
     _count = "n_clusters"  # the parameter that says how many clusters there are
     _cure_of_empty = "Lower n_clusters, or raise n_init or pretrain_iter."
     covariance_type = "full"  # of the mixtures that start methods without one of their own
+    _counts_clusters = False  # before it fits
 
     @abstractmethod
     def _make_model(self, networks: Networks, shape: ModelShape) -> Autoencoder:
@@ -237,8 +239,11 @@ class BaseDeepModel(
         listeners: list[Listener] = []
         if getattr(self, "_skl_callbacks", None):
             listeners = [Callbacks(context, told, partial(draft._as_fitted, X, facts, rows, rng))]
+        train = partial(draft._train, rows=rows, runtime=runtime, keeper=keeper)
+        if draft._counts_clusters:
+            facts = draft._count_clusters(facts, train, int(rng.randint(2**31)))
         candidates = [
-            draft._train(facts, rows, runtime, warm, int(rng.randint(2**31)), keeper, listeners)
+            train(facts, warm=warm, seed=int(rng.randint(2**31)), listeners=listeners)
             for _ in range(n_runs)
         ]
         if len(candidates) > 1:  # a rank takes a pass over the data
@@ -326,8 +331,7 @@ class BaseDeepModel(
         components = principal_components(rows, view, N_COMPONENTS, int(rng.randint(2**31)))
         sizes = self._fitted_sizes() if warm else self._sizes(components, small)
         shape = ModelShape(n_clusters, name, summary, **sizes)
-        size_of_init = (n_clusters, shape.latent_dim, n_samples, self.covariance_type)
-        initialiser = make_initialiser(self.init, *size_of_init, MANY_STARTS if small else STARTS)
+        initialiser = self._make_initialiser(shape, n_samples, small)
         if known is not None:
             initialiser = LabelledStart(initialiser, known, n_clusters)
         facts = Facts(
@@ -339,11 +343,16 @@ class BaseDeepModel(
             components=components,
             initialiser=initialiser.restricted(kept),
             monitor=monitor,
+            trained_on=kept,
             labels=labels,
             reason=choice.reason,
             doubts=doubts,
         )
         return facts, rows
+
+    def _make_initialiser(self, shape: ModelShape, n_samples: int, small: bool) -> Initialiser:
+        size = (shape.n_clusters, shape.latent_dim, n_samples, self.covariance_type)
+        return make_initialiser(self.init, *size, MANY_STARTS if small else STARTS)
 
     def _train(
         self,
@@ -354,6 +363,7 @@ class BaseDeepModel(
         seed: int,
         keeper: Keeper,
         listeners: Sequence[Listener],
+        make_phases: Callable[[Facts], list[Phase]] | None = None,
     ) -> Candidate:
         listeners = [History(), *listeners]
         if self.verbose and runtime.is_main:
@@ -367,7 +377,7 @@ class BaseDeepModel(
                 self._start_at_components(networks, facts.components)
                 self._check_trainable(networks, facts.shape, rows, self._rows_a_step(facts))
             model = self._make_model(networks, facts.shape)
-            phases, handover = self._make_phases(facts), Handover()
+            phases, handover = (make_phases or self._make_phases)(facts), Handover()
         else:
             model = copied(warm)
             phases, handover = self._make_warm_phases(facts), Handover(scale=self._scale)

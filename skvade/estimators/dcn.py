@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sklearn.base import ClusterMixin
-
 from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.clusterer import ClustererMixin
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import ClusterParameters, parameters
@@ -20,7 +19,7 @@ from skvade.objectives.together import Together
 
 @inherit_docs
 @parameters
-class DCNClustering(ClusterMixin, BaseDeepModel, ClusterParameters):
+class DCNClustering(ClustererMixin, BaseDeepModel, ClusterParameters):
     """Deep clustering network: an autoencoder whose codes are drawn to the centroids of k-means.
 
     The loss of a row is

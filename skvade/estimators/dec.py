@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sklearn.base import ClusterMixin
-
 from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.clusterer import ClustererMixin
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import ClusterParameters, parameters
@@ -38,7 +37,7 @@ class TargetParameters:
     _shaping = ("alpha",)
 
 
-class TowardsTarget(TargetParameters, ClusterMixin, BaseDeepModel, ClusterParameters):
+class TowardsTarget(TargetParameters, ClustererMixin, BaseDeepModel, ClusterParameters):
     """What DEC and IDEC share: the model, and the loss that makes assignments sharper."""
 
     def _make_model(self, networks: Networks, shape: ModelShape) -> HeadedAutoencoder:

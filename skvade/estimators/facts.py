@@ -8,6 +8,7 @@ import numpy as np
 
 from skvade.nn.summary import ModelShape
 from skvade.training.events import Listener
+from skvade.training.handover import Count
 from skvade.training.initialiser import Initialiser
 from skvade.training.neighbours import Components
 from skvade.training.units import Units
@@ -32,8 +33,12 @@ class Facts:
     initialiser : Initialiser
     monitor : Listener
         Decides when the last phase ends.
+    trained_on : ndarray of shape (n_rows,)
+        Their numbers among the rows of the data.
     labels : ndarray of shape (n_rows,) or None
         Known clusters, -1 where none is known.
+    count : Count or None
+        How many clusters were found, where that was asked.
     reason : str
         Why the likelihood was taken, where the user did not name it.
     doubts : tuple of str
@@ -48,6 +53,8 @@ class Facts:
     components: Components | None
     initialiser: Initialiser
     monitor: Listener
+    trained_on: np.ndarray
     labels: np.ndarray | None = None
+    count: Count | None = None
     reason: str = ""
     doubts: tuple[str, ...] = ()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sklearn.base import ClusterMixin
-
 from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.clusterer import ClustererMixin
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.generative import GenerativeMixin
@@ -24,7 +23,7 @@ class GMVAEClustering(
     MarginalizationParameters,
     MixtureParameters,
     GenerativeMixin,
-    ClusterMixin,
+    ClustererMixin,
     BaseDeepModel,
     ClusterParameters,
 ):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClusterMixin
 
 from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.clusterer import ClustererMixin
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.generative import GenerativeMixin
@@ -126,7 +126,7 @@ class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
 
 @inherit_docs
 @parameters
-class M2Clustering(ClusterMixin, StyleModel, ClusterParameters):
+class M2Clustering(ClustererMixin, StyleModel, ClusterParameters):
     """A category and a style: Kingma's M2 without labels.
 
     Rows are explained by

@@ -12,10 +12,11 @@ from skvade.objectives.base import EncodedObjective, Objective
 from skvade.objectives.labels import LabeledRows
 from skvade.objectives.neighbours import PUSH, WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
+from skvade.training.counting import Counter
 from skvade.training.events import Running
 from skvade.training.m_step import MStep, PriorBound
 from skvade.training.neighbours import DrawnNeighbours
-from skvade.training.phases import FindNeighbours, Initialise
+from skvade.training.phases import CountClusters, FindNeighbours, Initialise
 from skvade.training.plateau import Plateau
 from skvade.training.run import Phase
 from skvade.training.schedules import (
@@ -129,6 +130,14 @@ class Recipe(ABC):
             *(hold if objectives.hold else []),
             *self._make_last_phases(facts),
         ]
+
+    def _make_counting_phases(self, facts: Facts, max_clusters: int) -> list[Phase]:
+        """Those of a fit up to its codes, of which then the clusters are counted."""
+        phases = self._make_phases(facts)
+        (start,) = (i for i, phase in enumerate(phases) if isinstance(phase, Initialise))
+        find = FindNeighbours(self.n_neighbors, facts.components)
+        graph = [] if self.neighbor_weight else [find]
+        return [*phases[:start], *graph, CountClusters(Counter(max_clusters))]
 
     def _make_warm_phases(self, facts: Facts) -> list[Phase]:
         """The phases of a fit that goes on from the previous one."""

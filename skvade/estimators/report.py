@@ -91,6 +91,7 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
             "likelihood": estimator.likelihood_ + (f" (auto: {reason})" if reason else ""),
             "networks": _networks(estimator),
             **{f"phase {name}": text for name, text in _phases(estimator.history_).items()},
+            **_count(estimator),
             "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
             "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
             "confidence": (
@@ -133,6 +134,17 @@ def _networks(estimator: Any) -> str:
     return "; ".join(
         [*parts, *([own] if own else []), f"{estimator.latent_dim_} latent dimensions"]
     )
+
+
+def _count(estimator: Any) -> dict[str, str]:
+    """How the number of clusters was found, where it was."""
+    if not hasattr(estimator, "cluster_evidence_"):
+        return {}
+    most = len(estimator.cluster_evidence_) - 1
+    text = f"{estimator.n_clusters_}, found among 2 to {most}"
+    others = " and ".join(map(str, estimator._other_counts()))
+    clear = "" if estimator._count_is_clear else "; not clear"
+    return {"number of clusters": text + clear + (f" (next {others})" if others else "")}
 
 
 def _bound(estimator: Any) -> dict[str, str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from sklearn.base import ClusterMixin
-
 from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.clusterer import ClustererMixin
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.generative import GenerativeMixin
@@ -51,7 +50,7 @@ class MixtureModel(MixtureParameters, GenerativeMixin, BaseDeepModel):
 
 @inherit_docs
 @parameters
-class VaDEClustering(ClusterMixin, MixtureModel, ClusterParameters):
+class VaDEClustering(ClustererMixin, MixtureModel, ClusterParameters):
     """Variational deep embedding: a variational autoencoder with a Gaussian-mixture prior.
 
     One model clusters, embeds, scores and generates. Rows are explained by

@@ -40,7 +40,8 @@ LITTLE, DOUBTFUL = 0.02, 2.5  # of a Bernoulli's variance, and by what factor th
 MOST, MOST_OF_FEW, NOT_MANY = 0.95, 0.99, 30  # of the variance, by one or a few of some columns
 
 CONSTRAINTS: dict[str, list[Any]] = {
-    "n_clusters": [_POSITIVE],
+    "n_clusters": [_POSITIVE, _AUTO],
+    "max_clusters": [Interval(Integral, 2, None, closed="left")],
     "n_classes": [_POSITIVE, None],
     "alpha": [_ABOVE_ZERO],
     "update_interval": [_POSITIVE],

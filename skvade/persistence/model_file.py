@@ -51,8 +51,16 @@ EARLIER = {  # of files that were written before there were these
     "latent_dim_": lambda fitted: fitted["means_"].shape[-1],
     "hidden_layer_sizes_": lambda fitted: fitted["_shaped_by"]["hidden_layer_sizes"],
     "_linear_path": lambda fitted: False,
+    "n_clusters_": lambda fitted: len(fitted["means_"]),
 }
 OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
+OF_CLUSTERERS = {"n_clusters_": int}
+OF_COUNTED = {
+    "merge_tree_": ("f", "MF"),
+    "cluster_evidence_": ("f", "C"),
+    "_groups": ("i", "N"),
+    "_count_is_clear": bool,
+}
 OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int}
 OF_NAMED = {"feature_names_in_": ("O", "D")}
 # Not saved: what loading makes anew, and scikit-learn's own, callbacks and what a fit leaves out.
@@ -162,14 +170,15 @@ def request_metadata(estimator: Any, requests: dict[str, Any]) -> None:
 def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     """The fitted attributes but for the module, with types and shapes that agree."""
     fitted = dict(contents["fitted"])
+    names = expected(cls, fitted)
     for name, earlier in EARLIER.items():
-        if name not in fitted:
+        if name in names and name not in fitted:
             fitted[name] = earlier(fitted)
     for name in fitted:
         if hasattr(cls, name) or not name.isidentifier():
             raise ValueError(f"it has an attribute {name[:100]!r}, which no fit sets.")
     sizes = {"D": fitted["n_features_in_"]}
-    for name, kind in expected(cls, fitted).items():
+    for name, kind in names.items():
         _check_attribute(name, fitted[name], kind, sizes)
     for record in fitted["history_"]:
         types = ((record["phase"], str), (record["steps"], int), (record["loss"], float))
@@ -195,8 +204,9 @@ def expected(cls: Any, fitted: dict[str, Any]) -> dict[str, Any]:
     attributes = dict(OF_ALL)
     if hasattr(cls, "score_samples"):
         attributes |= OF_GENERATIVE
-    if is_classifier(cls()):
-        attributes |= OF_CLASSIFIERS
+    attributes |= OF_CLASSIFIERS if is_classifier(cls()) else OF_CLUSTERERS
+    if "merge_tree_" in fitted:
+        attributes |= OF_COUNTED
     if "feature_names_in_" in fitted:
         attributes |= OF_NAMED
     return attributes

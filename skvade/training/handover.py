@@ -28,6 +28,33 @@ class Graph:
     signal: float = 1.0
 
 
+@dataclass(frozen=True)
+class Count:
+    """How many clusters there are, and what speaks for it.
+
+    Attributes
+    ----------
+    n_clusters : int
+    clear : bool
+        Whether the evidence has a gap there.
+    evidence : Tensor of shape (max_clusters + 1,)
+        How far the gain of information falls after each number of clusters; NaN where unknown.
+    cuts : Tensor of shape (max_clusters + 3,)
+        The worst cut with each number of clusters; NaN where unknown.
+    tree : Tensor of shape (n_groups - 1, 4)
+        The mergers of groups of rows, as SciPy's hierarchies have them.
+    groups : Tensor of shape (n_samples,)
+        The group of every row.
+    """
+
+    n_clusters: int
+    clear: bool
+    evidence: Tensor
+    cuts: Tensor
+    tree: Tensor
+    groups: Tensor
+
+
 class Told(Enum):
     """What other processes, of those that train one model together, must be told."""
 
@@ -55,6 +82,7 @@ class Fate:
 
 OF_OWN_ROWS = {"fate": Fate(kept=True, outlives=False, told=Told.NOTHING)}
 OUTCOME = {"fate": Fate(kept=True, outlives=True, told=Told.THE_VALUE)}
+OUTCOME_OF_OWN_ROWS = {"fate": Fate(kept=True, outlives=True, told=Told.NOTHING)}
 
 
 @dataclass
@@ -76,6 +104,8 @@ class Handover:
     bound : float
         Evidence lower bound per row, in the last pass or after it, in nats, in the model's units;
         NaN where what was minimised is no bound.
+    count : Count or None
+        How many clusters were found, where that was asked.
     """
 
     graph: Graph | None = field(default=None, metadata=OF_OWN_ROWS)
@@ -84,13 +114,14 @@ class Handover:
     agreement: float = field(default=float("nan"), metadata=OUTCOME)
     converged: bool = field(default=False, metadata=OUTCOME)
     bound: float = field(default=float("nan"), metadata=OUTCOME)
+    count: Count | None = field(default=None, metadata=OUTCOME_OF_OWN_ROWS)
 
     def state(self, *, at_end: bool = False) -> dict[str, Any]:
         """The fields that are kept, as plain data; at the end of a run only what outlives it."""
         fates = {f.name: f.metadata["fate"] for f in fields(self)}
         values = {name: getattr(self, name) for name, fate in fates.items() if fate.kept}
         return {
-            name: vars(value) if isinstance(value, Graph) else value
+            name: vars(value) if isinstance(value, Graph | Count) else value
             for name, value in values.items()
             if fates[name].outlives or not at_end
         }
@@ -98,7 +129,8 @@ class Handover:
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
         for name, value in state.items():
-            setattr(self, name, Graph(**value) if isinstance(value, dict) else value)
+            made_of = {"graph": Graph, "count": Count}.get(name)
+            setattr(self, name, made_of(**value) if made_of and value is not None else value)
 
     def need_graph(self) -> Graph:
         """The graph, in phases that come after the one that leaves it."""

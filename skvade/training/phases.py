@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skvade.nn.autoencoder import Autoencoder
 from skvade.training.batches import Rows
+from skvade.training.counting import Counter
 from skvade.training.descent import TrainingDivergedError
 from skvade.training.handover import Graph
 from skvade.training.initialiser import Initialiser
@@ -72,6 +73,24 @@ class FindNeighbours(Phase):
         places = codes if self.components is None else beside(codes, rows, self.components)
         with alone():
             return nearest_neighbours(places, n_neighbors, seed)
+
+
+@dataclass(frozen=True)
+class CountClusters(Phase):
+    """Count the clusters of the codes. Leaves `count`.
+
+    Attributes
+    ----------
+    counter : Counter
+    """
+
+    counter: Counter
+    name: str = "count"
+
+    @torch.no_grad()
+    def run(self, run: Run, seed: int) -> None:
+        neighbours = Neighbourhood.of(run.handover.need_graph())
+        run.handover.count = self.counter(_codes(run).cpu().double().numpy(), neighbours, seed)
 
 
 @dataclass(frozen=True)

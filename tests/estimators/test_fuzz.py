@@ -82,7 +82,8 @@ CHANGES = [
 ]
 
 GOOD = {
-    "n_clusters": st.integers(1, 6),
+    "n_clusters": st.integers(1, 6) | st.just("auto"),
+    "max_clusters": st.integers(2, 9),
     "n_classes": st.none() | st.integers(4, 5),
     "latent_dim": st.integers(1, 9),
     "hidden_layer_sizes": st.lists(st.integers(1, 5), max_size=3),
@@ -92,7 +93,7 @@ GOOD = {
     "reg_covar": st.sampled_from([1e-6, 0.01, 1.0]),
     "n_neighbors": st.integers(1, 50),
     "neighbor_weight": st.sampled_from([0, 200, 1e6]),
-    "init": st.sampled_from(["gmm", "k-means", "random"]),
+    "init": st.sampled_from(["auto", "gmm", "k-means", "random"]),
     "n_init": st.integers(1, 2),
     "pretrain_iter": st.integers(0, 2),
     "max_iter": st.integers(1, 2),
@@ -113,6 +114,7 @@ GOOD = {
 }
 BAD = {
     "n_clusters": st.sampled_from([0, -1, 2.0, "2"]),
+    "max_clusters": st.sampled_from([1, -1, 2.0, "auto"]),
     "latent_dim": st.sampled_from([0, None]),
     "hidden_layer_sizes": st.sampled_from([(0,), 3, ("a",)]),
     "activation": st.just("no"),

@@ -21,6 +21,7 @@ OTHER = {
     "covariance_type": "diag",
     "reg_covar": 0.5,
     "n_clusters": 9,
+    "max_clusters": 7,
     "n_classes": 9,
     "n_init": 5,
     "max_iter": 1,

@@ -240,7 +240,7 @@ def test_there_must_be_a_fit(path):
 @pytest.mark.parametrize("init", [KMeans(3), GaussianMixture(3), pd.Series(Y)])
 def test_what_only_code_could_load_is_not_saved(init, path):
     model = small(VaDEClustering, init=init).fit(X)
-    message = r"with init=(.|\n)*without executing code(.|\n)*call set_params\(init='gmm'\) first"
+    message = r"with init=(.|\n)*without executing code(.|\n)*call set_params\(init='auto'\) first"
     with pytest.raises(TypeError, match=message):
         model.save(path)
     assert not path.exists()

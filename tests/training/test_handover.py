@@ -5,7 +5,7 @@ from dataclasses import fields, make_dataclass
 import pytest
 import torch
 
-from skvade.training.handover import Fate, Graph, Handover, Told
+from skvade.training.handover import Count, Fate, Graph, Handover, Told
 
 GRAPH = Graph(torch.tensor([[1], [0]]), torch.ones(2, 1), 0.5)
 FULL = Handover(GRAPH, torch.tensor([0, 1]), 2.0, 0.9, True, -3.0)
@@ -40,7 +40,17 @@ def test_a_state_is_plain_and_comes_back_whole():
 def test_no_rows_outlive_a_run():
     """Of the last phase's outcome a checkpoint keeps numbers only."""
     outcome = FULL.state(at_end=True)
-    assert outcome == {"scale": 2.0, "agreement": 0.9, "converged": True, "bound": -3.0}
+    numbers = {"scale": 2.0, "agreement": 0.9, "converged": True, "bound": -3.0}
+    assert outcome == {**numbers, "count": None}
+
+
+def test_a_count_is_the_outcome_of_the_run_that_counts():
+    curves, tree = torch.rand(2, 8), torch.rand(3, 4)
+    count = Count(3, True, *curves, tree, torch.arange(4))
+    again = Handover()
+    again.restore(Handover(count=count).state(at_end=True))
+    assert (again.count.n_clusters, again.count.clear) == (3, True)
+    assert again.count.tree is tree
 
 
 def test_a_phase_that_comes_too_early_is_named():

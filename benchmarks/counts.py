@@ -1,0 +1,107 @@
+"""What `n_clusters="auto"` finds.
+
+    python -m benchmarks.counts [--sets NAME,NAME] [--seeds 0,1] [--table]
+
+Default fits of development sets; records are kept in `benchmarks/results/counts.jsonl`, with the
+number of classes, what was found, whether the evidence had a gap, and how long the fit took.
+`--table` prints them by set: how often the number was right, and how often within one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from benchmarks.development import BATTERIES, CLASSICS, TABLES, likelihood, load
+from benchmarks.machine import processor
+from skvade import VaDEClustering
+from skvade.metrics import clustering_accuracy
+
+RESULTS = Path(__file__).parent / "results" / "counts.jsonl"
+# The classes of the other sets overlap, or are no clusters of any method's.
+PARTED = (
+    *("digits", "usps", "mnist-10k", "pendigits", "iris", "wine", "breast_cancer", "dermatology"),
+    *("fcps/atom", "fcps/lsun", "fcps/tetra", "fcps/twodiamonds", "fcps/wingnut"),
+    *("graves/dense", "graves/line", "graves/zigzag", "graves/zigzag_noisy"),
+    *("sipu/aggregation", "sipu/jain", "sipu/r15", "sipu/s1", "sipu/s2"),
+    *("wut/circles", "wut/cross", "wut/mk1", "wut/mk3", "wut/mk4", "wut/windows"),
+    *("wut/x1", "wut/x2", "wut/x3", "wut/z2", "wut/z3"),
+)
+
+
+def measure(name: str, seed: int) -> dict[str, Any]:
+    """The record of a fit."""
+    X, y = load(name)
+    model = VaDEClustering("auto", likelihood=likelihood(name), random_state=seed)
+    before = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X)
+    return {
+        "set": name,
+        "seed": seed,
+        "classes": len(np.unique(y)),
+        "found": model.n_clusters_,
+        "clear": model._count_is_clear,
+        "accuracy": round(clustering_accuracy(y, model.labels_), 4),
+        "ari": round(adjusted_rand_score(y, model.labels_), 4),
+        "cpu_seconds": round(time.process_time() - before, 1),
+        "processor": processor(),
+    }
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """What was found, by set, in Markdown."""
+    lines = ["| set | classes | found | clear | ACC | CPU s |", "|---|---|---|---|---|---|"]
+    within = []
+    for name in dict.fromkeys(record["set"] for record in records):
+        own = sorted((r for r in records if r["set"] == name), key=lambda r: r["seed"])
+        classes = own[0]["classes"]
+        near = np.mean([abs(r["found"] - classes) <= 1 for r in own])
+        if name in PARTED:
+            within.append(near)
+        found = " ".join(str(r["found"]) for r in own)
+        clear = sum(r["clear"] for r in own)
+        accuracy, seconds = (
+            np.median([r[key] for r in own]) for key in ("accuracy", "cpu_seconds")
+        )
+        lines.append(
+            f"| {name} | {classes} | {found} | {clear} of {len(own)} | {accuracy:.3f} | "
+            f"{seconds:.1f} |"
+        )
+    if within:
+        lines.append(f"\nWithin one, mean of {len(within)} parted sets: {np.mean(within):.2f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure what has no record yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    others = (name for name in (*CLASSICS, *TABLES, *BATTERIES) if name not in PARTED)
+    parser.add_argument("--sets", default=",".join((*PARTED, *others)))
+    parser.add_argument("--seeds", default="0,1")
+    parser.add_argument("--table", action="store_true", help="measure nothing")
+    arguments = parser.parse_args()
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    records = [json.loads(line) for line in lines]
+    known = {(record["set"], record["seed"]) for record in records}
+    for name in [] if arguments.table else arguments.sets.split(","):
+        for seed in map(int, arguments.seeds.split(",")):
+            if (name, seed) in known:
+                continue
+            records.append(measure(name, seed))
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(records[-1]) + "\n")
+            print(records[-1], flush=True)
+    print(table(records))
+
+
+if __name__ == "__main__":
+    main()

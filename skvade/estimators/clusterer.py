@@ -1,0 +1,146 @@
+"""What clusterers have and classifiers have not: a number of clusters that can be found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from scipy.cluster.hierarchy import cut_tree
+from sklearn.base import ClusterMixin
+
+from skvade.estimators.candidate import Candidate
+from skvade.estimators.facts import Facts
+from skvade.estimators.predictor import of_one_fit
+
+AUTO = "auto"
+OF_COUNT = ("merge_tree_", "cluster_evidence_", "_groups", "_count_is_clear")
+HELD_OUT = -1
+
+
+class ClustererMixin(ClusterMixin):
+    """A clusterer, whose number of clusters is given or found.
+
+    Attributes
+    ----------
+    n_clusters_ : int
+        Number of clusters of the fitted model.
+    cluster_evidence_ : ndarray of shape (max_clusters + 1,)
+        For every number of clusters, how far the gain of information falls after it: about one
+        where all clusters are well parted with that number and none with one more, NaN below two
+        and where it is not known. Only with ``n_clusters="auto"``.
+    merge_tree_ : ndarray of shape (n_groups - 1, 4)
+        How groups of rows were merged along the graph of neighbours, as
+        :func:`scipy.cluster.hierarchy.dendrogram` takes it. Only with ``n_clusters="auto"``.
+    """
+
+    @property
+    def _counts_clusters(self) -> bool:
+        return self.n_clusters == AUTO and self._warm_model() is None
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self.n_clusters == AUTO and not (
+            isinstance(self.init, str) or hasattr(self.init, "fit_predict")
+        ):
+            raise ValueError(
+                "init is an array, and n_clusters='auto' finds a number of clusters that may not "
+                "be the array's; set n_clusters to the number that init has, or init='auto'."
+            )
+
+    def _read_labels(self, y: Any, n_samples: int) -> tuple[int, np.ndarray | None]:
+        if self.n_clusters != AUTO:
+            return super()._read_labels(y, n_samples)
+        # Of a model that only encodes, until the clusters are counted.
+        return (min(2, n_samples) if self._warm_model() is None else self.n_clusters_), None
+
+    def _count_clusters(self, facts: Facts, train: Callable[..., Candidate], seed: int) -> Facts:
+        """Train a model up to its codes, count their clusters, and plan for as many."""
+        phases = partial(self._make_counting_phases, max_clusters=self.max_clusters)
+        scout = train(facts, warm=None, seed=seed, listeners=[], make_phases=phases)
+        count = scout.run.handover.count
+        shape = replace(facts.shape, n_clusters=count.n_clusters)
+        start = self._make_initialiser(shape, facts.n_rows, facts.small)
+        return replace(facts, shape=shape, initialiser=start, count=count)
+
+    def _finish(self, X: Any, facts: Facts, *args: Any) -> None:
+        self.n_clusters_ = int(facts.shape.n_clusters)
+        if self._warm_model() is None:
+            for name in OF_COUNT:
+                vars(self).pop(name, None)
+        if facts.count is not None:
+            self._groups = np.full(X.shape[0], HELD_OUT)
+            self._groups[facts.trained_on] = facts.count.groups.cpu().numpy()
+            self.merge_tree_ = facts.count.tree.cpu().numpy()
+            self.cluster_evidence_ = facts.count.evidence.cpu().numpy()
+            self._count_is_clear = facts.count.clear
+        super()._finish(X, facts, *args)
+
+    def _find_faults(self, best: Candidate) -> tuple[str, ...]:
+        faults = super()._find_faults(best)
+        if getattr(self, "_count_is_clear", True):
+            return faults
+        others = " or ".join(str(k) for k in self._other_counts())
+        return (
+            f"{type(self).__name__} took {self.n_clusters_} clusters, and no number is clear: "
+            f"{others or 'another number'} would fit about as well. Set n_clusters if you know it, "
+            "or look at cluster_evidence_ and labels_at.",
+            *faults,
+        )
+
+    def _other_counts(self, most: int = 2) -> list[int]:
+        """The numbers of clusters with the greatest evidence beside the one that was taken."""
+        evidence = np.nan_to_num(self.cluster_evidence_, nan=-np.inf)
+        order = np.argsort(-evidence, kind="stable")
+        known = [int(k) for k in order if np.isfinite(evidence[k]) and k != self.n_clusters_]
+        return sorted(known[:most])
+
+    @of_one_fit
+    def labels_at(self, n_clusters: int) -> np.ndarray:
+        """Labels of the training rows with another number of clusters, without another fit.
+
+        `merge_tree_` is cut where so many groups are left. The groups are of the codes in which
+        clusters were counted, so that with `n_clusters_` these labels are close to `labels_`, not
+        the same.
+
+        Parameters
+        ----------
+        n_clusters : int
+            From 1 to the number of groups, ``len(merge_tree_) + 1``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            From 0 for the largest cluster; -1 for rows that `early_stopping` held out.
+
+        Raises
+        ------
+        AttributeError
+            If the number of clusters was given, so that there is no tree.
+        ValueError, TypeError
+            If there are fewer groups, or the number is none.
+        """
+        if not hasattr(self, "merge_tree_"):
+            raise AttributeError(
+                f"{type(self).__name__} has no merge_tree_ to cut, because n_clusters was given; "
+                "fit it with n_clusters='auto'."
+            )
+        n_groups = len(self.merge_tree_) + 1
+        if isinstance(n_clusters, bool) or not isinstance(n_clusters, Integral):
+            raise TypeError(f"n_clusters must be an integer, got {n_clusters!r}.")
+        if not 1 <= n_clusters <= n_groups:
+            raise ValueError(
+                f"n_clusters must be from 1 to the number of groups, {n_groups}, got {n_clusters}."
+            )
+        cluster = np.zeros(1, int)
+        if n_groups > 1:
+            cluster = cut_tree(self.merge_tree_, n_clusters=n_clusters).ravel()
+        trained = self._groups != HELD_OUT
+        labels = np.full(len(self._groups), HELD_OUT)
+        labels[trained] = cluster[self._groups[trained]]
+        order = np.argsort(-np.bincount(labels[trained]), kind="stable")
+        labels[trained] = np.argsort(order)[labels[trained]]
+        return labels

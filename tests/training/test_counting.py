@@ -1,0 +1,96 @@
+"""Merging trees and the number of clusters, against brute force and known numbers."""
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import cut_tree, is_valid_linkage
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score
+
+from skvade.training.counting import Counter
+from skvade.training.merging import information_kept, merge, merge_tree, merges, shared
+from skvade.training.neighbourhood import Parting
+from tests.training.test_parted_start import uneven, weighted
+
+
+def random_flow(n_groups, seed=0):
+    flow = np.random.default_rng(seed).random((n_groups, n_groups)) ** 4
+    return (flow + flow.T) / (flow + flow.T).sum()
+
+
+def joined(flow, a, b):
+    flow = flow.copy()
+    flow[a] += flow[b]
+    flow[:, a] += flow[:, b]
+    return np.delete(np.delete(flow, b, 0), b, 1)
+
+
+@pytest.mark.parametrize("n_groups", [2, 3, 7])
+def test_what_a_merger_does_to_the_information(n_groups):
+    flow = random_flow(n_groups)
+    flow[0, 1] = flow[1, 0] = 0
+    before, kept = Parting.of(flow).information, information_kept(flow)
+    for a in range(n_groups):
+        for b in range(a + 1, n_groups):
+            after = Parting.of(joined(flow, a, b)).information
+            assert kept[a, b] == pytest.approx(after - before, abs=1e-12)
+
+
+@pytest.mark.parametrize("closeness", [shared, information_kept])
+def test_mergers_keep_the_weight_and_what_was_given(closeness):
+    flow = random_flow(6)
+    given = flow.copy()
+    left = [flow, *(after for _, _, after in merges(flow, closeness))]
+    np.testing.assert_array_equal(flow, given)
+    assert [len(after) for after in left] == [6, 5, 4, 3, 2, 1]
+    for after in left:
+        assert after.sum() == pytest.approx(1)
+        np.testing.assert_allclose(after, after.T)
+    information = [Parting.of(after).information for after in left]
+    assert np.all(np.diff(information) <= 1e-12)  # what is merged is not known apart
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_tree_is_scipys_and_its_cuts_are_the_mergers(seed):
+    flow = random_flow(9, seed)
+    tree = merge_tree(flow)
+    assert is_valid_linkage(tree)
+    assert np.all(np.diff(tree[:, 2]) >= 0)
+    for n_clusters in range(1, 10):
+        cut = cut_tree(tree, n_clusters=n_clusters).ravel()
+        assert adjusted_rand_score(cut, merge(flow, n_clusters)) == 1
+
+
+@pytest.mark.parametrize("n_clusters", [2, 3, 5, 9])
+@pytest.mark.parametrize("seed", range(2))
+def test_separate_blobs_are_counted(n_clusters, seed):
+    centers = 12 * np.eye(n_clusters)
+    X, y = make_blobs(120 * n_clusters, centers=centers, random_state=seed)
+    count = Counter(12)(X, weighted(X), seed)
+    assert (count.n_clusters, count.clear) == (n_clusters, True)
+    cut = cut_tree(count.tree.numpy(), n_clusters=n_clusters).ravel()
+    assert adjusted_rand_score(y, cut[count.groups]) > 0.99
+    assert count.evidence.shape == (13,)
+    assert np.isnan(count.evidence[:2].numpy()).all()
+
+
+def test_uneven_clusters_are_counted():
+    X, _ = uneven((990, 10), 0)
+    assert Counter(9)(X, weighted(X), 0).n_clusters == 2
+
+
+def test_one_blob_has_no_clear_number():
+    X = np.random.default_rng(0).normal(size=(600, 5))
+    assert not Counter(8)(X, weighted(X), 0).clear
+
+
+@pytest.mark.parametrize("n_rows", [3, 9, 12])
+def test_few_rows_are_two_clusters(n_rows):
+    X = np.random.default_rng(0).normal(size=(n_rows, 2))
+    count = Counter(30)(X, weighted(X, n_rows - 1), 0)
+    assert count.n_clusters == 2
+    assert not count.clear
+
+
+def test_equal_rows_are_no_error():
+    X = np.repeat([[0.0, 0.0], [1.0, 1.0]], 40, axis=0)
+    assert Counter(5)(X, weighted(X), 0).n_clusters == 2
