@@ -20,6 +20,7 @@ from sklearn.utils import ClassifierTags, check_array, check_random_state
 from skvade.estimators import validation
 from skvade.estimators.callbacks import Callbacks, CallbackSupportMixin, with_callbacks
 from skvade.estimators.candidate import Candidate
+from skvade.estimators.comparison import objections
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import DeepParameters
 from skvade.estimators.pickling import PicklingMixin
@@ -116,6 +117,7 @@ class BaseDeepModel(
     _cure_of_empty = "Lower n_clusters, or raise n_init or pretrain_iter."
     covariance_type = "full"  # of the mixtures that start methods without one of their own
     _counts_clusters = False  # before it fits
+    _comparison: dict[str, Any] = {}  # noqa: RUF012 - what there is of it where nothing is compared
 
     @abstractmethod
     def _make_model(self, networks: Networks, shape: ModelShape) -> Autoencoder:
@@ -249,6 +251,7 @@ class BaseDeepModel(
         if len(candidates) > 1:  # a rank takes a pass over the data
             candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
         draft._finish(X, facts, candidates, rng)
+        draft._look_back(facts, candidates[0].rows)
         context.call_on_fit_task_end(**told, reconstruction_attributes=vars(draft))
         return facts.doubts
 
@@ -479,6 +482,9 @@ class BaseDeepModel(
             setattr(self, f"{name}_", values)
         self.cluster_centers_ = predictor.centers()
 
+    def _look_back(self, facts: Facts, rows: Rows) -> None:
+        """Look at a fit that has ended, once, at what `report` says of it."""
+
     def _find_faults(self, best: Candidate) -> tuple[str, ...]:
         name = type(self).__name__
         n_used, n_clusters = int((self.cluster_sizes_ > 0).sum()), len(self.cluster_sizes_)
@@ -517,7 +523,7 @@ class BaseDeepModel(
             did, and `trustworthy` is True if there is nothing. That promises nothing: no check
             knows the right clusters.
         """
-        return describe(self, self._findings)
+        return describe(self, (*self._findings, *objections(self._comparison)))
 
     @of_one_fit
     def save(self, path: Any) -> None:

@@ -13,8 +13,11 @@ from scipy.cluster.hierarchy import cut_tree
 from sklearn.base import ClusterMixin
 
 from skvade.estimators.candidate import Candidate
+from skvade.estimators.comparison import MAX_ROWS, compare
 from skvade.estimators.facts import Facts
 from skvade.estimators.predictor import of_one_fit
+from skvade.training.batches import Rows
+from skvade.training.jury import subsample
 
 AUTO = "auto"
 OF_COUNT = ("merge_tree_", "cluster_evidence_", "_groups", "_count_is_clear")
@@ -78,6 +81,16 @@ class ClustererMixin(ClusterMixin):
             self.cluster_evidence_ = facts.count.evidence.cpu().numpy()
             self._count_is_clear = facts.count.clear
         super()._finish(X, facts, *args)
+
+    def _look_back(self, facts: Facts, rows: Rows) -> None:
+        self._comparison = {}
+        if facts.components is None or not self.compare:
+            return
+        rng = np.random.RandomState(0)  # the same rows and starts for every fit of these data
+        sample = np.sort(subsample(len(rows), MAX_ROWS, rng))
+        labels = self.labels_[facts.trained_on][sample]
+        places = facts.components(rows.take(sample)).cpu().double().numpy()
+        self._comparison = compare(places, labels, self.n_clusters_, seed=0)
 
     def _find_faults(self, best: Candidate) -> tuple[str, ...]:
         faults = super()._find_faults(best)

@@ -106,19 +106,22 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
                 if np.isnan(agreement)
                 else f"{agreement:.2f} (adjusted Rand index of the two best {restarts})"
             ),
+            **_compared(estimator._comparison),
             **_bound(estimator),
             "labels settled": "yes" if estimator.converged_ else "not before the phase ended",
         },
         findings=findings,
-        checked=_checked(n_rows),
+        checked=_checked(n_rows, bool(estimator._comparison)),
     )
 
 
-def _checked(n_rows: int) -> str:
+def _checked(n_rows: int, compared: bool) -> str:
+    beside = ", and whether k-means or a Gaussian mixture parts the data better" if compared else ""
     text = (
         "Checked: the scales of columns, the choice of the likelihood, empty clusters, the "
-        "agreement of restarts, a finite loss, settled labels. No check failed, which does not "
-        "show that the clusters are right: see whether another random_state finds the same."
+        f"agreement of restarts, a finite loss, settled labels{beside}. No check failed, which "
+        "does not show that the clusters are right: see whether another random_state finds the "
+        "same."
     )
     if n_rows < FEW_ROWS:
         text += f" {n_rows} rows are few for a network: compare GaussianMixture."
@@ -145,6 +148,24 @@ def _count(estimator: Any) -> dict[str, str]:
     others = " and ".join(map(str, estimator._other_counts()))
     clear = "" if estimator._count_is_clear else "; not clear"
     return {"number of clusters": text + clear + (f" (next {others})" if others else "")}
+
+
+def _compared(comparison: dict[str, Any]) -> dict[str, str]:
+    """How the clusters lie in the data, and what simple methods find there."""
+    if not comparison:
+        return {}
+    least, share, to = comparison["leaving"]
+    lines = {
+        "neighbours together": f"{comparison['kept']:.1%}, by principal components",
+        "least separate": f"cluster {least}: {share:.0%} of its neighbours elsewhere, "
+        f"most in cluster {to}",
+    }
+    for name, other in comparison["others"].items():
+        lines[f"beside {name}"] = (
+            f"agreement {other['agreement']:.2f} (adjusted Rand index); it keeps "
+            f"{other['kept']:.1%} of neighbours together"
+        )
+    return lines
 
 
 def _bound(estimator: Any) -> dict[str, str]:

@@ -41,6 +41,7 @@ MOST, MOST_OF_FEW, NOT_MANY = 0.95, 0.99, 30  # of the variance, by one or a few
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [_POSITIVE, _AUTO],
+    "compare": ["boolean"],
     "max_clusters": [Interval(Integral, 2, None, closed="left")],
     "n_classes": [_POSITIVE, None],
     "alpha": [_ABOVE_ZERO],

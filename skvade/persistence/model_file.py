@@ -52,9 +52,10 @@ EARLIER = {  # of files that were written before there were these
     "hidden_layer_sizes_": lambda fitted: fitted["_shaped_by"]["hidden_layer_sizes"],
     "_linear_path": lambda fitted: False,
     "n_clusters_": lambda fitted: len(fitted["means_"]),
+    "_comparison": lambda fitted: {},
 }
 OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
-OF_CLUSTERERS = {"n_clusters_": int}
+OF_CLUSTERERS = {"n_clusters_": int, "_comparison": dict}
 OF_COUNTED = {
     "merge_tree_": ("f", "MF"),
     "cluster_evidence_": ("f", "C"),

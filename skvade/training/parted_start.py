@@ -18,6 +18,14 @@ from skvade.training.runtime import on_one_blas_thread
 SMALLEST_CUT = 1e-3  # below it cuts are alike
 
 
+PRICE = 0.15  # share of the information that a worst cut smaller by a factor e is worth
+
+
+def value(parting: Parting, n_clusters: int, price: float = PRICE) -> float:
+    """I(c; c') / log K - price log(worst cut): the higher, the better parted."""
+    return parting.information / log(n_clusters) - price * log(parting.worst_cut + SMALLEST_CUT)
+
+
 @dataclass(frozen=True)
 class PartedStart(Initialiser):
     """Mixtures, and mixtures of more components that are merged along the graph of neighbours.
@@ -41,7 +49,6 @@ class PartedStart(Initialiser):
         Components of these for each cluster; at least ten in all.
     max_cut : float
     price : float
-        Share of the information that a worst cut smaller by a factor e is worth.
     margin : float
     """
 
@@ -49,7 +56,7 @@ class PartedStart(Initialiser):
     n_merged: int = 3
     split: int = 3
     max_cut: float = 0.02
-    price: float = 0.15
+    price: float = PRICE
     margin: float = 0.15
 
     def __call__(
@@ -77,8 +84,7 @@ class PartedStart(Initialiser):
         return Parting.of(neighbours.flow(labels, self.mixtures.n_clusters))
 
     def _value(self, parting: Parting) -> float:
-        decided = parting.information / log(self.mixtures.n_clusters)
-        return decided - self.price * log(parting.worst_cut + SMALLEST_CUT)
+        return value(parting, self.mixtures.n_clusters, self.price)
 
     def _merged(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood, n_groups: int

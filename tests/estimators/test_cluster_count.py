@@ -130,7 +130,7 @@ def test_two_fits_of_one_seed_are_the_same():
     assert_same(one, two, X)
 
 
-@pytest.mark.parametrize("n_rows", [1, 2, 3, 7])
+@pytest.mark.parametrize("n_rows", [2, 3, 7])
 def test_few_rows(n_rows):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,0 +1,99 @@
+"""What simple methods make of the same rows, and which clusters keep neighbours together."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn import config_context
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
+
+from skvade.training.neighbourhood import Neighbourhood, Parting
+from skvade.training.neighbours import cumulative_weights
+from skvade.training.parted_start import value
+from skvade.training.runtime import alone
+
+MAX_ROWS, N_NEIGHBORS = 4_000, 15
+SAME = 0.8  # adjusted Rand index, from which two clusterings are about the same
+MORE_KEPT, BETTER = 0.015, 0.3
+
+
+def compare(places: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int) -> dict[str, Any]:
+    """Judge a clustering beside k-means and a Gaussian mixture, by neighbours none was fitted to.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n_rows, n_components)
+        Rows along their principal components, at most 4,000.
+    labels : ndarray of shape (n_rows,)
+    n_clusters : int
+    seed : int
+
+    Returns
+    -------
+    dict
+        "kept", the probability that a row and a neighbour are in one cluster, "worst cut" and
+        "value", as `PartedStart` has them; "leaving", for the cluster that keeps least, its number,
+        the share of its neighbours' weight that leaves it, and to which cluster most goes;
+        "others", for each simple method the same three and the "agreement", its adjusted Rand
+        index with the labels. Empty, where there is nothing to compare.
+    """
+    if not 1 < n_clusters < len(places) or not np.ptp(places, axis=0).any():
+        return {}
+    with alone(), config_context(array_api_dispatch=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(places) - 1)).fit(places)
+        distances, neighbours = search.kneighbors()
+        graph = Neighbourhood(neighbours, cumulative_weights(distances))
+        means = KMeans(n_clusters, n_init=3, random_state=seed).fit_predict(places)
+        found = {"k-means": means}
+        if len(places) > n_clusters * (places.shape[1] + 1):
+            floor = 1e-4 * float(places.var(0).sum())
+            mixture = GaussianMixture(n_clusters, reg_covar=floor, random_state=seed)
+            found["a Gaussian mixture"] = mixture.fit_predict(places)
+    flow = graph.flow(labels, n_clusters)
+    volume = flow.sum(1)
+    cuts = np.where(volume > 0, 1 - np.diag(flow) / np.maximum(volume, 1e-300), -1)
+    least = int(cuts.argmax())
+    elsewhere = flow[least].copy()
+    elsewhere[least] = -1
+    others = {
+        name: {
+            **_measures(graph.flow(other, n_clusters)),
+            "agreement": float(adjusted_rand_score(labels, other)),
+        }
+        for name, other in found.items()
+    }
+    leaving = [least, float(cuts[least]), int(elsewhere.argmax())]
+    return {**_measures(flow), "leaving": leaving, "others": others}
+
+
+def _measures(flow: np.ndarray) -> dict[str, float]:
+    parting = Parting.of(flow)
+    return {
+        "kept": float(np.trace(flow)),
+        "worst cut": parting.worst_cut,
+        "value": value(parting, len(flow)),
+    }
+
+
+def objections(comparison: dict[str, Any]) -> tuple[str, ...]:
+    """What speaks for a simple method: other clusters, which part the data better."""
+    return tuple(
+        f"{name[0].upper() + name[1:]} of the principal components finds other clusters (adjusted "
+        f"Rand index {other['agreement']:.2f}, below {SAME}) and parts the data better: it keeps "
+        f"{other['kept']:.1%} of neighbours together where this model keeps "
+        f"{comparison['kept']:.1%}, and cuts {other['worst cut']:.0%} of a cluster's weight at "
+        f"most ({comparison['worst cut']:.0%}). Look at both, and at another random_state."
+        for name, other in comparison.get("others", {}).items()
+        if other["agreement"] < SAME
+        and (
+            other["kept"] > comparison["kept"] + MORE_KEPT
+            or other["value"] > comparison["value"] + BETTER
+        )
+    )

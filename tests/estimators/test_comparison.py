@@ -1,0 +1,84 @@
+"""What a fit is compared with, and when that speaks against it."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import NearestNeighbors
+
+from skvade import VaDEClassifier, VaDEClustering, load
+from skvade.estimators.comparison import compare, objections
+from skvade.training.neighbours import membership_weights
+from tests.conftest import small
+
+X, Y = make_blobs(400, n_features=4, centers=8 * np.eye(4)[:3], random_state=0)
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+def test_neighbours_kept_are_counted_one_by_one():
+    labels = np.random.default_rng(0).integers(0, 3, len(X))
+    found = compare(X, labels, 3, seed=0)
+    distances, neighbours = NearestNeighbors(n_neighbors=15).fit(X).kneighbors()
+    weights = membership_weights(distances)
+    weights /= weights.sum(1, keepdims=True)
+    together = labels[neighbours] == labels[:, np.newaxis]
+    assert found["kept"] == pytest.approx((weights * together).sum(1).mean(), abs=1e-5)
+    cluster, share, other = found["leaving"]
+    assert 0 < share < 1
+    assert cluster != other
+
+
+def test_right_labels_stand_and_wrong_ones_do_not():
+    assert objections(compare(X, Y, 3, seed=0)) == ()
+    wrong = np.random.default_rng(0).permutation(Y)
+    found = objections(compare(X, wrong, 3, seed=0))
+    assert len(found) == 2
+    assert "K-means of the principal components finds other clusters" in found[0]
+    assert "A Gaussian mixture of the principal components" in found[1]
+
+
+def test_clusters_that_a_simple_method_cuts_are_no_objection():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 300)
+    long = np.column_stack([rng.uniform(0, 40, 600), 4 * y + rng.uniform(-0.5, 0.5, 600)])
+    found = compare(long, y, 2, seed=0)
+    assert found["others"]["k-means"]["agreement"] < 0.1
+    assert objections(found) == ()
+
+
+@pytest.mark.parametrize(
+    ("places", "n_clusters"), [(X, 1), (X[:3], 3), (np.ones((20, 2)), 2)], ids=["1", "few", "equal"]
+)
+def test_where_there_is_nothing_to_compare(places, n_clusters):
+    assert compare(places, np.zeros(len(places), int), n_clusters, seed=0) == {}
+
+
+def test_the_report_tells_of_a_fit_that_a_simple_method_beats(tmp_path):
+    model = small(VaDEClustering, neighbor_weight=0, learning_rate=1e-9)
+    model.set_params(init=np.random.default_rng(0).integers(0, 3, len(X))).fit(X)
+    assert adjusted_rand_score(Y, model.labels_) < 0.7
+    report = model.report()
+    assert not report.trustworthy
+    assert "K-means of the principal components" in str(report)
+    model.set_params(init="auto").save(tmp_path / "model")
+    assert str(load(tmp_path / "model").report()) == str(report)
+
+
+def test_the_report_of_a_fit_that_agrees():
+    report = str(small(VaDEClustering, max_iter="auto").fit(X).report())
+    assert "beside k-means" in report
+    assert "whether k-means or a Gaussian mixture parts the data better" in report
+    without = str(small(VaDEClustering, compare=False).fit(X).report())
+    assert "k-means" not in without
+    assert "least separate" not in without
+
+
+def test_rows_that_are_held_out_and_classifiers():
+    assert small(VaDEClustering, early_stopping=True).fit(X)._comparison["others"]
+    assert "k-means" not in str(small(VaDEClassifier).fit(X, Y).report())
+
+
+def test_comparing_changes_no_number():
+    one = small(VaDEClustering, random_state=np.random.RandomState(0)).fit(X)
+    two = small(VaDEClustering, random_state=np.random.RandomState(0), compare=False).fit(X)
+    np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
