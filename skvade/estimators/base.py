@@ -117,7 +117,6 @@ class BaseDeepModel(
     _cure_of_empty = "Lower n_clusters, or raise n_init or pretrain_iter."
     covariance_type = "full"  # of the mixtures that start methods without one of their own
     _counts_clusters = False  # before it fits
-    _comparison: dict[str, Any] = {}  # noqa: RUF012 - what there is of it where nothing is compared
 
     @abstractmethod
     def _make_model(self, networks: Networks, shape: ModelShape) -> Autoencoder:
@@ -523,7 +522,8 @@ class BaseDeepModel(
             did, and `trustworthy` is True if there is nothing. That promises nothing: no check
             knows the right clusters.
         """
-        return describe(self, (*self._findings, *objections(self._comparison)))
+        compared = getattr(self, "_comparison", {})  # of clusterers, and not of older pickles
+        return describe(self, (*self._findings, *objections(compared)), compared)
 
     @of_one_fit
     def save(self, path: Any) -> None:

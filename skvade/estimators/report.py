@@ -75,7 +75,7 @@ class Report:
         )
 
 
-def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
+def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]) -> Report:
     """The report of a fitted estimator."""
     sizes = estimator.cluster_sizes_
     n_rows = int(sizes.sum())
@@ -106,12 +106,12 @@ def describe(estimator: Any, findings: tuple[str, ...]) -> Report:
                 if np.isnan(agreement)
                 else f"{agreement:.2f} (adjusted Rand index of the two best {restarts})"
             ),
-            **_compared(estimator._comparison),
+            **_compared(compared),
             **_bound(estimator),
             "labels settled": "yes" if estimator.converged_ else "not before the phase ended",
         },
         findings=findings,
-        checked=_checked(n_rows, bool(estimator._comparison)),
+        checked=_checked(n_rows, bool(compared)),
     )
 
 
