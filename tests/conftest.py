@@ -28,7 +28,7 @@ FAMILY = [cls for cls in map(vars(skvade).get, skvade.__all__) if isinstance(cls
 def small(cls, n_clusters=3, **parameters):
     """An estimator with small networks and a small budget; classifiers find their classes in y."""
     given = {"hidden_layer_sizes": (16,), "latent_dim": 3, "pretrain_iter": 4, "max_iter": 4}
-    given |= {} if is_classifier(cls()) else {"n_clusters": n_clusters}
+    given |= {} if is_classifier(cls()) else {"n_clusters": n_clusters, "compare": False}
     return cls(**{**given, "precision": "float32", "random_state": 0, **parameters})
 
 
@@ -57,6 +57,7 @@ def quick():
         max_iter=10,
         precision="float32",
         random_state=0,
+        compare=False,
     )
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from sklearn import config_context
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
-from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
+from skvade.training.mixture_start import Mixture
 from skvade.training.neighbourhood import Neighbourhood, Parting
 from skvade.training.neighbours import cumulative_weights
 from skvade.training.parted_start import value
-from skvade.training.runtime import alone
+from skvade.training.runtime import alone, n_distinct
 
 MAX_ROWS, N_NEIGHBORS = 4_000, 15
 SAME = 0.8  # adjusted Rand index, from which two clusterings are about the same
@@ -45,16 +43,16 @@ def compare(places: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int) 
     """
     if not 1 < n_clusters < len(places) or not np.ptp(places, axis=0).any():
         return {}
-    with alone(), config_context(array_api_dispatch=False), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with alone(), config_context(array_api_dispatch=False):
         search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(places) - 1)).fit(places)
         distances, neighbours = search.kneighbors()
         graph = Neighbourhood(neighbours, cumulative_weights(distances))
-        means = KMeans(n_clusters, n_init=3, random_state=seed).fit_predict(places)
+        n_different = n_distinct(places, at_most=n_clusters)
+        means = KMeans(n_different, n_init=3, random_state=seed).fit_predict(places)
         found = {"k-means": means}
         if len(places) > n_clusters * (places.shape[1] + 1):
             floor = 1e-4 * float(places.var(0).sum())
-            mixture = GaussianMixture(n_clusters, reg_covar=floor, random_state=seed)
+            mixture = Mixture(n_different, reg_covar=floor, random_state=seed)
             found["a Gaussian mixture"] = mixture.fit_predict(places)
     flow = graph.flow(labels, n_clusters)
     volume = flow.sum(1)

@@ -1,5 +1,7 @@
 """What a fit is compared with, and when that speaks against it."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
@@ -9,9 +11,10 @@ from sklearn.neighbors import NearestNeighbors
 from skvade import VaDEClassifier, VaDEClustering, load
 from skvade.estimators.comparison import compare, objections
 from skvade.training.neighbours import membership_weights
-from tests.conftest import small
+from tests import conftest
 
 X, Y = make_blobs(400, n_features=4, centers=8 * np.eye(4)[:3], random_state=0)
+compared = partial(conftest.small, VaDEClustering, compare=True)
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
@@ -54,7 +57,7 @@ def test_where_there_is_nothing_to_compare(places, n_clusters):
 
 
 def test_the_report_tells_of_a_fit_that_a_simple_method_beats(tmp_path):
-    model = small(VaDEClustering, neighbor_weight=0, learning_rate=1e-9)
+    model = compared(neighbor_weight=0, learning_rate=1e-9)
     model.set_params(init=np.random.default_rng(0).integers(0, 3, len(X))).fit(X)
     assert adjusted_rand_score(Y, model.labels_) < 0.7
     report = model.report()
@@ -65,20 +68,20 @@ def test_the_report_tells_of_a_fit_that_a_simple_method_beats(tmp_path):
 
 
 def test_the_report_of_a_fit_that_agrees():
-    report = str(small(VaDEClustering, max_iter="auto").fit(X).report())
+    report = str(compared(max_iter="auto").fit(X).report())
     assert "beside k-means" in report
     assert "whether k-means or a Gaussian mixture parts the data better" in report
-    without = str(small(VaDEClustering, compare=False).fit(X).report())
+    without = str(compared(compare=False).fit(X).report())
     assert "k-means" not in without
     assert "least separate" not in without
 
 
 def test_rows_that_are_held_out_and_classifiers():
-    assert small(VaDEClustering, early_stopping=True).fit(X)._comparison["others"]
-    assert "k-means" not in str(small(VaDEClassifier).fit(X, Y).report())
+    assert compared(early_stopping=True).fit(X)._comparison["others"]
+    assert "k-means" not in str(conftest.small(VaDEClassifier).fit(X, Y).report())
 
 
 def test_comparing_changes_no_number():
-    one = small(VaDEClustering, random_state=np.random.RandomState(0)).fit(X)
-    two = small(VaDEClustering, random_state=np.random.RandomState(0), compare=False).fit(X)
+    one = compared(random_state=np.random.RandomState(0)).fit(X)
+    two = compared(random_state=np.random.RandomState(0), compare=False).fit(X)
     np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))

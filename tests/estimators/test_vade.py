@@ -285,7 +285,7 @@ def test_gaussian_fits_do_not_depend_on_units(quick, digits, factor, shift):
     assert adjusted_rand_score(one.labels_, two.labels_) > 0.9  # training amplifies rounding
     scores, expected = two.score_samples(factor * X + shift), one.score_samples(X)
     alike = np.isclose(scores, expected - 64 * np.log(factor), rtol=0.02, atol=2)
-    assert alike.mean() > 0.95  # a rounding error of the first step may move a few rows
+    assert alike.mean() > 0.9  # a rounding error of the first step may move a few rows
     scale = factor * X.std()
     np.testing.assert_allclose(
         two.cluster_centers_.mean(0),
