@@ -10,9 +10,8 @@ number of classes, what was found, whether the evidence had a gap, and how long 
 from __future__ import annotations
 
 import argparse
-import json
 import time
-import warnings
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.development import BATTERIES, CLASSICS, TABLES, likelihood, load
 from benchmarks.machine import processor
+from benchmarks.records import complete
 from skvade import VaDEClustering
 from skvade.metrics import clustering_accuracy
 
@@ -36,15 +36,13 @@ PARTED = (
 )
 
 
-def measure(name: str, seed: int) -> dict[str, Any]:
+def measure(name: str, seed: int) -> list[dict[str, Any]]:
     """The record of a fit."""
     X, y = load(name)
     model = VaDEClustering("auto", likelihood=likelihood(name), random_state=seed)
     before = time.process_time()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(X)
-    return {
+    model.fit(X)
+    record = {
         "set": name,
         "seed": seed,
         "classes": len(np.unique(y)),
@@ -55,6 +53,7 @@ def measure(name: str, seed: int) -> dict[str, Any]:
         "cpu_seconds": round(time.process_time() - before, 1),
         "processor": processor(),
     }
+    return [record]
 
 
 def table(records: list[dict[str, Any]]) -> str:
@@ -89,18 +88,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--table", action="store_true", help="measure nothing")
     arguments = parser.parse_args()
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    records = [json.loads(line) for line in lines]
-    known = {(record["set"], record["seed"]) for record in records}
-    for name in [] if arguments.table else arguments.sets.split(","):
-        for seed in map(int, arguments.seeds.split(",")):
-            if (name, seed) in known:
-                continue
-            records.append(measure(name, seed))
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(records[-1]) + "\n")
-            print(records[-1], flush=True)
-    print(table(records))
+    sets = [] if arguments.table else arguments.sets.split(",")
+    cases = product(sets, map(int, arguments.seeds.split(",")))
+    print(table(complete(RESULTS, ("set", "seed"), cases, measure)))
 
 
 if __name__ == "__main__":

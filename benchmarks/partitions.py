@@ -19,9 +19,8 @@ least ten rows ("digits/3" is digits with few threes).
 from __future__ import annotations
 
 import argparse
-import json
-import warnings
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from benchmarks.development import BATTERIES, CLASSICS, TABLES, TEXTS, likelihood, load
+from benchmarks.records import complete
 from skvade import VaDEClustering
 from skvade.training.merging import merge
 from skvade.training.mixture_start import GaussianMixtureStart
@@ -278,21 +278,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--table", action="store_true", help="measure nothing")
     arguments = parser.parse_args()
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    records = [json.loads(line) for line in lines]
-    known = {(record["set"], record["seed"]) for record in records}
-    for name in [] if arguments.table else arguments.sets.split(","):
-        for seed in map(int, arguments.seeds.split(",")):
-            if (name, seed) in known:
-                continue
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                new = measure(name, seed)
-            with RESULTS.open("a") as file:
-                file.writelines(json.dumps(record) + "\n" for record in new)
-            records += new
-            print(name, seed, flush=True)
-    print(table(records))
+    sets = [] if arguments.table else arguments.sets.split(",")
+    cases = product(sets, map(int, arguments.seeds.split(",")))
+    print(table(complete(RESULTS, ("set", "seed"), cases, measure)))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ from benchmarks import development
 from benchmarks.environment import environment
 from benchmarks.machine import processor, versions
 from benchmarks.peer_fit import METHODS
+from benchmarks.records import read
 
 FOLDER = Path("build/peers")
 RESULTS = Path(__file__).parent / "results" / "peers.jsonl"
@@ -85,11 +86,6 @@ def code() -> str:
     for path in sources:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def read(path: Path = RESULTS) -> list[dict[str, Any]]:
-    """All records."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def machine(record: dict[str, Any]) -> tuple[str, str, str]:
@@ -210,13 +206,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--table", action="store_true", help="print the table of the records")
     given = parser.parse_args(arguments)
     if given.table:
-        print(table(read()))
+        print(table(read(RESULTS)))
         return
     data, methods = given.data.split(","), given.methods.split(",")
     for names, known in ((data, development.ALL), (methods, METHODS)):
         if unknown := set(names) - set(known):
             parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
-    have = set() if given.dry else {(*key(r), r["code"]) for r in read()}
+    have = set() if given.dry else {(*key(r), r["code"]) for r in read(RESULTS)}
     for one in data:
         for record in measure(
             one, methods, range(*map(int, given.seeds.split(":"))), given.isa, have

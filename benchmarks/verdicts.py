@@ -11,8 +11,6 @@ of bad runs that was caught, and that of the others that was spoken against.
 from __future__ import annotations
 
 import argparse
-import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from sklearn.mixture import GaussianMixture
 
 from benchmarks.development import BATTERIES, CLASSICS, TABLES, likelihood
 from benchmarks.partitions import NORMAL, load_case
+from benchmarks.records import complete
 from skvade import VaDEClustering
 from skvade.estimators.comparison import objections
 
@@ -93,20 +92,8 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--table", action="store_true", help="measure nothing")
     arguments = parser.parse_args()
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    records = [json.loads(line) for line in lines]
-    known = {record["set"] for record in records}
-    for name in [] if arguments.table else arguments.sets.split(","):
-        if name in known:
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            new = measure(name)
-        with RESULTS.open("a") as file:
-            file.writelines(json.dumps(record) + "\n" for record in new)
-        records += new
-        print(name, flush=True)
-    print(table(records))
+    cases = [] if arguments.table else [(name,) for name in arguments.sets.split(",")]
+    print(table(complete(RESULTS, ("set",), cases, measure)))
 
 
 if __name__ == "__main__":

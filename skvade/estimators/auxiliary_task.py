@@ -43,8 +43,8 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
     latent_dim : int, default=150
         Number of features f. Lower it for small data.
     learning_rate : float, default=4e-3
-        Peak learning rate of Adam in the autoencoder's phases, less below 4,000 rows; the last
-        phase uses a quarter of it.
+        Peak learning rate of Adam while neighbours are drawn together, less below 4,000 rows; the
+        autoencoder before that is trained at half of it, and the last phase uses a quarter.
         Lower it when training had to recover from a non-finite loss.
     n_nearest : int, default=1
         Number kappa of nearest labelled rows that assign a class to an unlabelled one; sought among

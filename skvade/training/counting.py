@@ -65,15 +65,15 @@ class Counter:
         falls = self._falls(gains)
         n_clusters, clear = self._decide(falls, cuts)
         tree = merge_tree(flow) if len(flow) > 1 else np.empty((0, 4))
-        tensors = (torch.from_numpy(values) for values in (falls, cuts, tree, groups))
+        tensors = (torch.from_numpy(values) for values in (falls, tree, groups))
         return Count(n_clusters, clear, *tensors)
 
     def _of_few(self, n_rows: int) -> Count:
         """Nothing is known of so few rows."""
-        unknown = torch.full((self.max_clusters + 3,), torch.nan, dtype=torch.float64)
+        unknown = torch.full((self.max_clusters + 1,), torch.nan, dtype=torch.float64)
         tree = torch.zeros((0, 4), dtype=torch.float64)
         groups = torch.zeros(n_rows, dtype=torch.int64)
-        return Count(min(2, n_rows), False, unknown[:-2], unknown, tree, groups)
+        return Count(min(2, n_rows), False, unknown, tree, groups)
 
     def _gains(self, flow: np.ndarray) -> np.ndarray:
         """g_K at K, of shape (max_clusters + 3,); NaN where there are fewer groups."""

@@ -39,8 +39,6 @@ class Count:
         Whether the evidence has a gap there.
     evidence : Tensor of shape (max_clusters + 1,)
         How far the gain of information falls after each number of clusters; NaN where unknown.
-    cuts : Tensor of shape (max_clusters + 3,)
-        The worst cut with each number of clusters; NaN where unknown.
     tree : Tensor of shape (n_groups - 1, 4)
         The mergers of groups of rows, as SciPy's hierarchies have them.
     groups : Tensor of shape (n_samples,)
@@ -50,7 +48,6 @@ class Count:
     n_clusters: int
     clear: bool
     evidence: Tensor
-    cuts: Tensor
     tree: Tensor
     groups: Tensor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -74,9 +75,7 @@ def merge(flow: np.ndarray, n_clusters: int) -> np.ndarray:
         At most n_groups.
     """
     cluster = np.arange(len(flow))
-    for (into, gone, _), _ in zip(
-        merges(flow, shared), range(len(flow) - n_clusters), strict=False
-    ):
+    for into, gone, _ in islice(merges(flow, shared), len(flow) - n_clusters):
         cluster[cluster == gone] = into
     return np.unique(cluster, return_inverse=True)[1]
 
@@ -91,8 +90,8 @@ def merge_tree(flow: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_groups - 1, 4)
-        The two groups or earlier mergers that are merged, -log of the greatest share that any
-        later pair has or this one had, and the number of groups.
+        The two groups or earlier mergers that are merged; -log of the share that the pair had, and
+        no less than that of the merger before; and the number of groups in it.
     """
     node, size, left = np.arange(len(flow)), np.ones(len(flow)), flow
     tree = np.empty((len(flow) - 1, 4))

@@ -280,12 +280,13 @@ def test_scores_tell_digits_from_noise(fitted, digits):
 @pytest.mark.parametrize("factor, shift", [(1e-6, 0.0), (1e6, 0.0), (1.0, 1e6), (40.0, -7.0)])
 def test_gaussian_fits_do_not_depend_on_units(quick, digits, factor, shift):
     X = digits[0][:300]
-    base = clone(quick).set_params(likelihood="gaussian")
+    # Training amplifies rounding, and the more, the higher the rate.
+    base = clone(quick).set_params(likelihood="gaussian", learning_rate=2e-3)
     one, two = clone(base).fit(X), clone(base).fit(factor * X + shift)
-    assert adjusted_rand_score(one.labels_, two.labels_) > 0.9  # training amplifies rounding
+    assert adjusted_rand_score(one.labels_, two.labels_) > 0.95
     scores, expected = two.score_samples(factor * X + shift), one.score_samples(X)
     alike = np.isclose(scores, expected - 64 * np.log(factor), rtol=0.02, atol=2)
-    assert alike.mean() > 0.9  # a rounding error of the first step may move a few rows
+    assert alike.mean() > 0.95  # a rounding error of the first step may move a few rows
     scale = factor * X.std()
     np.testing.assert_allclose(
         two.cluster_centers_.mean(0),

@@ -1,0 +1,49 @@
+"""Records of measurements, one a line of a file, each made once."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def read(path: Path) -> list[Record]:
+    """All records of a file; none, where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def complete(
+    path: Path,
+    names: Sequence[str],
+    cases: Iterable[tuple[Any, ...]],
+    measure: Callable[..., list[Record]],
+) -> list[Record]:
+    """All records of a file, after those of missing cases have been measured and added.
+
+    Parameters
+    ----------
+    path : Path
+    names : sequence of str
+        The keys of a record that say of which case it is.
+    cases : iterable of tuple
+        The values of these keys, which `measure` takes.
+    measure : callable
+        Returns the records of a case.
+    """
+    records = read(path)
+    known = {tuple(record[name] for name in names) for record in records}
+    for case in cases:
+        if case in known:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            new = measure(*case)
+        with path.open("a") as file:
+            file.writelines(json.dumps(record) + "\n" for record in new)
+        records += new
+        print(*case, flush=True)
+    return records
