@@ -183,7 +183,7 @@ class ClusterParameters(DeepParameters):
         empty, with a warning. "auto" finds a number from 2 to `max_clusters`: the fit is preceded
         by the first phases of another, whose codes are split into many groups, which are merged
         along the graph of neighbours. Where that has no clear end, there is a warning, and
-        `report()` names other numbers. It takes some .7 of the time of the fit itself.
+        `report()` names other numbers. It takes some .8 of the time of the fit itself.
     max_clusters : int, default=30
         The greatest number that ``n_clusters="auto"`` may find. Raise it where that finds nearly as
         many.

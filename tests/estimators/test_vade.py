@@ -554,6 +554,15 @@ def test_elsewhere_the_last_phase_is_longer_and_slower(model):
     assert (last.n_steps, last.learning_rate) == (2_500, 0.25 * model.learning_rate)
 
 
+@pytest.mark.parametrize("sizes", [(990, 10), (1000, 20, 10)])
+def test_training_leaves_uneven_clusters_whole(sizes):
+    rng, y = np.random.default_rng(0), np.repeat(np.arange(len(sizes)), sizes)
+    X = 12 / np.sqrt(2) * np.eye(10)[y] + rng.normal(size=(len(y), 10))
+    model = VaDEClustering(len(sizes), precision="float32", random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.95
+    assert sorted(model.cluster_sizes_) == sorted(sizes)
+
+
 def test_labels_take_the_longer_last_phase():
     labelled = plan(70_000, 512, labels=np.zeros(70_000, int))
     phases = VaDEClassifier()._make_phases(labelled)
