@@ -72,10 +72,10 @@ def merge(flow: np.ndarray, n_clusters: int) -> np.ndarray:
     flow : ndarray of shape (n_groups, n_groups)
         Weights between groups, symmetric.
     n_clusters : int
-        At most n_groups.
+        Fewer groups than that stay as they are.
     """
     cluster = np.arange(len(flow))
-    for into, gone, _ in islice(merges(flow, shared), len(flow) - n_clusters):
+    for into, gone, _ in islice(merges(flow, shared), max(len(flow) - n_clusters, 0)):
         cluster[cluster == gone] = into
     return np.unique(cluster, return_inverse=True)[1]
 

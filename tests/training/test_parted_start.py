@@ -64,6 +64,7 @@ def test_merging_equal_volumes_is_average_linkage():
     assert merge(flow, 2).tolist() == [0, 0, 1, 1]
     assert merge(flow, 4).tolist() == [0, 1, 2, 3]
     assert merge(flow, 1).tolist() == [0, 0, 0, 0]
+    assert merge(flow, 5).tolist() == [0, 1, 2, 3]  # as mixtures of equal rows have fewer groups
     points = np.array([0.0, 1.0, 10.0, 11.5])
     near = np.exp(-np.abs(points[:, None] - points))
     tree = fcluster(linkage(points[:, None], "average"), 2, "maxclust")
