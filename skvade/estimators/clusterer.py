@@ -89,6 +89,7 @@ class ClustererMixin(ClusterMixin):
         rng = np.random.RandomState(0)  # the same rows and starts for every fit of these data
         sample = np.sort(subsample(len(rows), MAX_ROWS, rng))
         labels = self.labels_[facts.trained_on][sample]
+        sample, labels = sample[labels >= 0], labels[labels >= 0]  # without noise
         places = facts.components(rows.take(sample)).cpu().double().numpy()
         self._comparison = compare(places, labels, self.n_clusters_, seed=0)
 

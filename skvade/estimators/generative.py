@@ -14,6 +14,7 @@ from skvade.estimators.candidate import Candidate
 from skvade.estimators.predictor import of_one_fit
 
 N_SCORE_DRAWS = 32
+N_CALIBRATED = 2_000
 
 
 class GenerativeMixin:
@@ -29,10 +30,16 @@ class GenerativeMixin:
         it; where a label is known, q(c|x) is held at it.
     """
 
+    _n_calibrated: int | None = N_CALIBRATED  # rows with which outlier scores compare; None for all
+
     def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:
         super()._publish(X, candidates, rng)
         self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim_))
         self.lower_bound_ = self._in_data_units(candidates[0].run.handover.bound)
+        n_rows = X.shape[0]
+        if self._n_calibrated is not None and self._n_calibrated < n_rows:
+            X = X[np.linspace(0, n_rows - 1, self._n_calibrated).astype(int)]
+        self._ordinary = np.sort(self._log_densities(X))
 
     @of_one_fit
     def score_samples(self, X: Any) -> np.ndarray:
@@ -63,13 +70,47 @@ class GenerativeMixin:
         ----------
         Burda, Grosse, Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
         """
-        X = self._check_new(X)
+        return self._log_densities(self._check_new(X))
 
+    def _log_densities(self, X: Any) -> np.ndarray:
         def log_evidence(module: Any, x: torch.Tensor) -> torch.Tensor:
             return module.log_evidence(x, torch.from_numpy(self._noise).to(x))
 
         scores = self._predictor.of_rows(X, log_evidence, n_draws=len(self._noise))
         return self._in_data_units(scores - self._predictor.excess(X))
+
+    @of_one_fit
+    def outlier_scores(self, X: Any) -> np.ndarray:
+        """How unusual each row is: the share of training rows that are more probable.
+
+        Rows are compared by `score_samples` with the training rows, or with 2,000 of them that are
+        evenly spaced, so that scores of rows like these are uniform between 0 and 1.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            From 0, for the most probable rows, to 1, for those less probable than all of training.
+
+        Raises
+        ------
+        AttributeError
+            If the model was saved before there were these scores.
+        """
+        if not hasattr(self, "_ordinary"):
+            raise AttributeError(
+                f"This {type(self).__name__} was saved by a version of skvade without outlier "
+                "scores, so that it does not know those of its training rows; fit it again."
+            )
+        return self._outlier_scores(self._check_new(X))
+
+    def _outlier_scores(self, X: Any) -> np.ndarray:
+        n_rows = len(self._ordinary)
+        no_more = np.searchsorted(self._ordinary, self._log_densities(X), side="right")
+        return (n_rows - no_more) / n_rows
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-likelihood of the rows; higher is better.

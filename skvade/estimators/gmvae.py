@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from skvade.estimators.base import BaseDeepModel
-from skvade.estimators.clusterer import ClustererMixin
+from skvade.estimators.density import DensityClustererMixin, DensityClusterParameters
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
-from skvade.estimators.generative import GenerativeMixin
 from skvade.estimators.marginalization import MarginalizationParameters
-from skvade.estimators.parameters import ClusterParameters, MixtureParameters, parameters
+from skvade.estimators.parameters import MixtureParameters, parameters
 from skvade.estimators.recipe import Objectives
 from skvade.nn.autoencoder import Networks
 from skvade.nn.gmvae import GMVAE
@@ -22,10 +21,9 @@ from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
 class GMVAEClustering(
     MarginalizationParameters,
     MixtureParameters,
-    GenerativeMixin,
-    ClustererMixin,
+    DensityClustererMixin,
     BaseDeepModel,
-    ClusterParameters,
+    DensityClusterParameters,
 ):
     """Gaussian-mixture variational autoencoder: VaDE's model with q(c|x) learned by itself.
 

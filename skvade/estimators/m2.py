@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from skvade.estimators.base import BaseDeepModel
-from skvade.estimators.clusterer import ClustererMixin
+from skvade.estimators.density import DensityClustererMixin, DensityClusterParameters
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.generative import GenerativeMixin
 from skvade.estimators.marginalization import MarginalizationParameters
-from skvade.estimators.parameters import ClusterParameters, parameters
+from skvade.estimators.parameters import parameters
 from skvade.estimators.predictor import of_one_fit
 from skvade.estimators.recipe import Objectives
 from skvade.nn.autoencoder import Networks
@@ -126,7 +126,7 @@ class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
 
 @inherit_docs
 @parameters
-class M2Clustering(ClustererMixin, StyleModel, ClusterParameters):
+class M2Clustering(DensityClustererMixin, StyleModel, DensityClusterParameters):
     """A category and a style: Kingma's M2 without labels.
 
     Rows are explained by

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from skvade.estimators.base import BaseDeepModel
-from skvade.estimators.clusterer import ClustererMixin
+from skvade.estimators.density import DensityClustererMixin, DensityClusterParameters
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.generative import GenerativeMixin
-from skvade.estimators.parameters import ClusterParameters, MixtureParameters, parameters
+from skvade.estimators.parameters import MixtureParameters, parameters
 from skvade.estimators.recipe import Objectives
 from skvade.nn.autoencoder import Networks
 from skvade.nn.mixtures import make_mixture
@@ -50,7 +50,7 @@ class MixtureModel(MixtureParameters, GenerativeMixin, BaseDeepModel):
 
 @inherit_docs
 @parameters
-class VaDEClustering(ClustererMixin, MixtureModel, ClusterParameters):
+class VaDEClustering(DensityClustererMixin, MixtureModel, DensityClusterParameters):
     """Variational deep embedding: a variational autoencoder with a Gaussian-mixture prior.
 
     One model clusters, embeds, scores and generates. Rows are explained by

@@ -43,6 +43,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [_POSITIVE, _AUTO],
     "compare": ["boolean"],
     "max_clusters": [Interval(Integral, 2, None, closed="left")],
+    "noise_quantile": [Interval(Real, 0.0, 1.0, closed="neither"), None],
     "n_classes": [_POSITIVE, None],
     "alpha": [_ABOVE_ZERO],
     "update_interval": [_POSITIVE],

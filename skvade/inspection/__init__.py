@@ -1,6 +1,7 @@
 """Pictures of fits, in scikit-learn's Display convention."""
 
 from skvade.inspection._assignment import AssignmentDisplay
+from skvade.inspection._cluster_count import ClusterCountDisplay
 from skvade.inspection._generated_samples import GeneratedSamplesDisplay
 from skvade.inspection._interpolation import InterpolationDisplay
 from skvade.inspection._latent_space import LatentSpaceDisplay
@@ -10,6 +11,7 @@ from skvade.inspection._training_curves import TrainingCurvesDisplay
 
 __all__ = [
     "AssignmentDisplay",
+    "ClusterCountDisplay",
     "GeneratedSamplesDisplay",
     "InterpolationDisplay",
     "LatentSpaceDisplay",

@@ -55,6 +55,7 @@ EARLIER = {  # of files that were written before there were these
     "_comparison": lambda fitted: {},
 }
 OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
+OF_CALIBRATED = {"_ordinary": ("f", "Q")}
 OF_CLUSTERERS = {"n_clusters_": int, "_comparison": dict}
 OF_COUNTED = {
     "merge_tree_": ("f", "MF"),
@@ -181,6 +182,8 @@ def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     sizes = {"D": fitted["n_features_in_"]}
     for name, kind in names.items():
         _check_attribute(name, fitted[name], kind, sizes)
+    if fitted.get("_comparison"):
+        _check_comparison(fitted["_comparison"], len(fitted["means_"]))
     for record in fitted["history_"]:
         types = ((record["phase"], str), (record["steps"], int), (record["loss"], float))
         if not all(isinstance(value, kind) for value, kind in types):
@@ -205,12 +208,31 @@ def expected(cls: Any, fitted: dict[str, Any]) -> dict[str, Any]:
     attributes = dict(OF_ALL)
     if hasattr(cls, "score_samples"):
         attributes |= OF_GENERATIVE
+    if "_noise_from" in fitted:
+        attributes |= {"_noise_from": float, **OF_CALIBRATED}
+    if "_ordinary" in fitted:  # files that were written earlier have no outlier scores
+        attributes |= OF_CALIBRATED
     attributes |= OF_CLASSIFIERS if is_classifier(cls()) else OF_CLUSTERERS
     if "merge_tree_" in fitted:
         attributes |= OF_COUNTED
     if "feature_names_in_" in fitted:
         attributes |= OF_NAMED
     return attributes
+
+
+def _check_comparison(comparison: dict[str, Any], n_clusters: int) -> None:
+    """Check what `report` reads of `compare`."""
+    measures = ("kept", "worst cut", "value")
+    of_each = {"": (comparison, measures)}
+    for name, other in comparison["others"].items():
+        of_each[name] = other, (*measures, "agreement")
+    for name, (measured, names) in of_each.items():
+        if not all(isinstance(measured[n], float) for n in names) or not isinstance(name, str):
+            raise ValueError("its comparison with simple methods has no measures.")
+    least, share, to = comparison["leaving"]
+    numbers = all(type(c) is int and 0 <= c < n_clusters for c in (least, to))
+    if not numbers or not isinstance(share, float):
+        raise ValueError("its comparison with simple methods names no cluster.")
 
 
 def _check_attribute(name: str, value: Any, kind: Any, sizes: dict[str, int]) -> None:

@@ -84,6 +84,7 @@ CHANGES = [
 GOOD = {
     "n_clusters": st.integers(1, 6) | st.just("auto"),
     "max_clusters": st.integers(2, 9),
+    "noise_quantile": st.sampled_from([None, 0.9]),
     "n_classes": st.none() | st.integers(4, 5),
     "latent_dim": st.integers(1, 9),
     "hidden_layer_sizes": st.lists(st.integers(1, 5), max_size=3),
@@ -115,6 +116,7 @@ GOOD = {
 BAD = {
     "n_clusters": st.sampled_from([0, -1, 2.0, "2"]),
     "max_clusters": st.sampled_from([1, -1, 2.0, "auto"]),
+    "noise_quantile": st.sampled_from([0, 1.0, -0.5, "none"]),
     "latent_dim": st.sampled_from([0, None]),
     "hidden_layer_sizes": st.sampled_from([(0,), 3, ("a",)]),
     "activation": st.just("no"),

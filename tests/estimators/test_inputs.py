@@ -233,6 +233,7 @@ def test_counts_end_where_float32_does(likelihood):
 BAD_PARAMETERS = {
     "n_clusters": [0, -1, 2.5, "3", None],
     "compare": [1.5, "no", None],
+    "noise_quantile": [0, 1, 1.5, -0.1, "auto", True],
     "max_clusters": [1, 0, 2.5, "auto", None],
     "latent_dim": [0, 1.5, "paper"],
     "hidden_layer_sizes": [(0,), (10, 2.5), 100, "deep"],

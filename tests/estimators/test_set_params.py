@@ -22,6 +22,7 @@ OTHER = {
     "reg_covar": 0.5,
     "n_clusters": 9,
     "max_clusters": 7,
+    "noise_quantile": 0.5,
     "compare": False,
     "n_classes": 9,
     "n_init": 5,

@@ -577,6 +577,7 @@ def claim(n_clusters, latent_dim, n_features):
 
 
 SHAPE, SIZES = ("fitted", "_shaped_by"), ("fitted", "hidden_layer_sizes_")
+COMPARED = {"kept": 1.0, "worst cut": 0.0, "value": 1.0, "leaving": [0, 0.0, 1], "others": {}}
 FORGERIES = [
     (setter("class", value="DCNClustering"), "DCNClustering has no parameters"),
     (setter("class", value="VaDEClassifier"), "does not hold"),
@@ -607,6 +608,10 @@ FORGERIES = [
     (setter("fitted", "_units", value={"shift": "x", "scale": 1.0}), "shift is not an array"),
     (setter("fitted", "_units", value={"shift": 0.0, "scale": "1"}), "scale is not of type float"),
     (setter("fitted", "_scale", value=None), "_scale is not of type float"),
+    (setter("fitted", "_comparison", value={"kept": 1.0}), "does not hold what a model needs"),
+    (setter("fitted", "_comparison", value={**COMPARED, "kept": "x"}), "has no measures"),
+    (setter("fitted", "_comparison", value={**COMPARED, "leaving": [9, 0.5, 0]}), "no cluster"),
+    (setter("fitted", "_noise_from", value="x"), "_noise_from is not of type float"),
     (setter("fitted", "_dtype", value="object"), "does not hold what a model needs"),
     (setter("fitted", "_supplied", value=("os",)), "does not hold what a model needs"),
     (setter("fitted", "_units", value={"os": 0.0}), "does not hold what a model needs"),
