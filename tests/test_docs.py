@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import FAMILY
 
 ROOT = Path(__file__).parent.parent
-MODULES = ("skvade", "skvade.datasets", "skvade.inspection", "skvade.metrics")
+MODULES = ("skvade", "skvade.datasets", "skvade.distributed", "skvade.inspection", "skvade.metrics")
 PUBLIC = [
     f"{module}.{name}"
     for module in MODULES

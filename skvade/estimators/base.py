@@ -19,7 +19,7 @@ from sklearn.utils import ClassifierTags, check_array, check_random_state
 
 from skvade.estimators import validation
 from skvade.estimators.callbacks import Callbacks, CallbackSupportMixin, with_callbacks
-from skvade.estimators.candidate import Candidate
+from skvade.estimators.candidate import Candidate, information
 from skvade.estimators.comparison import objections
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import DeepParameters
@@ -27,9 +27,9 @@ from skvade.estimators.pickling import PicklingMixin
 from skvade.estimators.predictor import Predictor, of_one_fit, snapshot
 from skvade.estimators.recipe import Recipe
 from skvade.estimators.report import Report, describe
+from skvade.estimators.same import check_same
 from skvade.estimators.sizes import auto_hidden_layer_sizes, auto_latent_dim
 from skvade.estimators.warm_start import check_warm
-from skvade.metrics import mutual_information
 from skvade.nn.autoencoder import Autoencoder, Networks
 from skvade.nn.draws import Draws
 from skvade.nn.likelihoods import LIKELIHOODS
@@ -46,11 +46,13 @@ from skvade.persistence import model_file
 from skvade.persistence.checkpoint import open_checkpoint
 from skvade.persistence.fingerprint import identity_of, networks_of
 from skvade.training.batches import Rows
+from skvade.training.dealing import deal
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.handover import Handover
 from skvade.training.initialisation import LabelledStart, make_initialiser
 from skvade.training.initialiser import Initialiser
 from skvade.training.neighbours import Components, principal_components
+from skvade.training.peers import ALONE, Peers, current_peers
 from skvade.training.run import Keeper, Phase, Run
 from skvade.training.runtime import Runtime, resolve_runtime
 from skvade.training.schedules import auto_batch_size, is_small
@@ -195,9 +197,10 @@ class BaseDeepModel(
         state = None if draws is None else draws.get_state()
         try:
             doubts = self._fit(draft, X, y, checkpoint, interval)
-            for finding in draft._findings:
+            for finding in draft._findings if current_peers().is_main else ():
                 validation.warn(finding, UserWarning if finding in doubts else ConvergenceWarning)
-        except BaseException:
+        except BaseException as error:
+            current_peers().abandon(error)
             if draws is not None and state is not None:
                 draws.set_state(state)
             raise
@@ -212,19 +215,24 @@ class BaseDeepModel(
         """Fit the draft of this estimator, whom callbacks know; returns doubts of the data."""
         n_runs = draft.n_init if draft._warm_model() is None else 1
         context = self._init_callback_context(max_subtasks=n_runs)
-        draft._check_parameters()
         told = {"estimator": self, "X": X, "y": y}
-        warm = draft._warm_model()
-        X = validation.check_rows(draft, X, reset=warm is None)
+        warm, peers = draft._warm_model(), current_peers()
+        with peers.together():
+            draft._check_parameters()
+            X = validation.check_rows(draft, X, reset=warm is None)
+            resolve_runtime(draft.device, draft.precision)
+        check_same(draft, X, checkpoint, peers)
         n_clusters, labels = draft._read_labels(y, X.shape[0])
-        validation.check_n_clusters(draft._count, n_clusters, X.shape[0])
-        runtime = resolve_runtime(draft.device, draft.precision)
+        validation.check_n_clusters(draft._count, n_clusters, peers.total(X.shape[0]))
+        runtime = resolve_runtime(draft.device, draft.precision, peers)
         # None stands for fresh entropy: numpy's global state is the caller's.
         rng = (
             np.random.RandomState()
             if draft.random_state is None
             else check_random_state(draft.random_state)
         )
+        if peers.size > 1:
+            rng.set_state(peers.tell(rng.get_state()))
         if warm is not None:
             check_warm(draft)
         keeper = Keeper()
@@ -242,7 +250,7 @@ class BaseDeepModel(
             listeners = [Callbacks(context, told, partial(draft._as_fitted, X, facts, rows, rng))]
         train = partial(draft._train, rows=rows, runtime=runtime, keeper=keeper)
         if draft._counts_clusters:
-            facts = draft._count_clusters(facts, train, int(rng.randint(2**31)))
+            facts = draft._count_clusters(facts, train, int(rng.randint(2**31)), peers)
         candidates = [
             train(facts, warm=warm, seed=int(rng.randint(2**31)), listeners=listeners)
             for _ in range(n_runs)
@@ -250,7 +258,7 @@ class BaseDeepModel(
         if len(candidates) > 1:  # a rank takes a pass over the data
             candidates.sort(key=lambda candidate: candidate.rank, reverse=True)
         draft._finish(X, facts, candidates, rng)
-        draft._look_back(facts, candidates[0].rows)
+        draft._look_back(X, facts, peers)
         context.call_on_fit_task_end(**told, reconstruction_attributes=vars(draft))
         return facts.doubts
 
@@ -259,7 +267,8 @@ class BaseDeepModel(
     ) -> dict[str, Any]:
         """The attributes of this estimator, if its fit ended with a run as it is now."""
         estimator = snapshot(self)
-        now = replace(run, model=run.fitted_model(), history=list(run.history))
+        alone = replace(run.runtime, peers=ALONE)  # others are not asked for this
+        now = replace(run, model=run.fitted_model(), history=list(run.history), runtime=alone)
         estimator._finish(X, facts, [Candidate(now, rows)], copy.deepcopy(rng))
         return vars(estimator)
 
@@ -293,9 +302,10 @@ class BaseDeepModel(
         n_clusters: int,
         labels: np.ndarray | None = None,
     ) -> tuple[Facts, Rows]:
-        summary = summarize(X)
+        peers = runtime.peers
+        summary = summarize(X, peers)
         fitted = self.likelihood_ if warm else None
-        choice = validation.choose_likelihood(fitted or self.likelihood, X, summary)
+        choice = validation.choose_likelihood(fitted or self.likelihood, X, summary, peers)
         name, likelihood = choice.name, LIKELIHOODS[choice.name]
         validation.check_support(name, likelihood, summary.minimum, summary.maximum)
         units, doubts = Units(), choice.doubts
@@ -303,58 +313,68 @@ class BaseDeepModel(
             if warm:
                 units = self._units
             else:
-                measured = measure_units(X, (summary.minimum, summary.maximum))
+                measured = measure_units(X, (summary.minimum, summary.maximum), peers)
                 units, doubts = measured.units, (*doubts, *validation.doubt(self, measured))
         rows = Rows(X, runtime.device, units=units)
         n_samples = X.shape[0]
-        known, kept = labels, np.arange(n_samples)
+        kept = np.arange(n_samples)
         monitor: Listener = Settled(self.tol, self.n_iter_no_change)
         if self.early_stopping:
             n_held_out = max(1, round(self.validation_fraction * n_samples))
             needed = max(n_clusters, 2)
-            if n_samples - n_held_out < needed:
-                raise ValueError(
-                    f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
-                    f"{n_samples - n_held_out}, and training with {self._count}={n_clusters} needs "
-                    f"{needed}; lower validation_fraction (now {self.validation_fraction}), pass "
-                    "more rows, or set early_stopping=False."
-                )
-            order = labels_last(rng.permutation(n_samples), labels)
+            with peers.together():
+                if n_samples - n_held_out < needed:
+                    raise ValueError(
+                        f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
+                        f"{n_samples - n_held_out}, and training with {self._count}={n_clusters} "
+                        f"needs {needed}; lower validation_fraction (now "
+                        f"{self.validation_fraction}), pass more rows, or set early_stopping=False."
+                    )
+            order = labels_last(peers.own(rng).permutation(n_samples), labels)
             held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
             seed = int(rng.randint(2**31))
             kept_out = runtime.place(rows.subset(held_out))
             monitor = HeldOut(kept_out, self.tol, self.n_iter_no_change, seed)
             rows = rows.subset(kept)
-            labels = None if labels is None else labels[kept]
-        rows = runtime.place(rows)
-        small = is_small(len(rows), rows.n_features)
-        size = auto_batch_size(len(rows), small) if self.batch_size == "auto" else self.batch_size
+        n_rows = peers.total(len(rows))
+        small = is_small(n_rows, rows.n_features)
+        size = auto_batch_size(n_rows, small) if self.batch_size == "auto" else self.batch_size
         view = likelihood(summary).encoder_input
-        components = principal_components(rows, view, N_COMPONENTS, int(rng.randint(2**31)))
+        seed = int(rng.randint(2**31))
+        components = principal_components(rows, view, N_COMPONENTS, seed, peers)
+        dealt = deal(rows, components if self.neighbor_weight else None, seed, peers)
+        dealt = replace(dealt, rows=runtime.place(dealt.rows))
         sizes = self._fitted_sizes() if warm else self._sizes(components, small)
         shape = ModelShape(n_clusters, name, summary, **sizes)
-        initialiser = self._make_initialiser(shape, n_samples, small)
-        if known is not None:
-            initialiser = LabelledStart(initialiser, known, n_clusters)
+        initialiser = self._make_initialiser(shape, n_samples, small, peers)
+        if labels is not None:
+            initialiser = LabelledStart(initialiser, labels, n_clusters)
+        initialiser = initialiser.restricted(kept).of_all(peers)
+        if labels is not None:
+            labels = peers.concatenate(labels[kept])[dealt.numbers]
         facts = Facts(
             shape=shape,
             units=units,
-            n_rows=len(rows),
+            n_rows=n_rows,
             small=small,
             batch_size=size,
             components=components,
-            initialiser=initialiser.restricted(kept),
+            initialiser=initialiser.restricted(peers.concatenate(dealt.numbers)),
             monitor=monitor,
             trained_on=kept,
+            dealt=dealt,
             labels=labels,
             reason=choice.reason,
             doubts=doubts,
         )
-        return facts, rows
+        return facts, dealt.rows
 
-    def _make_initialiser(self, shape: ModelShape, n_samples: int, small: bool) -> Initialiser:
+    def _make_initialiser(
+        self, shape: ModelShape, n_samples: int, small: bool, peers: Peers
+    ) -> Initialiser:
         size = (shape.n_clusters, shape.latent_dim, n_samples, self.covariance_type)
-        return make_initialiser(self.init, *size, MANY_STARTS if small else STARTS)
+        with peers.together():
+            return make_initialiser(self.init, *size, MANY_STARTS if small else STARTS)
 
     def _train(
         self,
@@ -368,23 +388,25 @@ class BaseDeepModel(
         make_phases: Callable[[Facts], list[Phase]] | None = None,
     ) -> Candidate:
         listeners = [History(), *listeners]
-        if self.verbose and runtime.is_main:
+        if self.verbose and runtime.peers.is_main:
             listeners.append(Progress())
         facts = replace(facts, monitor=copy.copy(facts.monitor))
         supplied = self.encoder is not None or self.decoder is not None
         draws = Draws(seed) if supplied else None
+        own_draws = Draws(seed + 7919 * runtime.peers.rank) if supplied else None
         if warm is None:
             with nullcontext() if draws is None else draws():
                 networks = self._make_networks(facts.shape, rows, seed)
                 self._start_at_components(networks, facts.components)
-                self._check_trainable(networks, facts.shape, rows, self._rows_a_step(facts))
+                with runtime.peers.together():
+                    self._check_trainable(networks, facts.shape, rows, self._rows_a_step(facts))
             model = self._make_model(networks, facts.shape)
             phases, handover = (make_phases or self._make_phases)(facts), Handover()
         else:
             model = copied(warm)
             phases, handover = self._make_warm_phases(facts), Handover(scale=self._scale)
         run = Run(model, rows, runtime, seed, listeners, handover=handover, keeper=keeper)
-        run.draws = draws
+        run.draws = draws if runtime.peers.size == 1 else own_draws
         return Candidate(run.go(phases), rows)
 
     def _check_trainable(
@@ -457,23 +479,27 @@ class BaseDeepModel(
     def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:
         run = candidates[0].run
         self.module_ = run.model.eval()
-        predictor = self._predictor
+        predictor, peers = self._predictor, run.runtime.peers
         n_clusters = len(self.module_.centers())
         proba = predictor.proba(X)
-        order = self._order(np.bincount(proba.argmax(1), minlength=n_clusters))
+        counts = peers.total(np.bincount(proba.argmax(1), minlength=n_clusters))
+        order = self._order(counts)
         device = next(self.module_.parameters()).device
         self.module_.permute_(torch.from_numpy(order).to(device))
         proba = proba[:, order]
 
         self.labels_ = proba.argmax(1)
-        self.cluster_sizes_ = np.bincount(self.labels_, minlength=n_clusters)
-        self.mutual_information_ = mutual_information(proba)
-        self._confidence = float(proba.max(1).mean())
+        self.cluster_sizes_ = counts[order]
+        self.mutual_information_ = information(proba, peers)
+        self._confidence = peers.mean(float(proba.max(1).mean()), len(proba))
         self.restart_agreement_ = run.handover.agreement
         if len(candidates) > 1:
-            pair = (candidate.labels for candidate in candidates[:2])
+            pair = (peers.concatenate(candidate.labels) for candidate in candidates[:2])
             self.restart_agreement_ = float(adjusted_rand_score(*pair))
         self._scale = run.handover.scale
+        vars(self).pop("_group", None)  # of an earlier fit
+        if peers.size > 1:
+            self._group = {"size": peers.size, "lost": run.handover.lost}
         self.history_ = run.history
         self.n_iter_ = self.history_[-1]["epoch"]
         self.converged_ = run.handover.converged
@@ -481,7 +507,7 @@ class BaseDeepModel(
             setattr(self, f"{name}_", values)
         self.cluster_centers_ = predictor.centers()
 
-    def _look_back(self, facts: Facts, rows: Rows) -> None:
+    def _look_back(self, X: Any, facts: Facts, peers: Peers) -> None:
         """Look at a fit that has ended, once, at what `report` says of it."""
 
     def _find_faults(self, best: Candidate) -> tuple[str, ...]:

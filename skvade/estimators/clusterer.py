@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.cluster.hierarchy import cut_tree
 from sklearn.base import ClusterMixin
 
@@ -18,6 +19,7 @@ from skvade.estimators.facts import Facts
 from skvade.estimators.predictor import of_one_fit
 from skvade.training.batches import Rows
 from skvade.training.jury import subsample
+from skvade.training.peers import Peers
 
 AUTO = "auto"
 OF_COUNT = ("merge_tree_", "cluster_evidence_", "_groups", "_count_is_clear")
@@ -60,13 +62,17 @@ class ClustererMixin(ClusterMixin):
         # Of a model that only encodes, until the clusters are counted.
         return (min(2, n_samples) if self._warm_model() is None else self.n_clusters_), None
 
-    def _count_clusters(self, facts: Facts, train: Callable[..., Candidate], seed: int) -> Facts:
+    def _count_clusters(
+        self, facts: Facts, train: Callable[..., Candidate], seed: int, peers: Peers
+    ) -> Facts:
         """Train a model up to its codes, count their clusters, and plan for as many."""
         phases = partial(self._make_counting_phases, max_clusters=self.max_clusters)
         scout = train(facts, warm=None, seed=seed, listeners=[], make_phases=phases)
-        count = scout.run.handover.count
+        count, n_own = scout.run.handover.count, len(facts.trained_on)
+        groups = facts.dealt.give_back(count.groups.cpu().numpy(), n_own, peers)
+        count = replace(count, groups=torch.from_numpy(groups))
         shape = replace(facts.shape, n_clusters=count.n_clusters)
-        start = self._make_initialiser(shape, facts.n_rows, facts.small)
+        start = self._make_initialiser(shape, facts.n_rows, facts.small, peers)
         return replace(facts, shape=shape, initialiser=start, count=count)
 
     def _finish(self, X: Any, facts: Facts, *args: Any) -> None:
@@ -76,22 +82,27 @@ class ClustererMixin(ClusterMixin):
                 vars(self).pop(name, None)
         if facts.count is not None:
             self._groups = np.full(X.shape[0], HELD_OUT)
-            self._groups[facts.trained_on] = facts.count.groups.cpu().numpy()
+            self._groups[facts.trained_on] = facts.count.groups.numpy()
             self.merge_tree_ = facts.count.tree.cpu().numpy()
             self.cluster_evidence_ = facts.count.evidence.cpu().numpy()
             self._count_is_clear = facts.count.clear
         super()._finish(X, facts, *args)
 
-    def _look_back(self, facts: Facts, rows: Rows) -> None:
+    def _look_back(self, X: Any, facts: Facts, peers: Peers) -> None:
         self._comparison = {}
         if facts.components is None or not self.compare:
             return
         rng = np.random.RandomState(0)  # the same rows and starts for every fit of these data
-        sample = np.sort(subsample(len(rows), MAX_ROWS, rng))
-        labels = self.labels_[facts.trained_on][sample]
-        sample, labels = sample[labels >= 0], labels[labels >= 0]  # without noise
+        n_rows = len(facts.trained_on)
+        sample = np.sort(subsample(n_rows, peers.share(MAX_ROWS), rng))
+        sample = facts.trained_on[sample]
+        sample = sample[self.labels_[sample] >= 0]  # without noise
+        rows = Rows(X, facts.dealt.rows.device, units=self._units)
         places = facts.components(rows.take(sample)).cpu().double().numpy()
-        self._comparison = compare(places, labels, self.n_clusters_, seed=0)
+        places, labels = peers.concatenate(places), peers.concatenate(self.labels_[sample])
+        if peers.is_main:
+            self._comparison = compare(places, labels, self.n_clusters_, seed=0)
+        self._comparison = peers.tell(self._comparison)
 
     def _find_faults(self, best: Candidate) -> tuple[str, ...]:
         faults = super()._find_faults(best)

@@ -12,9 +12,11 @@ from skvade.nn.autoencoder import Networks
 from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import Centroids
 from skvade.nn.summary import ModelShape
+from skvade.objectives.base import EncodedObjective
 from skvade.objectives.dcn import CentroidDistance
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.objectives.together import Together
+from skvade.training.events import Running
 
 
 @inherit_docs
@@ -63,8 +65,8 @@ class DCNClustering(ClustererMixin, BaseDeepModel, ClusterParameters):
         return HeadedAutoencoder(*networks, head=Centroids(shape.n_clusters, shape.latent_dim))
 
     def _make_objectives(self, facts: Facts) -> Objectives:
-        return Objectives(
-            train=lambda run: Together(
-                Reconstruction(), (self.clustering_weight, CentroidDistance())
-            )
-        )
+        def train(run: Running) -> EncodedObjective:
+            distance = CentroidDistance(run.runtime.peers.beside)
+            return Together(Reconstruction(), (self.clustering_weight, distance))
+
+        return Objectives(train=train)

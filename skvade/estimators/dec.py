@@ -47,7 +47,8 @@ class TowardsTarget(TargetParameters, ClustererMixin, BaseDeepModel, ClusterPara
     def _sharpened(self, run: Running, facts: Facts) -> tuple[float, SharpenedAssignment]:
         """DEC's loss and its weight, for which a likelihood is a sum over features."""
         weight = self.clustering_weight * facts.shape.summary.n_features
-        return weight, SharpenedAssignment(run.rows, self.update_interval)
+        total = run.runtime.peers.total
+        return weight, SharpenedAssignment(run.rows, self.update_interval, total)
 
 
 @inherit_docs

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skvade.nn.summary import ModelShape
+from skvade.training.dealing import Dealt
 from skvade.training.events import Listener
 from skvade.training.handover import Count
 from skvade.training.initialiser import Initialiser
@@ -24,7 +25,7 @@ class Facts:
     units : Units
         Of the data, as the model sees them.
     n_rows : int
-        Rows that are trained on.
+        Rows that are trained on, by all processes together.
     small : bool
         Whether these are too little data to move far from what linear methods know of them.
     batch_size : int
@@ -36,7 +37,9 @@ class Facts:
     trained_on : ndarray of shape (n_rows,)
         Their numbers among the rows of the data.
     labels : ndarray of shape (n_rows,) or None
-        Known clusters, -1 where none is known.
+        Known clusters of the rows that this process trains on, -1 where none is known.
+    dealt : Dealt
+        These rows, and whose they are.
     count : Count or None
         How many clusters were found, where that was asked.
     reason : str
@@ -54,6 +57,7 @@ class Facts:
     initialiser: Initialiser
     monitor: Listener
     trained_on: np.ndarray
+    dealt: Dealt
     labels: np.ndarray | None = None
     count: Count | None = None
     reason: str = ""

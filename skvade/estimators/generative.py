@@ -36,10 +36,10 @@ class GenerativeMixin:
         super()._publish(X, candidates, rng)
         self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim_))
         self.lower_bound_ = self._in_data_units(candidates[0].run.handover.bound)
-        n_rows = X.shape[0]
-        if self._n_calibrated is not None and self._n_calibrated < n_rows:
-            X = X[np.linspace(0, n_rows - 1, self._n_calibrated).astype(int)]
-        self._ordinary = np.sort(self._log_densities(X))
+        n_rows, peers = X.shape[0], candidates[0].run.runtime.peers
+        if self._n_calibrated is not None and peers.share(self._n_calibrated) < n_rows:
+            X = X[np.linspace(0, n_rows - 1, peers.share(self._n_calibrated)).astype(int)]
+        self._ordinary = np.sort(peers.concatenate(self._log_densities(X)))
 
     @of_one_fit
     def score_samples(self, X: Any) -> np.ndarray:

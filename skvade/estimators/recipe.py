@@ -13,6 +13,7 @@ from skvade.objectives.labels import LabeledRows
 from skvade.objectives.neighbours import PUSH, WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.training.counting import Counter
+from skvade.training.dealing import labelled_by_all
 from skvade.training.events import Running
 from skvade.training.m_step import MStep, PriorBound
 from skvade.training.neighbours import DrawnNeighbours
@@ -161,7 +162,10 @@ class Recipe(ABC):
 
     def _known(self, run: Running, facts: Facts) -> LabeledRows | None:
         """The rows whose cluster is known, or None if there are none."""
-        return None if facts.labels is None else LabeledRows(run.rows, facts.labels)
+        if facts.labels is None:
+            return None
+        of_all = partial(labelled_by_all, peers=run.runtime.peers)
+        return LabeledRows(run.rows, facts.labels, of_all)
 
     def _beside_labels(
         self, objective: EncodedObjective, known: LabeledRows | None
@@ -188,6 +192,8 @@ class Recipe(ABC):
             graph = run.handover.need_graph()
             drawn, push = DrawnNeighbours(run.rows, graph), PUSH * graph.signal
             scale = run.handover.scale
-            return WithNeighbours(objective(run), drawn, self.neighbor_weight, scale, push=push)
+            everyone = run.runtime.peers.everyone
+            given = (drawn, self.neighbor_weight, scale)
+            return WithNeighbours(objective(run), *given, push=push, everyone=everyone)
 
         return near

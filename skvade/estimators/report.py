@@ -91,6 +91,7 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
             "likelihood": estimator.likelihood_ + (f" (auto: {reason})" if reason else ""),
             "networks": _networks(estimator),
             **{f"phase {name}": text for name, text in _phases(estimator.history_).items()},
+            **_group(estimator),
             **_count(estimator),
             "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
             "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
@@ -137,6 +138,17 @@ def _networks(estimator: Any) -> str:
     return "; ".join(
         [*parts, *([own] if own else []), f"{estimator.latent_dim_} latent dimensions"]
     )
+
+
+def _group(estimator: Any) -> dict[str, str]:
+    """How many processes trained it, where there were several."""
+    group = getattr(estimator, "_group", None)
+    if group is None:
+        return {}
+    return {
+        "processes": f"{group['size']}, which have {1 - group['lost']:.1%} of the nearest "
+        "neighbours of their rows"
+    }
 
 
 def _count(estimator: Any) -> dict[str, str]:

@@ -15,6 +15,7 @@ from skvade.estimators.predictor import of_one_fit
 from skvade.estimators.validation import is_absent, warn
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.labels import LabeledRows, WithLabels
+from skvade.training.peers import current_peers
 
 UNLABELED = -1
 
@@ -112,16 +113,22 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         return np.concatenate([places[: self._n_labeled], without])
 
     def _read_labels(self, y: Any, n_samples: int) -> tuple[int, np.ndarray | None]:
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None; pass "
-                "-1 for rows without a label."
-            )
-        y = _as_labels(y)
-        check_consistent_length(np.empty(n_samples), y)
-        missing = _missing(y, self.n_classes)
-        check_classification_targets(y[~missing])
-        names, codes = np.unique(y[~missing], return_inverse=True)
+        peers = current_peers()
+        with peers.together():
+            if y is None:
+                raise ValueError(
+                    f"{type(self).__name__} requires y to be passed, but the target y is None; "
+                    "pass -1 for rows without a label."
+                )
+            y = _as_labels(y)
+            check_consistent_length(np.empty(n_samples), y)
+        numbers = set(np.unique(y).tolist()) if y.dtype.kind in "iuf" else set()
+        numbers = set().union(*peers.collect(numbers))
+        with peers.together():
+            missing = _missing(y, self.n_classes, numbers)
+            check_classification_targets(y[~missing])
+        names = np.unique(np.concatenate(peers.collect(np.unique(y[~missing]))))
+        codes = np.searchsorted(names, y[~missing])
         n_clusters = len(names) if self.n_classes is None else self.n_classes
         if not len(names) and (self.n_classes is None or not self._finds_unlabeled):
             raise ValueError(f"y has no labels, only -1; {self._cure_of_no_labels}.")
@@ -211,15 +218,15 @@ def _is_missing(label: Any) -> bool:
     return not isinstance(label, str) and label == UNLABELED
 
 
-def _missing(y: np.ndarray, n_classes: int | None) -> np.ndarray:
-    """Which labels are missing."""
+def _missing(y: np.ndarray, n_classes: int | None, numbers: set[float]) -> np.ndarray:
+    """Which labels are missing, where these numbers are present in any process."""
     if y.dtype.kind == "O":
         return np.array([_is_missing(label) for label in y], bool)
     if y.dtype.kind not in "iuf":
         return np.zeros(len(y), bool)
     missing = y == UNLABELED
     # One class among unlabelled rows leaves nothing to tell apart: -1 and 1 are two classes.
-    pair = n_classes is None and set(np.unique(y).tolist()) == {-1, 1}
+    pair = n_classes is None and numbers == {-1, 1}
     if pair:
         warn(
             "y holds -1 and 1 alone, which are taken as two classes. If -1 marks rows without a "

@@ -28,6 +28,7 @@ from skvade.nn.covariances import COVARIANCES
 from skvade.nn.likelihoods import LIKELIHOODS, Likelihood
 from skvade.nn.networks import ACTIVATIONS
 from skvade.nn.summary import DataSummary
+from skvade.training.peers import ALONE, Peers
 from skvade.training.schedules import SCHEDULES
 from skvade.training.units import Measured, look_at
 
@@ -285,16 +286,18 @@ class LikelihoodChoice:
     doubts: tuple[str, ...] = ()
 
 
-def choose_likelihood(name: str, X: Any, summary: DataSummary) -> LikelihoodChoice:
+def choose_likelihood(
+    name: str, X: Any, summary: DataSummary, peers: Peers = ALONE
+) -> LikelihoodChoice:
     """What "auto" stands for; and doubts of what the user has named."""
     low, high = f"{summary.minimum:.6g}", f"{summary.maximum:.6g}"
     if name != "auto":
-        return LikelihoodChoice(name, doubts=_doubts_of_named(name, X, summary))
+        return LikelihoodChoice(name, doubts=_doubts_of_named(name, X, summary, peers))
     if summary.binary:
         return LikelihoodChoice("bernoulli", "all values are 0 or 1")
     if not (summary.minimum >= 0 and summary.maximum > 0):
         return LikelihoodChoice("gaussian", f"values from {low} to {high}")
-    values = look_at(X, summary.maximum)
+    values = look_at(X, summary.maximum, peers)
     if summary.maximum <= 1:
         return _choose_within_one(values.spread, f"values from {low} to {high}")
     if not values.whole:
@@ -310,14 +313,14 @@ def choose_likelihood(name: str, X: Any, summary: DataSummary) -> LikelihoodChoi
     return LikelihoodChoice("gaussian", reason)
 
 
-def _doubts_of_named(name: str, X: Any, summary: DataSummary) -> tuple[str, ...]:
+def _doubts_of_named(name: str, X: Any, summary: DataSummary, peers: Peers) -> tuple[str, ...]:
     values = f"(values from {summary.minimum:.6g} to {summary.maximum:.6g})"
-    if LIKELIHOODS[name].counts and not look_at(X, summary.maximum).whole:
+    if LIKELIHOODS[name].counts and not look_at(X, summary.maximum, peers).whole:
         return (
             f"likelihood={name!r} is for counts, but X holds fractions {values}; pass the counts "
             "themselves, or use likelihood='gaussian'.",
         )
-    if name == "bernoulli" and 0 < look_at(X, summary.maximum).spread < LITTLE / DOUBTFUL:
+    if name == "bernoulli" and 0 < look_at(X, summary.maximum, peers).spread < LITTLE / DOUBTFUL:
         return (
             f"likelihood={name!r} expects values that fill [0, 1], but those of X vary little "
             f"{values}; divide them by their maximum, or use likelihood='gaussian'.",

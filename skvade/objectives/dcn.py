@@ -8,7 +8,10 @@ that it has counted; no gradient moves them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from skvade.nn.autoencoder import Encoding
 from skvade.nn.headed import HeadedAutoencoder
@@ -16,7 +19,16 @@ from skvade.objectives.base import Batch, EncodedObjective, Terms
 
 
 class CentroidDistance(EncodedObjective[HeadedAutoencoder]):
-    """The loss above; in training, every batch is then counted into its centroids."""
+    """The loss above; in training, every batch is then counted into its centroids.
+
+    Parameters
+    ----------
+    everyone : callable
+        Takes rows of this process's batch to those of all processes.
+    """
+
+    def __init__(self, everyone: Callable[[Tensor], Tensor] = lambda rows: rows):
+        self.everyone = everyone
 
     def terms(
         self,
@@ -29,5 +41,5 @@ class CentroidDistance(EncodedObjective[HeadedAutoencoder]):
         nearest = model.centers()[labels]
         distance = 0.5 * (encoding.code - nearest).square().sum(-1)
         if model.training and batch.index is not None:
-            model.head.follow_(encoding.code.detach(), labels)
+            model.head.follow_(self.everyone(encoding.code.detach()), self.everyone(labels))
         return {"clustering": distance.mean()}

@@ -43,12 +43,20 @@ class SharpenedAssignment(EncodedObjective[Autoencoder]):
         All training rows, in the order of the batches' row numbers.
     interval : int
         Steps from one target to the next.
+    total : callable
+        Takes the sums over these rows to those over the rows of all processes.
     """
 
     changing = ("n_steps", "frequencies", "targets")
 
-    def __init__(self, rows: AllRows, interval: int):
+    def __init__(
+        self,
+        rows: AllRows,
+        interval: int,
+        total: Callable[[Tensor], Tensor] = lambda frequencies: frequencies,
+    ):
         self.rows = rows
+        self.total = total
         self.interval = interval
         self.n_steps = 0
         self.frequencies = self.targets = torch.empty(0)
@@ -73,9 +81,10 @@ class SharpenedAssignment(EncodedObjective[Autoencoder]):
         room = model.row_bytes(self.rows.n_features)
         q = self.rows.map(model.assign, room).to(self.rows.device)
         model.train(was_training)
-        if len(self.frequencies) and not q.isfinite().all():
+        frequencies = self.total(q.sum(0))
+        if len(self.frequencies) and not frequencies.isfinite().all():
             return  # the trainer will take the model back; the old target holds until then
-        self.frequencies = q.sum(0)
+        self.frequencies = frequencies
         self.targets = sharpened(q, self.frequencies)
 
 

@@ -8,7 +8,7 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -47,6 +47,8 @@ class LabeledRows:
         All training rows.
     labels : ndarray of shape (n_samples,)
         Known clusters, -1 where none is known.
+    of_all : callable
+        Takes this process's labelled rows, or fewer, and their labels to those of all processes.
 
     Attributes
     ----------
@@ -54,11 +56,16 @@ class LabeledRows:
         The same, on the rows' device.
     """
 
-    def __init__(self, rows: TakenRows, labels: Any):
+    def __init__(
+        self,
+        rows: TakenRows,
+        labels: Any,
+        of_all: Callable[[Any, Any], tuple[Any, Any]] = lambda rows, labels: (rows, labels),
+    ):
         (known,) = (labels >= 0).nonzero()
-        self.rows = rows.subset(known)
         self.labels = torch.from_numpy(labels).to(rows.device)
-        self._known = self.labels[torch.from_numpy(known).to(rows.device)]
+        self.rows, drawn = of_all(rows.subset(known), labels[known])
+        self._known = torch.from_numpy(drawn).to(rows.device)
 
     def draw(self, n_rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """At most n_rows rows, without repetition, and their labels.

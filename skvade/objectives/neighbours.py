@@ -53,6 +53,9 @@ class WithNeighbours(Objective[ModelT]):
         Weight of the repulsion relative to the attraction.
     push : float
         How far a neighbour is moved, as a share of its distance to the row; 0 leaves it in place.
+    everyone : callable
+        Takes the neighbours' codes to those of all processes and where among them these begin:
+        strangers come from everywhere.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class WithNeighbours(Objective[ModelT]):
         scale: float = 1.0,
         repulsion: float = 5.0,
         push: float = PUSH,
+        everyone: Callable[[Tensor], tuple[Tensor, int]] = lambda near: (near, 0),
     ):
         self.objective = objective
         self.neighbours = neighbours
@@ -70,6 +74,7 @@ class WithNeighbours(Objective[ModelT]):
         self.scale = scale
         self.repulsion = repulsion
         self.push = push
+        self.everyone = everyone
 
     def parts(self) -> Sequence[Objective]:
         return [self.objective]
@@ -86,7 +91,7 @@ class WithNeighbours(Objective[ModelT]):
         if self.push:
             near = pushed_away(model.code_of, near, model.view(batch.x), mean.detach(), self.push)
         z, z_near = mean * self.scale, model.code_of(near) * self.scale
-        attraction, repulsion = embedding_losses(z, z_near)
+        attraction, repulsion = embedding_losses(z, *self.everyone(z_near))
         return joined(
             self.objective.terms(model, batch, encoding, generator),
             {
@@ -128,18 +133,21 @@ def pushed_away(
     return near + push * reach * direction
 
 
-def embedding_losses(z: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
+def embedding_losses(z: Tensor, neighbours: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
     """mean_i -log q(z_i, z_j(i)) and mean_{i != l} -log(1 - q(z_i, z_j(l))).
 
     Parameters
     ----------
-    z, neighbours : Tensor of shape (n_rows, latent_dim)
+    z : Tensor of shape (n_rows, latent_dim)
+    neighbours : Tensor of shape (n_neighbours, latent_dim)
+        Of these rows and of others.
+    first : int
+        Where among them the neighbours of these rows begin.
     """
     squares = z.square().sum(-1, keepdim=True) + neighbours.square().sum(-1)
     distances = (squares - 2 * z @ neighbours.T).clamp(min=0) + 1e-6  # (B, B); |.|^2B is steep at 0
     log_odds = math.log(A) + B * distances.log()  # log((1 - q) / q)
-    attraction = softplus(log_odds.diagonal()).mean()
+    attraction = softplus(log_odds.diagonal(first)).mean()
     far = logsigmoid(log_odds).clamp(min=math.log(1 - MAX_SIMILARITY))
-    n_rows = len(z)
-    strangers = max(1, n_rows * (n_rows - 1))
-    return attraction, -(far.sum() - far.diagonal().sum()) / strangers
+    strangers = max(1, len(z) * (len(neighbours) - 1))
+    return attraction, -(far.sum() - far.diagonal(first).sum()) / strangers

@@ -36,11 +36,17 @@ def identity_of(estimator: Any, X: Any, y: Any, warm: Any, runtime: Any) -> dict
     TypeError
         If a parameter cannot be told from another in a later process.
     """
+    given = {"device": runtime.device.type, "dtype of products": str(runtime.compute_dtype)}
+    given |= {"X": X, "y": y, "the model that it goes on from": warm}
+    texts = {name: _text(name, value) for name, value in given.items()}
+    return {**parameters_of(estimator), **texts}
+
+
+def parameters_of(estimator: Any) -> dict[str, str]:
+    """The class, the parameters that decide how a fit goes, and versions."""
     parameters = estimator.get_params(deep=False)
     given = {name: value for name, value in parameters.items() if name not in INDIFFERENT}
     given |= {"class": type(estimator).__name__, **VERSIONS}
-    given |= {"device": runtime.device.type, "dtype of products": str(runtime.compute_dtype)}
-    given |= {"X": X, "y": y, "the model that it goes on from": warm}
     return {name: _text(name, value) for name, value in given.items()}
 
 

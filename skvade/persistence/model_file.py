@@ -182,6 +182,10 @@ def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     sizes = {"D": fitted["n_features_in_"]}
     for name, kind in names.items():
         _check_attribute(name, fitted[name], kind, sizes)
+    if "_group" in fitted:
+        sizes_of_group = fitted["_group"]
+        _check_attribute("the size of a group", sizes_of_group["size"], int, sizes)
+        _check_attribute("the share that was lost", sizes_of_group["lost"], float, sizes)
     if fitted.get("_comparison"):
         _check_comparison(fitted["_comparison"], len(fitted["means_"]))
     for record in fitted["history_"]:
@@ -208,6 +212,8 @@ def expected(cls: Any, fitted: dict[str, Any]) -> dict[str, Any]:
     attributes = dict(OF_ALL)
     if hasattr(cls, "score_samples"):
         attributes |= OF_GENERATIVE
+    if "_group" in fitted:
+        attributes["_group"] = dict
     if "_noise_from" in fitted:
         attributes |= {"_noise_from": float, **OF_CALIBRATED}
     if "_ordinary" in fitted:  # files that were written earlier have no outlier scores

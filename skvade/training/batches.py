@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from skvade.objectives.base import Batch
 from skvade.objectives.stateful import Stateful
+from skvade.training.peers import ALONE, Peers
 from skvade.training.units import Units, row_slices
 
 
@@ -108,11 +108,12 @@ class Batches(Stateful):
     ----------
     rows : Rows
     batch_size : int
-        At most the number of rows is used.
+        Of all processes together; at most the number of rows is used.
     seed : int
         Of the orders.
-    shard : callable
-        Takes an epoch's order to the part that this process works on.
+    peers : Peers
+        Who has the other rows. Each process gives as many to a batch; one that has fewer than its
+        share begins its order again before the epoch ends.
 
     Attributes
     ----------
@@ -120,30 +121,29 @@ class Batches(Stateful):
         State of the random generator before the order of this epoch was drawn.
     position : int
         Batches of this epoch that have been given.
+    per_epoch : int
+        Batches in one pass over the data.
     """
 
     changing = ("before", "position")
 
-    def __init__(self, rows: Rows, batch_size: int, seed: int, shard: Any = lambda order: order):
+    def __init__(self, rows: Rows, batch_size: int, seed: int, peers: Peers = ALONE):
         self.rows = rows
-        self.batch_size = min(batch_size, len(rows))
-        self.shard = shard
-        self._rng = np.random.default_rng(seed)
+        self.batch_size = min(peers.share(batch_size), *peers.collect(len(rows)), len(rows))
+        self.per_epoch = max(1, peers.total(len(rows)) // (self.batch_size * peers.size))
+        self._rng = np.random.default_rng(seed + 7919 * peers.rank)
         self.before = self._rng.bit_generator.state
         self.position = 0
-
-    @cached_property
-    def per_epoch(self) -> int:
-        """Batches in one pass over this process's part of the data."""
-        return max(1, len(self.shard(np.arange(len(self.rows)))) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         while True:
             self._rng.bit_generator.state = self.before
-            order = self.shard(self._rng.permutation(len(self.rows)))
-            order = torch.from_numpy(order).to(self.rows.index_device)
+            order = self._rng.permutation(len(self.rows))
+            n_needed = self.per_epoch * self.batch_size
+            order = np.resize(order, n_needed) if n_needed > len(order) else order
+            numbers = torch.from_numpy(order).to(self.rows.index_device)
             while self.position < self.per_epoch:
-                index = order[self.position * self.batch_size :][: self.batch_size]
+                index = numbers[self.position * self.batch_size :][: self.batch_size]
                 self.position += 1
                 yield Batch(self.rows.take(index), index.to(self.rows.device))
             self.before, self.position = self._rng.bit_generator.state, 0

@@ -185,7 +185,7 @@ class Settled(Listener):
         self.converged = False
 
     def on_phase_begin(self, run: Running, phase: GradientStep, n_epochs: int) -> None:
-        stride = -(-len(run.rows) // self.max_rows)
+        stride = -(-len(run.rows) // run.runtime.peers.share(self.max_rows))
         self.rows = run.rows.subset(np.arange(0, len(run.rows), stride))
         self.every = max(1, n_epochs // self.n_checks)
         self.unchanged = 0
@@ -196,7 +196,8 @@ class Settled(Listener):
         if record["epoch"] % self.every:
             return False
         previous, self.labels = self.labels, self._labels(run)
-        record["changed"] = float((previous != self.labels).float().mean())
+        changed, peers = (previous != self.labels).float().mean(), run.runtime.peers
+        record["changed"] = peers.mean(float(changed), len(self.labels))
         self.unchanged = self.unchanged + 1 if record["changed"] <= self.tol else 0
         self.converged = self.unchanged >= self.patience
         return self.converged
@@ -271,4 +272,4 @@ class HeldOut(Listener):
             terms = self.objective(run.model, Batch(x, index=None), generator)
             total += float(sum(terms.values())) * len(x)
         run.model.train()
-        return total / len(self.rows)
+        return run.runtime.peers.mean(total / len(self.rows), len(self.rows))

@@ -103,6 +103,8 @@ class Handover:
         NaN where what was minimised is no bound.
     count : Count or None
         How many clusters were found, where that was asked.
+    lost : float
+        Share of the nearest neighbours that are with other processes.
     """
 
     graph: Graph | None = field(default=None, metadata=OF_OWN_ROWS)
@@ -112,6 +114,7 @@ class Handover:
     converged: bool = field(default=False, metadata=OUTCOME)
     bound: float = field(default=float("nan"), metadata=OUTCOME)
     count: Count | None = field(default=None, metadata=OUTCOME_OF_OWN_ROWS)
+    lost: float = field(default=0.0, metadata=OUTCOME)
 
     def state(self, *, at_end: bool = False) -> dict[str, Any]:
         """The fields that are kept, as plain data; at the end of a run only what outlives it."""

@@ -16,6 +16,7 @@ from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.parted_start import PartedStart
+from skvade.training.peers import Peers
 from skvade.training.runtime import alone, n_distinct
 from skvade.training.spreading import spread_accuracy, spread_labels
 
@@ -74,6 +75,9 @@ class LabelsStart(Initialiser):
     def restricted(self, rows: np.ndarray) -> Initialiser:
         return LabelsStart(self.labels[rows])
 
+    def of_all(self, peers: Peers) -> Initialiser:
+        return LabelsStart(peers.concatenate(self.labels))
+
 
 @dataclass(frozen=True)
 class LabelledStart(Initialiser):
@@ -114,6 +118,10 @@ class LabelledStart(Initialiser):
 
     def restricted(self, rows: np.ndarray) -> Initialiser:
         return LabelledStart(self.initialiser.restricted(rows), self.labels[rows], self.n_clusters)
+
+    def of_all(self, peers: Peers) -> Initialiser:
+        labels = peers.concatenate(self.labels)
+        return LabelledStart(self.initialiser.of_all(peers), labels, self.n_clusters)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skvade.training.neighbourhood import Neighbourhood
+from skvade.training.peers import Peers
 
 
 @dataclass(frozen=True)
@@ -36,4 +37,8 @@ class Initialiser(ABC):
 
     def restricted(self, rows: np.ndarray) -> Initialiser:
         """The same for codes of the given rows only."""
+        return self
+
+    def of_all(self, peers: Peers) -> Initialiser:
+        """The same for the codes of all processes, in the order of ranks."""
         return self

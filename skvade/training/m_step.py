@@ -57,11 +57,13 @@ class MStep(Phase):
         model: Any = run.model.eval()
         objective = self.objective(run)
         with _in_full_precision(model):
-            moments = _moments(model, objective, run.rows)
+            peers = run.runtime.peers
+            moments = [peers.total(part) for part in _moments(model, objective, run.rows)]
             if all(bool(part.isfinite().all()) for part in moments):
                 model.maximise_prior_(*moments)
             generator = run.runtime.generator(seed)
-            run.handover.bound = _bound(model, objective, run.rows, generator)
+            bound = _bound(model, objective, run.rows, generator)
+            run.handover.bound = peers.mean(bound, len(run.rows))
 
 
 def _moments(model: Any, objective: PriorBound, rows: Rows) -> list[Tensor]:

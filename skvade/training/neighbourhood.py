@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skvade.training.handover import Graph
+from skvade.training.peers import Peers
 from skvade.training.units import row_slices
 
 
@@ -30,6 +31,13 @@ class Neighbourhood:
     def of(cls, graph: Graph) -> Neighbourhood:
         """The neighbourhood of a graph, on the CPU."""
         return cls(graph.neighbours.cpu().numpy(), graph.cumulative.cpu().numpy())
+
+    def of_all(self, peers: Peers) -> Neighbourhood:
+        """That of the rows of all processes, in the main one; every process has its neighbours."""
+        if peers.size == 1:
+            return self
+        first = peers.first(len(self.rows))
+        return Neighbourhood(peers.to_main(self.rows + first), peers.to_main(self.cumulative))
 
     def flow(self, labels: np.ndarray, n_clusters: int) -> np.ndarray:
         """How much weight joins cluster to cluster: symmetric, (n_clusters, n_clusters), sum 1.

@@ -15,6 +15,7 @@ from torch import Tensor
 from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
 from skvade.training.handover import Graph
+from skvade.training.peers import ALONE, Peers
 from skvade.training.search import neighbours_in_cells
 from skvade.training.units import row_slices
 
@@ -74,7 +75,11 @@ class Components:
 
 
 def principal_components(
-    rows: Rows, view: Callable[[Tensor], Tensor], n_components: int, seed: int
+    rows: Rows,
+    view: Callable[[Tensor], Tensor],
+    n_components: int,
+    seed: int,
+    peers: Peers = ALONE,
 ) -> Components | None:
     """The components of at most 4,000 rows; None where these are all equal, or none is wanted.
 
@@ -86,23 +91,28 @@ def principal_components(
     n_components : int
         At most the number of features, or rows, is used.
     seed : int
+    peers : Peers
+        Each gives its share of the rows.
     """
     if n_components == 0:
         return None
-    sampled = _sampled(rows, seed, at_least=10 * n_components)
-    n_components = min(n_components, rows.n_features, len(sampled))
-    sample = view(rows.take(sampled)).cpu().numpy()
+    sampled = _sampled(rows, seed, peers, at_least=10 * n_components)
+    sample = peers.concatenate(view(rows.take(sampled)).cpu().numpy())
+    n_components = min(n_components, rows.n_features, len(sample))
     if not np.ptp(sample, axis=0).any():
         return None
-    pca = PCA(n_components, random_state=seed).fit(sample)
-    mean, axes = (
-        torch.as_tensor(v.astype(rows.dtype), device=rows.device)
-        for v in (pca.mean_, pca.components_.T)
-    )
-    return Components(view, mean, axes, pca.explained_variance_)
+    pca = PCA(n_components, random_state=seed)
+    if peers.is_main:
+        pca.fit(sample)
+    found = (pca.mean_, pca.components_.T, pca.explained_variance_) if peers.is_main else None
+    *line, variances = peers.tell(found)
+    mean, axes = (torch.as_tensor(v.astype(rows.dtype), device=rows.device) for v in line)
+    return Components(view, mean, axes, variances)
 
 
-def beside(codes: np.ndarray, rows: Rows, components: Components) -> np.ndarray:
+def beside(
+    codes: np.ndarray, rows: Rows, components: Components, peers: Peers = ALONE
+) -> np.ndarray:
     """Codes beside the places along the components, both of the same total variance.
 
     The two err on different rows: codes bend and cut what is one, components overlap where the
@@ -113,6 +123,8 @@ def beside(codes: np.ndarray, rows: Rows, components: Components) -> np.ndarray:
     codes : ndarray of shape (n_samples, latent_dim)
     rows : Rows
     components : Components
+    peers : Peers
+        Who has the other rows.
 
     Returns
     -------
@@ -127,11 +139,22 @@ def beside(codes: np.ndarray, rows: Rows, components: Components) -> np.ndarray:
         both[start:stop, latent_dim:] = components(x).cpu().numpy()
         start = stop
     places = both[:, latent_dim:]
-    places *= np.sqrt(codes.var(0).sum() / places.var(0).sum())
+    places *= np.sqrt(_variance(codes, peers) / _variance(places, peers))
     return both
 
 
-def signal_share(rows: Rows, neighbours: np.ndarray, components: Components, seed: int) -> float:
+def _variance(values: np.ndarray, peers: Peers) -> float:
+    """Of all columns together, over the rows of all processes."""
+    if peers.size == 1:
+        return values.var(0).sum()
+    n_rows = peers.total(len(values))
+    mean = peers.total(values.sum(0, dtype=np.float64)) / n_rows
+    return peers.total(np.square(values - mean).sum()) / n_rows
+
+
+def signal_share(
+    rows: Rows, neighbours: np.ndarray, components: Components, seed: int, peers: Peers = ALONE
+) -> float:
     """Share of the distances between neighbours that lies along the components.
 
     The root of sum |P (x_i - x_j)|^2 / sum |x_i - x_j|^2 over at most 4,000 rows i and one
@@ -144,19 +167,22 @@ def signal_share(rows: Rows, neighbours: np.ndarray, components: Components, see
     neighbours : ndarray of shape (n_samples, n_neighbors)
     components : Components
     seed : int
+    peers : Peers
+        Each gives its share of the rows.
     """
-    sampled = _sampled(rows, seed)
+    sampled = _sampled(rows, seed, peers)
     columns = np.random.RandomState(seed).randint(neighbours.shape[1], size=len(sampled))
     near = neighbours[sampled, columns]
     apart = components.view(rows.take(sampled)) - components.view(rows.take(near))
-    whole = float(apart.square().sum())
-    return (float((apart @ components.axes).square().sum()) / whole) ** 0.5 if whole > 0 else 1.0
+    whole = peers.total(float(apart.square().sum()))
+    along = peers.total(float((apart @ components.axes).square().sum()))
+    return (along / whole) ** 0.5 if whole > 0 else 1.0
 
 
-def _sampled(rows: Rows, seed: int, at_least: int = 1) -> np.ndarray:
-    """Numbers of at most 4,000 rows, and of fewer where these have many features."""
+def _sampled(rows: Rows, seed: int, peers: Peers, at_least: int = 1) -> np.ndarray:
+    """Numbers of a share of 4,000 rows, and of fewer where these have many features."""
     n_sampled = max(at_least, MAX_PCA_VALUES // rows.n_features)
-    n_sampled = min(len(rows), MAX_PCA_ROWS, n_sampled)
+    n_sampled = min(len(rows), peers.share(min(MAX_PCA_ROWS, n_sampled)))
     return np.sort(np.random.RandomState(seed).permutation(len(rows))[:n_sampled])
 
 
@@ -172,6 +198,38 @@ def nearest_neighbours(
     search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=torch.get_num_threads()).fit(places)
     distances, neighbours = search.kneighbors()
     return neighbours.astype(sp.get_index_dtype(maxval=len(places))), distances
+
+
+def lost_share(
+    places: np.ndarray, distances: np.ndarray, peers: Peers, n_asked: int = 500
+) -> float:
+    """Share of the nearest neighbours that were not found, because another process has them.
+
+    Of at most 500 rows, by distances to the rows of all processes.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n_samples, n_dimensions)
+        Of this process's rows.
+    distances : ndarray of shape (n_samples, n_neighbors)
+        To those that it has found among them.
+    peers : Peers
+    n_asked : int
+    """
+    n_neighbors = distances.shape[1]
+    asked = np.linspace(0, len(places) - 1, min(len(places), peers.share(n_asked))).astype(int)
+    nearest = []
+    for rank, theirs in enumerate(peers.collect(places[asked])):
+        if rank == peers.rank:
+            nearest.append(distances[asked])
+            continue
+        search = NearestNeighbors(n_neighbors=min(n_neighbors, len(places)), algorithm="brute")
+        nearest.append(search.fit(places).kneighbors(theirs)[0])
+    found = [of_each[peers.rank] for of_each in peers.collect(nearest)]
+    everyone = np.sort(np.concatenate(found, axis=1), axis=1)
+    farthest = everyone[:, n_neighbors - 1 : n_neighbors]
+    lost = float(1 - (distances[asked] <= farthest).mean())
+    return peers.mean(lost, len(asked))
 
 
 def cumulative_weights(distances: np.ndarray) -> np.ndarray:

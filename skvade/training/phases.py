@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,9 +19,11 @@ from skvade.training.neighbours import (
     Components,
     beside,
     cumulative_weights,
+    lost_share,
     nearest_neighbours,
     signal_share,
 )
+from skvade.training.peers import Peers
 from skvade.training.run import Phase, Run
 from skvade.training.runtime import alone
 
@@ -53,31 +55,33 @@ class FindNeighbours(Phase):
 
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
-        codes = _codes(run).cpu().numpy()
+        codes, peers = _codes(run).cpu().numpy(), run.runtime.peers
         components = self.components
-        neighbours, distances = self._search(codes, run.rows, seed)
+        places = codes if components is None else beside(codes, run.rows, components, peers)
+        with alone():
+            n_neighbors = min(self.n_neighbors, len(codes) - 1)
+            neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
+            if peers.size > 1:
+                run.handover.lost = lost_share(places, distances, peers)
+        del places  # several times the codes
         cumulative = torch.from_numpy(cumulative_weights(distances))
-        signal = 1.0 if components is None else signal_share(run.rows, neighbours, components, seed)
+        signal = 1.0
+        if components is not None:
+            signal = signal_share(run.rows, neighbours, components, seed, peers)
         device = run.rows.device
         run.handover.graph = Graph(
             torch.from_numpy(neighbours).to(device), cumulative.to(device), signal
         )
         if self.rescale:
-            reach = float(np.median(np.linalg.norm(codes - codes[neighbours[:, -1]], axis=1)))
+            reaches = np.linalg.norm(codes - codes[neighbours[:, -1]], axis=1)
+            reach = float(np.median(peers.concatenate(reaches)))
             run.model.rescale_latent_(reach if reach > 1e-6 else 1.0)
             run.handover.scale = 1.0
-
-    def _search(self, codes: np.ndarray, rows: Rows, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Neighbours and distances; the places, several times the codes, are left behind."""
-        n_neighbors = min(self.n_neighbors, len(codes) - 1)
-        places = codes if self.components is None else beside(codes, rows, self.components)
-        with alone():
-            return nearest_neighbours(places, n_neighbors, seed)
 
 
 @dataclass(frozen=True)
 class CountClusters(Phase):
-    """Count the clusters of the codes. Leaves `count`.
+    """Count the clusters of the codes, in the main process. Leaves `count`.
 
     Attributes
     ----------
@@ -89,8 +93,16 @@ class CountClusters(Phase):
 
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
-        neighbours = Neighbourhood.of(run.handover.need_graph())
-        run.handover.count = self.counter(_codes(run).cpu().double().numpy(), neighbours, seed)
+        peers = run.runtime.peers
+        neighbours = Neighbourhood.of(run.handover.need_graph()).of_all(peers)
+        codes = _codes(run).cpu().numpy()
+        everyone, count = peers.to_main(codes), None
+        with peers.together():
+            if peers.is_main:
+                count = self.counter(everyone.astype(np.float64), neighbours, seed)
+        groups = None if count is None else count.groups.numpy()
+        own = torch.from_numpy(peers.from_main(groups, len(codes)))
+        run.handover.count = replace(peers.tell(count), groups=own)
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,8 @@ class Initialise(Phase):
     """Cluster the codes, give the latent space unit scale, and start the model's clusters there.
 
     The latent scale is not identified by an autoencoder; afterwards the pooled standard deviation
-    within clusters is one. Leaves `partition` and `agreement`, and keeps `scale` true.
+    within clusters is one. The main process clusters the codes of all. Leaves `partition` and
+    `agreement`, and keeps `scale` true.
 
     Attributes
     ----------
@@ -110,17 +123,25 @@ class Initialise(Phase):
 
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
-        model, codes = run.model, _codes(run)
-        graph = run.handover.graph
-        neighbours = None if graph is None else Neighbourhood.of(graph)
-        partition = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
-        labels = torch.from_numpy(partition.labels).to(codes.device)
-
-        scale = self._scale(codes, labels)
+        model, codes, peers = run.model, _codes(run), run.runtime.peers
+        n_own, graph = len(codes), run.handover.graph
+        neighbours = None if graph is None else Neighbourhood.of(graph).of_all(peers)
+        codes = torch.from_numpy(peers.to_main(codes.cpu().numpy())).to(codes.device)
+        found, found_labels, found_scale = None, None, None
+        with peers.together():
+            if peers.is_main:
+                found = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
+                found_labels = torch.from_numpy(found.labels).to(codes.device)
+                found_scale = self._scale(codes, found_labels)
+        scale, agreement = peers.tell((found_scale, found and found.agreement))
         model.rescale_latent_(scale)
-        _calibrate(model, run.rows)
-        model.take_partition_(codes / scale, labels)
-        run.handover.partition, run.handover.agreement = labels, partition.agreement
+        _calibrate(model, run.rows, peers)
+        if found_labels is not None:
+            model.take_partition_(codes / scale, found_labels)
+        peers.agree_(model)
+        labels = peers.from_main(None if found is None else found.labels, n_own)
+        run.handover.partition = torch.from_numpy(labels).to(codes.device)
+        run.handover.agreement = agreement
         run.handover.scale *= scale
 
     def _scale(self, codes: Tensor, labels: Tensor) -> float:
@@ -136,22 +157,24 @@ def _codes(run: Run) -> Tensor:
     run.model.eval()
     codes = run.rows.map(run.model.code, row_bytes=1 << 14)
     (lost,) = (~codes.isfinite().all(1)).nonzero(as_tuple=True)
-    if len(lost):
-        raise TrainingDivergedError(
-            f"The encoder takes {len(lost)} of {len(codes)} rows, row {int(lost[0])} of those that "
-            "are trained on the first of them, to codes that are not finite. Mend the encoder, if "
-            "it is your own; else standardise the data, or lower learning_rate."
-        )
+    with run.runtime.peers.together():
+        if len(lost):
+            raise TrainingDivergedError(
+                f"The encoder takes {len(lost)} of {len(codes)} rows, row {int(lost[0])} of those "
+                "that are trained on the first of them, to codes that are not finite. Mend the "
+                "encoder, if it is your own; else standardise the data, or lower learning_rate."
+            )
     return codes.to(run.rows.device)
 
 
-def _calibrate(model: Autoencoder, rows: Rows) -> None:
+def _calibrate(model: Autoencoder, rows: Rows, peers: Peers) -> None:
     """Start the likelihood's dispersion at what is left; of many rows, evenly spaced ones do."""
-    stride = -(-len(rows) // MAX_CALIBRATED_ROWS)
+    stride = -(-len(rows) // peers.share(MAX_CALIBRATED_ROWS))
     rows = rows if stride == 1 else rows.subset(np.arange(0, len(rows), stride))
     moments = torch.zeros(3, rows.n_features, dtype=torch.float64)
     for x in rows.blocks(row_bytes=1 << 14):
         mean = model.likelihood.expectation(x, model.reconstruct(model.code(x)))
         parts = ((x - mean).square(), mean, mean.square())
         moments += torch.stack([part.sum(0) for part in parts]).cpu().double()
-    model.likelihood.calibrate_(*(moments / len(rows)).float())
+    moments = peers.total(moments) / peers.total(len(rows))
+    model.likelihood.calibrate_(*moments.float())

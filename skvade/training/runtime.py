@@ -20,38 +20,40 @@ from torch import Tensor, nn
 
 from skvade.nn.autoencoder import Autoencoder
 from skvade.training.batches import Rows
+from skvade.training.peers import ALONE, Peers
 from skvade.training.resident import make_resident, resident_dtype
 from skvade.training.weights import Weights
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A device, a precision, and what several processes would have to agree on.
-
-    In one process the verbs `prepare`, `shard` and `reduce` do nothing; a distributed runtime
-    overrides them, and nothing else in the library asks how many processes there are.
+    """A device, a precision, and who else trains the same model.
 
     Attributes
     ----------
     device : torch.device
     compute_dtype : torch.dtype or None
         Precision of the networks in training; None keeps that of the parameters, float32.
+    peers : Peers
     """
 
     device: torch.device
     compute_dtype: torch.dtype | None = None
-
-    is_main = True
+    peers: Peers = ALONE
 
     def prepare(self, model: Autoencoder) -> Autoencoder:
-        """Move the model to where it is trained."""
-        return model.to(self.device)
+        """Move the model to where it is trained, as the main process has it."""
+        model = model.to(self.device)
+        self.peers.agree_(model)
+        return model
 
     def weights(self, model: Autoencoder, parameters: list[nn.Parameter]) -> Weights:
         """What the optimiser moves, with copies in `compute_dtype` for the model's products."""
+        average = self.peers.average_
         if self.compute_dtype is None:
-            return Weights(model, parameters)
-        return Weights(model, parameters, model.product_weights(), self.compute_dtype)
+            return Weights(model, parameters, average=average)
+        low = model.product_weights()
+        return Weights(model, parameters, low, self.compute_dtype, average)
 
     def place(self, rows: Rows) -> Rows:
         """Rows where training reads them: on the GPU, if they fill at most a third of what is free.
@@ -64,21 +66,22 @@ class Runtime:
         size = len(rows) * rows.n_features * resident_dtype(rows).itemsize
         return make_resident(rows) if size <= free / 3 else rows
 
-    def shard(self, order: np.ndarray) -> np.ndarray:
-        """The part of an epoch's row order that is this process's own."""
-        return order
-
     def reduce(self, value: Tensor) -> Tensor:
         """The mean of a value over processes."""
-        return value
+        return self.peers.total(value) / self.peers.size if self.peers.size > 1 else value
 
     def generator(self, seed: int) -> torch.Generator:
-        """A random generator on the device; torch's global one is not touched."""
-        return torch.Generator(self.device).manual_seed(seed)
+        """A random generator on the device; torch's global one is not touched.
+
+        Each process draws for its own rows.
+        """
+        return torch.Generator(self.device).manual_seed(seed + 7919 * self.peers.rank)
 
 
-def resolve_runtime(device: str, precision: str) -> Runtime:
+def resolve_runtime(device: str, precision: str, peers: Peers = ALONE) -> Runtime:
     """The runtime that `device` and `precision` name, "auto" included.
+
+    Where processors differ, all multiply in float32.
 
     Raises
     ------
@@ -86,7 +89,10 @@ def resolve_runtime(device: str, precision: str) -> Runtime:
         If the device or the precision is unknown or absent here.
     """
     resolved = resolve_device(device)
-    return Runtime(resolved, _resolve_precision(precision, resolved))
+    compute_dtype = _resolve_precision(precision, resolved)
+    if any(other != compute_dtype for other in peers.collect(compute_dtype)):
+        compute_dtype = None
+    return Runtime(resolved, compute_dtype, peers)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

@@ -81,7 +81,8 @@ class Optimise(Phase):
 def optimise(run: Run, phase: Optimise, seed: int) -> None:
     """Minimise the phase's objective for its number of steps, or until a listener ends it."""
     objective = phase.objective(run)
-    batches = Batches(run.rows, phase.batch_size, seed, run.runtime.shard)
+    peers = run.runtime.peers
+    batches = Batches(run.rows, phase.batch_size, seed, peers)
     generator = run.runtime.generator(seed)
     weights = run.weights = run.runtime.weights(run.model.train(), phase.parameters(run.model))
     guard = Guard(weights, phase)
@@ -105,7 +106,7 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
             ends = step % batches.per_epoch == 0 or step == phase.n_steps
             if not (ends or step % CHECK_STEPS == 0):
                 continue
-            if not guard.good(step, tally.loss):
+            if not guard.good(step, run.runtime.reduce(tally.loss)):
                 tally.clear()
             elif ends:
                 tally.n_epochs = -(-step // batches.per_epoch)
@@ -114,7 +115,7 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
                 tally.clear()
                 run.handover.bound = objective.bound(record)
                 wants_end = [listener.on_epoch_end(run, phase, record) for listener in listeners]
-                if any(wants_end):
+                if peers.tell(any(wants_end)):
                     break
             run.offer(descent)
         guard.finish(tally.n_epochs)
@@ -126,3 +127,4 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
             listener.close()
         weights.close()
         run.weights = None
+    peers.agree_(run.model)

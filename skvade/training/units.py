@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skvade.nn.summary import DataSummary
+from skvade.training.peers import ALONE, Peers
 
 BLOCK_BYTES = 32 * 2**20
 MAX_QUANTILE_VALUES = 1 << 22
@@ -82,8 +83,8 @@ def row_slices(n_rows: int, n_features: int, row_bytes: int = 0) -> Iterator[sli
         yield slice(start, min(start + size, n_rows))
 
 
-def summarize(X: Any) -> DataSummary:
-    """What a likelihood needs to know of X, in one pass over blocks."""
+def summarize(X: Any, peers: Peers = ALONE) -> DataSummary:
+    """What a likelihood needs to know of X and of what peers have, in one pass over blocks."""
     minimum, maximum, binary = np.inf, -np.inf, True
     totals = np.empty(X.shape[0])
     for part, block in _blocks(X):
@@ -92,12 +93,12 @@ def summarize(X: Any) -> DataSummary:
         with np.errstate(over="ignore"):
             totals[part] = block.sum(1)
     return DataSummary(
-        n_samples=X.shape[0],
+        n_samples=peers.total(X.shape[0]),
         n_features=X.shape[1],
-        minimum=float(minimum),
-        maximum=float(maximum),
-        binary=binary,
-        median_total=float(np.median(totals)),
+        minimum=min(peers.collect(float(minimum))),
+        maximum=max(peers.collect(float(maximum))),
+        binary=all(peers.collect(binary)),
+        median_total=float(np.median(peers.concatenate(totals))),
     )
 
 
@@ -128,9 +129,9 @@ class Values:
     like_counts: bool
 
 
-def look_at(X: Any, largest: float) -> Values:
+def look_at(X: Any, largest: float, peers: Peers = ALONE) -> Values:
     """What kind of numbers there are, whose largest is known, in one pass over blocks."""
-    n_rows, n_features = X.shape
+    n_features = X.shape[1]
     whole, n_largest, n_above = True, 0, 0
     sums, squares, zeros = np.zeros((3, n_features))
     for _, block in _blocks(X):
@@ -139,6 +140,9 @@ def look_at(X: Any, largest: float) -> Values:
         zeros += (block == 0).sum(0)
         with np.errstate(over="ignore"):
             sums, squares = sums + block.sum(0), squares + np.square(block).sum(0)
+    whole, n_rows = all(peers.collect(whole)), peers.total(X.shape[0])
+    n_largest, n_above = peers.total(n_largest), peers.total(n_above)
+    sums, squares, zeros = peers.total(np.stack([sums, squares, zeros]))
     means = sums / n_rows
     with np.errstate(all="ignore"):
         variances = squares / n_rows - means**2
@@ -171,7 +175,9 @@ class Measured:
     farthest: np.ndarray
 
 
-def measure_units(X: Any, extremes: tuple[float, float] | None = None) -> Measured:
+def measure_units(
+    X: Any, extremes: tuple[float, float] | None = None, peers: Peers = ALONE
+) -> Measured:
     """The shift to zero means and the scale to a mean feature variance of one.
 
     A feature gets Tukey's outer fences as limits if a few values lie beyond them, most of these at
@@ -183,35 +189,38 @@ def measure_units(X: Any, extremes: tuple[float, float] | None = None) -> Measur
     X : array-like of shape (n_samples, n_features)
     extremes : tuple of float or None
         The smallest and the largest entry, where they are known.
+    peers : Peers
+        Who has the other rows.
     """
     low, high = extremes or extent(X)
     largest = max(-low, high)
     ordinary = largest == 0 or 1 / ORDINARY < largest < ORDINARY
     exponent = 0 if ordinary else min(-int(np.frexp(largest)[1]), 1_000)
     unit = 2.0**exponent  # by a power of two nothing is rounded
-    moments = _Moments(X, unit)
+    moments = _Moments(X, unit, peers)
     farther_up = moments.high - moments.shift > moments.shift - moments.low
     farthest = np.where(farther_up, moments.high, moments.low) / unit
     n_beyond = np.zeros(X.shape[1], int)
-    fences = _fences(X, unit)
+    fences = _fences(X, unit, peers)
     if ((moments.low < fences[0]) | (moments.high > fences[1])).any():
-        n_beyond, n_behind = _tails(X, unit, fences)
-        few = n_beyond <= FEW * X.shape[0]
+        n_beyond, n_behind = peers.total(_tails(X, unit, fences))
+        few = n_beyond <= FEW * moments.n_rows
         chosen = few & (n_behind > 0) & (2 * n_behind >= n_beyond)
         n_beyond = np.where(chosen, n_beyond, 0)
         if chosen.any():
             limits = np.where(chosen, fences, np.array([[-np.inf], [np.inf]]))
-            moments = _Moments(X, unit, limits)
+            moments = _Moments(X, unit, peers, limits)
     return Measured(moments.units(), moments.shares(), n_beyond, farthest)
 
 
 class _Moments:
     """Means, sums of squares and extremes of X * unit, with values beyond limits set to these."""
 
-    def __init__(self, X: Any, unit: float, limits: np.ndarray | None = None):
-        n_rows, n_features = X.shape
-        self.shape, self.unit, self.limits = X.shape, unit, limits
-        self.shift = sum(self._within(block).sum(0) for _, block in _blocks(X)) / n_rows
+    def __init__(self, X: Any, unit: float, peers: Peers, limits: np.ndarray | None = None):
+        self.n_rows, n_features = peers.total(X.shape[0]), X.shape[1]
+        self.unit, self.limits = unit, limits
+        sums = sum(self._within(block).sum(0) for _, block in _blocks(X))
+        self.shift = peers.total(sums) / self.n_rows
         self.squares, self.total = np.zeros(n_features), 0.0
         self.low, self.high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
         for _, block in _blocks(X):
@@ -220,11 +229,13 @@ class _Moments:
             self.squares, self.total = self.squares + squares.sum(0), self.total + squares.sum()
             self.low = np.minimum(self.low, within.min(0))
             self.high = np.maximum(self.high, within.max(0))
+        self.squares, self.total = peers.total(self.squares), peers.total(self.total)
+        self.low = np.min(peers.collect(self.low), axis=0)
+        self.high = np.max(peers.collect(self.high), axis=0)
 
     def units(self) -> Units:
         """The shift and the scale, in the data's own units."""
-        n_rows, n_features = self.shape
-        scale = float(np.sqrt(self.total / (n_rows * n_features))) / self.unit
+        scale = float(np.sqrt(self.total / (self.n_rows * len(self.shift)))) / self.unit
         limits = () if self.limits is None else (limit / self.unit for limit in self.limits)
         return Units(self.shift / self.unit, scale if scale > 0 else 1.0, *limits)
 
@@ -237,8 +248,8 @@ class _Moments:
         return scaled if self.limits is None else np.clip(scaled, *self.limits)
 
 
-def _tails(X: Any, unit: float, fences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many values of each feature of X * unit lie beyond fences, and how many behind a gap."""
+def _tails(X: Any, unit: float, fences: np.ndarray) -> np.ndarray:
+    """How many values of each feature of X * unit lie beyond fences, and behind a gap: (2, D)."""
     n_beyond, n_behind = np.zeros((2, X.shape[1]), int)
     low, high = fences
     with np.errstate(invalid="ignore"):  # of infinite fences there is no middle
@@ -247,17 +258,17 @@ def _tails(X: Any, unit: float, fences: np.ndarray) -> tuple[np.ndarray, np.ndar
             scaled = block * unit
             n_beyond += ((scaled < low) | (scaled > high)).sum(0)
             n_behind += (np.abs(scaled - middle) > GAP * reach).sum(0)
-    return n_beyond, n_behind
+    return np.stack([n_beyond, n_behind])
 
 
-def _fences(X: Any, unit: float) -> np.ndarray:
+def _fences(X: Any, unit: float, peers: Peers) -> np.ndarray:
     """Tukey's outer fences of every feature, (2, n_features); infinite where quartiles are one."""
     n_rows, n_features = X.shape
-    n_sampled = min(n_rows, max(100, MAX_QUANTILE_VALUES // n_features))
+    n_sampled = min(n_rows, peers.share(max(100, MAX_QUANTILE_VALUES // n_features)))
     sample = X[np.linspace(0, n_rows - 1, n_sampled).astype(int)]
     fences = np.empty((2, n_features))
     for part in row_slices(n_features, n_sampled):  # blocks of columns
-        block = dense(sample[:, part]).astype(np.float64) * unit
+        block = peers.concatenate(dense(sample[:, part]).astype(np.float64) * unit)
         # Between two values there is none: a feature that is mostly one value has no quartiles.
         lower, upper = np.quantile(block, (0.25, 0.75), axis=0, method="inverted_cdf")
         reach = np.where(upper > lower, FENCE * (upper - lower), np.inf)

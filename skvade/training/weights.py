@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ class Weights:
         Those that the model needs for products only.
     dtype : torch.dtype or None
         None leaves all in float32.
+    average : callable
+        Takes the gradient, in its place, to its mean over processes.
 
     Attributes
     ----------
@@ -38,7 +40,9 @@ class Weights:
         parameters: Sequence[nn.Parameter],
         low: Iterable[nn.Parameter] = (),
         dtype: torch.dtype | None = None,
+        average: Callable[[Tensor], Tensor] = lambda gradient: gradient,
     ):
+        self._average = average
         self.model = model
         chosen = set(low) if dtype is not None else set()
         learned = [p for p in parameters if p.requires_grad]
@@ -70,6 +74,7 @@ class Weights:
                 gradient.zero_()
             else:
                 gradient.copy_(parameter.grad)
+        self._average(self._gradient)
         norm = torch.dot(self._gradient, self._gradient).sqrt()  # faster than vector_norm
         share = (max_norm / (norm + 1e-6)).clamp(max=1.0)
         # Asking a GPU for the share would make it wait; a CPU can save the pass over memory.

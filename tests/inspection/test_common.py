@@ -243,4 +243,5 @@ def test_the_global_random_state_is_left_alone(name, models, iris):
 def test_all_displays_are_tested():
     tested = {LatentSpaceDisplay, ReconstructionDisplay, AssignmentDisplay, LatentTraversalDisplay}
     tested |= {TrainingCurvesDisplay, GeneratedSamplesDisplay, InterpolationDisplay}
+    tested |= {inspection.ClusterCountDisplay}  # in test_cluster_count.py
     assert {getattr(inspection, name) for name in inspection.__all__} == tested

@@ -1,5 +1,7 @@
 """Rows of every container are the same rows."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -102,12 +104,29 @@ def test_batches_carry_the_rows_that_their_index_names():
         np.testing.assert_array_equal(batch.x.numpy(), DENSE[batch.index.numpy()])
 
 
-def test_two_processes_share_an_epoch():
-    halves = [Batches(Rows(DENSE), 10, 0, shard=lambda o, k=k: o[k::2]) for k in (0, 1)]
-    assert [half.per_epoch for half in halves] == [2, 2]
-    streams = [iter(half) for half in halves]
-    index = torch.cat([next(stream).index for stream in streams for _ in range(2)])
-    assert sorted(index.tolist()) == list(range(40))
+def test_processes_give_as_many_rows_each_to_a_batch():
+    """Of 40 rows one has 25: in an epoch of the other's, some of its rows come twice."""
+    sizes = {0: 25, 1: 15}
+    parts = [
+        Batches(
+            Rows(DENSE[:n]),
+            10,
+            0,
+            SimpleNamespace(
+                rank=rank,
+                size=2,
+                share=lambda n: n // 2,
+                collect=lambda n: list(sizes.values()),
+                total=lambda n: 40,
+            ),
+        )
+        for rank, n in sizes.items()
+    ]
+    for part, n_rows in zip(parts, sizes.values(), strict=True):
+        assert (part.batch_size, part.per_epoch) == (5, 4)
+        stream = iter(part)
+        epoch = torch.cat([next(stream).index for _ in range(4)])
+        assert len(set(epoch.tolist())) == min(20, n_rows)
 
 
 def test_subsets_are_views_of_the_same_rows():

@@ -13,7 +13,7 @@ from skvade.training.batches import Rows
 from skvade.training.descent import TrainingDivergedError
 from skvade.training.events import HeldOut, Listener, Progress, Settled
 from skvade.training.handover import Handover
-from tests.training.conftest import TARGET, Broken, LeastSquares, X, run_phase
+from tests.training.conftest import CPU, TARGET, Broken, LeastSquares, X, run_phase
 
 
 def test_a_bar_is_closed_by_an_error_too(capsys):
@@ -111,7 +111,7 @@ class Scripted(nn.Module):
 
 def scripted_run(labels):
     rows = Rows(np.arange(labels.shape[1], dtype=np.float32)[:, None])
-    return SimpleNamespace(model=Scripted(labels), rows=rows, handover=Handover())
+    return SimpleNamespace(model=Scripted(labels), rows=rows, handover=Handover(), runtime=CPU)
 
 
 def restless(n_epochs, n_rows, every):

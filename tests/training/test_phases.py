@@ -9,6 +9,7 @@ from skvade.training import phases
 from skvade.training.batches import Rows
 from skvade.training.initialisation import LabelsStart
 from skvade.training.neighbours import DrawnNeighbours, principal_components
+from skvade.training.peers import ALONE
 from skvade.training.phases import FindNeighbours, Initialise
 from skvade.training.run import Run
 from skvade.training.runtime import Runtime
@@ -90,7 +91,7 @@ def test_scale_leads_back_to_the_units_of_the_embedding(run):
 def test_of_many_rows_evenly_spaced_ones_show_the_noise(run, monkeypatch):
     monkeypatch.setattr(phases, "MAX_CALIBRATED_ROWS", 30)
     with torch.no_grad():
-        phases._calibrate(run.model, run.rows)
+        phases._calibrate(run.model, run.rows, ALONE)
     expected = (decoded(run) - torch.from_numpy(X))[::3].square().mean()
     assert float(run.model.likelihood.variance.detach()) == pytest.approx(float(expected), rel=1e-3)
 

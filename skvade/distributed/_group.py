@@ -1,0 +1,252 @@
+"""A process group, made or joined.
+
+`group` joins or makes a `torch.distributed` process group, as torchrun, Ray Train, Spark, Slurm,
+Kubeflow and Accelerate set it up. Inside, every process calls the same `fit` with rows of its own.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skvade.training.peers import ALONE, Peers, among
+
+
+class PeerError(RuntimeError):
+    """Another process ended, failed, or did not answer in time.
+
+    Examples
+    --------
+    >>> from skvade.distributed import PeerError
+    >>> issubclass(PeerError, RuntimeError)
+    True
+    """
+
+
+TIMEOUT = 1800.0
+KNOWN_TO_ALL = (ValueError, TypeError, FloatingPointError, PeerError)
+LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+class Group(Peers):
+    """Processes that train one model together.
+
+    Attributes
+    ----------
+    rank : int
+        Of this process, from 0.
+    size : int
+        Number of processes.
+    is_main : bool
+        Whether the rank is 0: the process that decides for all, and saves.
+
+    Examples
+    --------
+    >>> from skvade import distributed
+    >>> with distributed.group() as group:  # of a process that no launcher has started
+    ...     group.rank, group.size, group.is_main
+    (0, 1, True)
+    """
+
+    def __init__(self, process_group: Any, device: torch.device):
+        import torch.distributed as dist
+
+        self._dist, self._group, self._device = dist, process_group, device
+        self.rank, self.size = dist.get_rank(process_group), dist.get_world_size(process_group)
+
+    def __repr__(self) -> str:
+        return f"Group(rank={self.rank}, size={self.size})"
+
+    def collect(self, value: Any) -> list[Any]:
+        found: list[Any] = [None] * self.size
+        with self._reaching():
+            self._dist.all_gather_object(found, value, group=self._group)
+        return found
+
+    def tell(self, value: Any) -> Any:
+        told = [value if self.is_main else None]
+        with self._reaching():
+            main = self._dist.get_global_rank(self._group, 0)
+            self._dist.broadcast_object_list(told, src=main, group=self._group)
+        return told[0]
+
+    def total(self, value: Any) -> Any:
+        values = self.collect(value)
+        whole = values[0]
+        for other in values[1:]:
+            whole = whole + other
+        return whole
+
+    def average_(self, tensor: Tensor) -> Tensor:
+        with self._reaching():
+            self._dist.all_reduce(tensor, group=self._group)
+        return tensor.div_(self.size)
+
+    def exchange(self, parts: Sequence[Any]) -> list[Any]:
+        packed = [np.frombuffer(pickle.dumps(part, protocol=5), np.uint8) for part in parts]
+        sizes = np.array(self.collect([len(part) for part in packed]))
+        sent = torch.from_numpy(np.concatenate(packed)).to(self._device)
+        to_here = sizes[:, self.rank].tolist()
+        got = torch.empty(sum(to_here), dtype=torch.uint8, device=self._device)
+        with self._reaching():
+            self._dist.all_to_all_single(
+                got, sent, to_here, sizes[self.rank].tolist(), group=self._group
+            )
+        return [pickle.loads(part.cpu().numpy().tobytes()) for part in got.split(to_here)]
+
+    def beside(self, rows: Tensor) -> Tensor:
+        return _Beside.apply(rows, self)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        error: Exception | None = None
+        try:
+            yield
+        except PeerError:
+            raise
+        except Exception as raised:
+            error = raised
+        told = None if error is None else (_kind(error), str(error))
+        failed = [(rank, e) for rank, e in enumerate(self.collect(told)) if e is not None]
+        if failed:
+            rank, (name, message) = failed[0]
+            kind = getattr(builtins, name)
+            raise kind(f"Process {rank} of {self.size}: {message}") from error
+
+    def abandon(self, error: BaseException) -> None:
+        if isinstance(error, KNOWN_TO_ALL) or self._group is None:
+            return
+        ended, self._group = self._group, None
+        self._dist.destroy_process_group(ended)
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        if self._group is None:
+            raise PeerError("A fit failed in this group, which has ended with it; make another.")
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, PeerError):
+                raise
+            raise PeerError(
+                f"Process {self.rank} of {self.size} cannot reach the others: one of them has "
+                "ended, failed, or did not answer in time. What it wrote last says why; start all "
+                f"of them again ({str(error).splitlines()[0][:200]})."
+            ) from error
+
+
+def _kind(error: Exception) -> str:
+    """The name of the nearest exception of Python's own that takes a message alone."""
+    own = (ValueError, TypeError, FloatingPointError, MemoryError, OSError, KeyError)
+    return next((kind.__name__ for kind in own if isinstance(error, kind)), "RuntimeError")
+
+
+class _Beside(torch.autograd.Function):
+    """The rows of all processes; backwards, the sum of what all of them want of this one's."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, group: Group) -> Tensor:
+        ctx.group, ctx.n_rows = group, len(rows)
+        whole = [torch.empty_like(rows) for _ in range(group.size)]
+        with group._reaching():
+            group._dist.all_gather(whole, rows.detach().contiguous(), group=group._group)
+        return torch.cat(whole)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        group = ctx.group
+        gradient = gradient.contiguous()
+        with group._reaching():
+            group._dist.all_reduce(gradient, group=group._group)
+        return gradient[group.rank * ctx.n_rows :][: ctx.n_rows], None
+
+
+@contextmanager
+def group(backend: str = "auto", timeout: float = TIMEOUT) -> Iterator[Peers]:
+    """Train with the other processes of a launcher, inside the block.
+
+    A process group that is there already, as Ray Train or Accelerate make one, is used and left as
+    it is; else one is made from the launcher's environment (torchrun, Slurm with `torchrun`,
+    Kubeflow) and taken down at the end. Without a launcher the process is alone, and the block
+    changes nothing. Outside of such a block every fit is this process's own.
+
+    Inside, all processes call the same `fit`, each with its own rows; classifiers take the labels
+    of these rows. Afterwards all hold the same model; `labels_` are those of a process's own rows,
+    and sizes, mutual information, history and bounds are of all rows.
+
+    Parameters
+    ----------
+    backend : {"auto", "gloo", "nccl"}, default="auto"
+        "auto" is nccl where every process has a GPU of its own, else gloo.
+    timeout : float, default=1800.0
+        Seconds for which a process waits for another that does not answer. One that was killed is
+        noticed at once, as a rule; this is for one that hangs, and must be longer than any phase
+        that the main process does for all.
+
+    Yields
+    ------
+    Group
+        With `rank`, `size` and `is_main`.
+
+    Raises
+    ------
+    ValueError
+        If the backend is unknown, or the timeout is not positive.
+    PeerError
+        If another process cannot be reached, at the time or inside a fit.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skvade import VaDEClustering, distributed
+    >>> X, _ = make_blobs(200, centers=3, random_state=0)
+    >>> with distributed.group() as group:  # alone, as here, without a launcher
+    ...     model = VaDEClustering(3, random_state=0).fit(X[group.rank :: group.size])
+    >>> len(model.labels_)
+    200
+    """
+    if backend not in ("auto", "gloo", "nccl"):
+        raise ValueError(f"backend must be 'auto', 'gloo' or 'nccl', got {backend!r}.")
+    if not timeout > 0:
+        raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}.")
+    import torch.distributed as dist
+
+    present = dist.is_available() and dist.is_initialized()
+    launched = all(name in os.environ for name in LAUNCHED)
+    if not present and not (launched and int(os.environ["WORLD_SIZE"]) > 1):
+        with among(ALONE):
+            yield ALONE
+        return
+    if backend == "auto":
+        backend = "nccl" if _has_own_gpu() else "gloo"
+    limit = timedelta(seconds=timeout)
+    if not present:
+        try:
+            dist.init_process_group(backend, timeout=limit)
+        except (RuntimeError, ValueError) as error:
+            raise PeerError(f"No process group could be made: {error}") from error
+    try:
+        own = dist.new_group(backend=backend, timeout=limit)
+        device = torch.device("cuda" if backend == "nccl" else "cpu")
+        peers = Group(own, device)
+        with among(peers):
+            yield peers
+    finally:
+        if not present:
+            dist.destroy_process_group()
+        elif peers._group is not None:
+            dist.destroy_process_group(own)
+
+
+def _has_own_gpu() -> bool:
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return torch.cuda.is_available() and torch.cuda.device_count() >= local

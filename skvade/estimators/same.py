@@ -1,0 +1,54 @@
+"""Whether several processes are about to train the same model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skvade.persistence.fingerprint import parameters_of
+from skvade.training.peers import Peers
+
+# The main process's draws and networks count, and each has initial labels of its own.
+OF_EACH = ("random_state", "init", "encoder", "decoder")
+
+
+def check_same(estimator: Any, X: Any, checkpoint: Any, peers: Peers) -> None:
+    """Parameters, columns and kinds of numbers must be the same in all processes.
+
+    Raises
+    ------
+    ValueError
+        In all processes, with what differs and where.
+    """
+    if peers.size == 1:
+        return
+    facts = {name: v for name, v in parameters_of(estimator).items() if name not in OF_EACH}
+    names = getattr(estimator, "feature_names_in_", None)
+    facts |= {
+        "the number of columns": X.shape[1],
+        "the names of columns": None if names is None else names.tolist(),
+        "the dtype of X": np.dtype(X.dtype).name,
+        "checkpoint": checkpoint is not None,
+        **{f"tensors of {name}": _shapes(getattr(estimator, name)) for name in OF_EACH[2:]},
+    }
+    found = peers.collect(facts)
+    for rank, other in enumerate(found):
+        for name in found[0].keys() | other.keys():
+            first, second = found[0].get(name), other.get(name)
+            if first != second:
+                raise ValueError(
+                    f"All processes must fit with the same {name}: process 0 has "
+                    f"{str(first)[:200]}, process {rank} has {str(second)[:200]}; pass the same."
+                )
+    if checkpoint is not None:
+        raise ValueError(
+            "checkpoint must be None in a group of processes: there are none yet of fits that "
+            "several processes share. Leave it out, or fit in one process."
+        )
+
+
+def _shapes(network: Any) -> dict[str, tuple[int, ...]] | None:
+    if network is None:
+        return None
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

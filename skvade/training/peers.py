@@ -1,0 +1,135 @@
+"""What processes that train one model together tell each other; alone, there is nobody to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Peers:
+    """One process alone. Every method is called by all processes, in the same order.
+
+    Attributes
+    ----------
+    rank : int
+        Of this process, from 0.
+    size : int
+        Number of processes.
+    """
+
+    rank = 0
+    size = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process decides."""
+        return self.rank == 0
+
+    def collect(self, value: Any) -> list[Any]:
+        """The value that each process has, in the order of ranks."""
+        return [value]
+
+    def tell(self, value: Any) -> Any:
+        """The main process's value."""
+        return value
+
+    def total(self, value: Any) -> Any:
+        """The sum over processes of numbers, arrays or tensors of one shape."""
+        return value
+
+    def average_(self, tensor: Tensor) -> Tensor:
+        """The mean over processes of a large tensor, in its place."""
+        return tensor
+
+    def exchange(self, parts: Sequence[Any]) -> list[Any]:
+        """Give every process its part, and get theirs for this one, in the order of ranks."""
+        return list(parts)
+
+    def beside(self, rows: Tensor) -> Tensor:
+        """The rows of all processes, as many of each, through which gradients go back to them."""
+        return rows
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Raise in all processes what any of them raises in the block."""
+        yield
+
+    def abandon(self, error: BaseException) -> None:
+        """Let the others know that this process goes no further, if they do not know it."""
+
+    # ------------------------------------------------------------- what follows from these
+
+    def everyone(self, rows: Tensor) -> tuple[Tensor, int]:
+        """The rows of all processes, and where among them this one's begin."""
+        return self.beside(rows), self.rank * len(rows)
+
+    def concatenate(self, rows: np.ndarray) -> np.ndarray:
+        """The rows that all processes have, in the order of ranks."""
+        return rows if self.size == 1 else np.concatenate(self.collect(rows))
+
+    def to_main(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of all processes, in the order of ranks, in the main one; none in the others."""
+        if self.size == 1:
+            return rows
+        got = self.exchange([rows, *([rows[:0]] * (self.size - 1))])
+        return np.concatenate(got)
+
+    def from_main(self, rows: np.ndarray | None, n_own: int) -> np.ndarray:
+        """Those of the main process's rows that are this one's, in the order of ranks."""
+        if self.size == 1 and rows is not None:
+            return rows
+        ends = np.cumsum(self.collect(n_own))[:-1]
+        parts = [None] * self.size if rows is None else np.split(rows, ends)
+        return self.exchange(parts)[0]
+
+    def first(self, n_own: int) -> int:
+        """The number, among those of all processes, of the first of this one's rows."""
+        return int(sum(self.collect(n_own)[: self.rank]))
+
+    def mean(self, value: float, weight: float) -> float:
+        """The mean of a number over what it is a mean of in each process."""
+        if self.size == 1:
+            return value
+        pairs = self.collect((value, weight))
+        return sum(v * w for v, w in pairs) / max(sum(w for _, w in pairs), 1e-300)
+
+    def share(self, n_wanted: int) -> int:
+        """How many of a sample each process gives."""
+        return -(-n_wanted // self.size)
+
+    def own(self, rng: np.random.RandomState) -> np.random.RandomState:
+        """A generator for what concerns this process's rows; `rng` is the same for all."""
+        if self.size == 1:
+            return rng
+        return np.random.RandomState((int(rng.randint(2**31)) + 7919 * self.rank) % 2**32)
+
+    def agree_(self, model: torch.nn.Module) -> None:
+        """Give the model the main process's tensors."""
+        if self.size > 1:
+            told = self.tell(model.state_dict() if self.is_main else None)
+            model.load_state_dict(told)
+
+
+ALONE = Peers()
+_current: ContextVar[Peers] = ContextVar("peers", default=ALONE)
+
+
+def current_peers() -> Peers:
+    """Those that this process trains with at the moment."""
+    return _current.get()
+
+
+@contextmanager
+def among(peers: Peers) -> Iterator[None]:
+    """Let fits of this thread, in the block, train with these."""
+    token = _current.set(peers)
+    try:
+        yield
+    finally:
+        _current.reset(token)

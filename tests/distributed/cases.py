@@ -1,0 +1,219 @@
+"""What processes do in the tests: run as a module, with the name of a case and its options."""
+
+import hashlib
+import json
+import os
+import sys
+import time
+import warnings
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from sklearn.datasets import load_digits, make_blobs
+from torch import nn
+
+import skvade
+from skvade import VaDEClassifier, VaDEClustering, distributed
+from skvade.objectives.neighbours import embedding_losses
+from skvade.training.batches import Rows
+from skvade.training.neighbours import principal_components
+from skvade.training.units import look_at, measure_units, summarize
+from tests.conftest import small
+
+X, Y = load_digits(return_X_y=True)
+X, Y = X[:600] / 16, Y[:600]
+
+
+def digest(model):
+    """Of all tensors."""
+    tensors = model.module_.state_dict().values()
+    return hashlib.md5(b"".join(tensor.numpy().tobytes() for tensor in tensors)).hexdigest()
+
+
+def facts(model, numbers=()):
+    """What all processes should agree on, and the labels of this one's rows."""
+    return {
+        "digest": digest(model),
+        "sizes": model.cluster_sizes_.tolist(),
+        "information": model.mutual_information_,
+        "history": [record["loss"] for record in model.history_],
+        "bound": getattr(model, "lower_bound_", None),
+        "report": str(model.report()),
+        "labels": model.labels_.tolist(),
+        "numbers": np.asarray(numbers).tolist(),
+        "classes": getattr(model, "classes_", np.arange(0)).tolist(),
+    }
+
+
+def dealt(rank, size, how):
+    """The numbers of a process's rows."""
+    order = np.arange(len(X))
+    if how == "sorted":
+        order = np.argsort(Y, kind="stable")
+    if how == "random":
+        order = np.random.RandomState(0).permutation(len(X))
+    return np.array_split(order, size)[rank]
+
+
+def fit(cls, how="random", **parameters):
+    """A fit of some estimator."""
+    with distributed.group() as group:
+        mine = dealt(group.rank, group.size, how)
+        model = small(getattr(skvade, cls), **{"n_clusters": 10, **parameters})
+        if cls.endswith("Classifier"):
+            model = small(getattr(skvade, cls), **parameters)
+        known = np.where(np.arange(len(Y)) % 5 == 0, Y, -1)
+        model.fit(X[mine], known[mine])
+        again = model.predict(X[mine])
+    assert not torch.distributed.is_initialized()
+    return {**facts(model, mine), "predicted": again.tolist()}
+
+
+def default(how="random"):
+    """A fit as users have it."""
+    with distributed.group() as group:
+        mine = dealt(group.rank, group.size, how)
+        model = VaDEClustering(10, random_state=0, precision="float32").fit(X[mine])
+    return facts(model, mine)
+
+
+def kinds():
+    """Sparse counts, a DataFrame, and a process group that was there before."""
+    torch.distributed.init_process_group("gloo")
+    found = {}
+    with distributed.group() as group:
+        mine = dealt(group.rank, group.size, "random")
+        counts = sp.csr_array((X[mine] * 16).astype(np.float32))
+        model = small(VaDEClustering, likelihood="poisson").fit(counts)
+        found["sparse"] = digest(model)
+        frame = pd.DataFrame(X[mine][:, 20:24], columns=list("abcd"))
+        model = small(VaDEClustering, random_state=None, noise_quantile=0.9).fit(frame)
+        found["frame"] = digest(model)
+        found["noise"] = int((model.labels_ == -1).sum())
+        model = small(VaDEClustering, init=Y[mine], n_clusters=10).fit(X[mine])
+        found["labels"] = digest(model)
+    assert torch.distributed.is_initialized()
+    torch.distributed.destroy_process_group()
+    return found
+
+
+def statistics():
+    """What is known of all rows, and of this process's own."""
+    found = {}
+    tables = {
+        "grey": X,
+        "wide": np.concatenate([X * 40 - 100, np.full((600, 1), 3.0)], axis=1),
+        "counts": np.round(X * 16),
+        "sentinels": np.where(np.arange(600)[:, None] % 40 == 0, -999.0, X),
+    }
+    with distributed.group() as group:
+        mine = dealt(group.rank, group.size, "random")
+        for name, table in tables.items():
+            summary = summarize(table[mine], group)
+            measured = measure_units(table[mine], None, group)
+            values = look_at(table[mine], summary.maximum, group)
+            rows = Rows(table[mine], units=measured.units)
+            lines = principal_components(rows, lambda x: x, 5, 0, group)
+            found[name] = {
+                "summary": [float(value) for value in vars(summary).values()],
+                "shift": measured.units.shift.tolist(),
+                "scale": measured.units.scale,
+                "beyond": measured.beyond.tolist(),
+                "values": [float(value) for value in vars(values).values()],
+                "variances": lines.variances.tolist(),
+            }
+    return found
+
+
+def gradients():
+    """The gradient of the embedding of all rows with respect to this process's codes."""
+    rng = np.random.RandomState(0)
+    z, near = (torch.from_numpy(rng.normal(size=(12, 2))) for _ in range(2))
+    with distributed.group() as group:
+        n_own = 12 // group.size
+        part = slice(group.rank * n_own, (group.rank + 1) * n_own)
+        own, own_near = z[part].clone().requires_grad_(), near[part].clone().requires_grad_()
+        pull, push = embedding_losses(own, *group.everyone(own_near))
+        ((pull + push) / group.size).backward()
+        shared = group.collect((own.grad, own_near.grad))
+    return {
+        name: torch.cat(parts).tolist()
+        for name, parts in zip("ab", zip(*shared, strict=True), strict=True)
+    }
+
+
+def faults():
+    """Errors that only one process makes, or in which processes differ; and a fit after them."""
+    found = {}
+    with distributed.group() as group:
+        mine = dealt(group.rank, group.size, "random")
+        odd = group.rank == 1
+        holes = X[mine].copy()
+        holes[3, 2] = np.nan if odd else 0.0
+        own = {
+            "parameter": (small(VaDEClustering, batch_size=0 if odd else "auto"), X[mine]),
+            "rows": (small(VaDEClustering), holes),
+            "columns": (small(VaDEClustering), X[mine][:, : 60 + odd]),
+            "dtype": (small(VaDEClustering), X[mine].astype(np.float32 if odd else np.float64)),
+            "different": (small(VaDEClustering, tol=0.1 if odd else 0.2), X[mine]),
+            "class": (small(VaDEClustering if odd else skvade.DECClustering), X[mine]),
+            "labels": (small(VaDEClustering, init=np.zeros(3 if odd else len(mine), int)), X[mine]),
+            "y": (small(VaDEClassifier), X[mine]),
+        }
+        for name, (model, rows) in own.items():
+            y = None if name == "y" and odd else Y[mine]
+            try:
+                model.fit(rows, y)
+            except (ValueError, TypeError) as error:
+                found[name] = f"{type(error).__name__}: {error}"
+        found["after"] = digest(small(VaDEClustering).fit(X[mine]))
+    return found
+
+
+class Ends(nn.Module):
+    """An encoder that ends its process, or fails, after some batches."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.layer, self.how, self.n_seen = nn.Linear(64, 8), how, 0
+
+    def forward(self, x):
+        self.n_seen += 1
+        if self.n_seen == 20 and os.environ["RANK"] == "1":
+            if self.how == "kill":
+                os._exit(9)
+            raise KeyError("a mistake of the encoder's")
+        return self.layer(x)
+
+
+def ends(how):
+    """One process ends in the middle of training; the others are told."""
+    warnings.simplefilter("ignore")
+    begun = time.monotonic()
+    try:
+        with distributed.group() as group:
+            mine = dealt(group.rank, group.size, "random")
+            small(VaDEClustering, encoder=Ends(how), max_iter=50).fit(X[mine])
+    except (distributed.PeerError, KeyError) as error:
+        kind = type(error).__name__
+        return {"kind": kind, "message": str(error), "seconds": time.monotonic() - begun}
+    return {}
+
+
+def outside():
+    """Beside a launcher's variables, but in no group: a fit of one's own."""
+    blobs, _ = make_blobs(200, centers=3, random_state=int(os.environ["RANK"]))
+    return {"digest": digest(small(VaDEClustering).fit(blobs))}
+
+
+CASES = {
+    case.__name__: case
+    for case in (fit, default, kinds, statistics, gradients, faults, ends, outside)
+}
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    print(json.dumps(CASES[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -1,0 +1,147 @@
+"""Several processes train one model as one process would. All of these are real ones."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.metrics import adjusted_rand_score
+
+from skvade import VaDEClustering, distributed
+from skvade.objectives.neighbours import embedding_losses
+from tests.conftest import small
+from tests.distributed import cases
+from tests.distributed.processes import run, start, wait
+
+SHARED = ("digest", "sizes", "information", "history", "bound", "report", "classes")
+
+
+def same(found):
+    """All processes have the same model, and know the same of it."""
+    for name in SHARED:
+        assert all(of_each[name] == found[0][name] for of_each in found), name
+
+
+def in_order(found, name="labels"):
+    """What the processes have of their rows, in the order of the rows."""
+    values = np.concatenate([of_each[name] for of_each in found])
+    numbers = np.concatenate([of_each["numbers"] for of_each in found])
+    return values[np.argsort(numbers)]
+
+
+@pytest.mark.parametrize("how", ["random", "sorted"])
+def test_two_processes_find_what_one_does(how):
+    found = run(2, "default", how=how)
+    same(found)
+    labels = in_order(found)
+    alone = VaDEClustering(10, random_state=0, precision="float32").fit(cases.X)
+    assert adjusted_rand_score(cases.Y, labels) > adjusted_rand_score(cases.Y, alone.labels_) - 0.05
+    assert np.bincount(labels).tolist() == found[0]["sizes"]
+    assert "2, which have 9" in found[0]["report"]
+    assert [r["phase"] for r in alone.history_][-1] == "train"
+    assert found[0]["bound"] == pytest.approx(alone.lower_bound_, abs=2.0)
+
+
+def test_runs_are_repeated_to_the_bit():
+    first, second = run(2, "fit", cls="VaDEClustering"), run(2, "fit", cls="VaDEClustering")
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "cls, parameters",
+    [
+        ("GMVAEClustering", {"early_stopping": True}),
+        ("DECClustering", {"n_init": 2}),
+        ("DCNClustering", {}),
+        ("M2Clustering", {"n_clusters": "auto", "max_clusters": 12}),
+        ("VaDEClassifier", {}),
+        ("AuxiliaryTaskClassifier", {}),
+    ],
+)
+def test_the_family(cls, parameters):
+    found = run(2, "fit", cls=cls, how="sorted", **parameters)
+    same(found)
+    for of_each in found:
+        assert of_each["predicted"] == of_each["labels"]
+    if "Classifier" in cls:  # each process has seen five or six of ten classes
+        assert found[0]["classes"] == list(range(10))
+        known = np.arange(len(cases.Y)) % 5 == 0
+        assert (in_order(found) == cases.Y)[known].mean() > 0.5
+
+
+def test_every_kind_of_table_and_a_group_that_was_there():
+    found = run(2, "kinds")
+    for name in ("sparse", "frame", "labels"):
+        assert found[0][name] == found[1][name]
+    assert found[0]["noise"] + found[1]["noise"] == 60
+
+
+def test_statistics_are_those_of_all_rows():
+    together, alone = run(3, "statistics"), run(1, "statistics")[0]
+    for found in together:
+        for name, of_table in alone.items():
+            for key, values in of_table.items():
+                np.testing.assert_allclose(
+                    found[name][key], values, rtol=1e-5, atol=1e-8, err_msg=f"{name}, {key}"
+                )
+
+
+def test_strangers_come_from_everywhere():
+    """Gradients are those of one process that has all the rows."""
+    rng = np.random.RandomState(0)
+    z, near = (torch.from_numpy(rng.normal(size=(12, 2))).requires_grad_() for _ in range(2))
+    sum(embedding_losses(z, near)).backward()
+    for found in run(3, "gradients"):
+        np.testing.assert_allclose(found["a"], z.grad, rtol=1e-10)
+        np.testing.assert_allclose(found["b"], near.grad, rtol=1e-10)
+
+
+def test_an_error_of_one_is_an_error_of_all():
+    found = run(2, "faults")
+    assert found[0] == found[1]
+    messages = found[0]
+    assert messages["parameter"].startswith("ValueError: Process 1 of 2: The 'batch_size'")
+    assert "Process 1 of 2: " in messages["rows"]
+    assert "NaN" in messages["rows"]
+    for name, text in [
+        ("columns", "the number of columns: process 0 has 60, process 1 has 61"),
+        ("dtype", "the dtype of X: process 0 has float64, process 1 has float32"),
+        ("different", "the same tol: process 0 has 0.2, process 1 has 0.1"),
+        ("labels", "Process 1 of 2: init has 3 labels"),
+        ("y", "Process 1 of 2: VaDEClassifier requires y"),
+    ]:
+        assert text in messages[name], (name, messages[name])
+    assert "class" in messages
+
+
+@pytest.mark.parametrize("how", ["kill", "fail"])
+def test_others_are_told_when_one_ends(how):
+    first, second = wait(start(2, "ends", how=how))
+    assert first.code == 0, first.errors[-2000:]
+    assert first.found["kind"] == "PeerError"
+    assert "cannot reach the others" in first.found["message"]
+    assert first.found["seconds"] < 60
+    if how == "kill":
+        assert second.code == 9
+    else:
+        assert (second.code, second.found["kind"]) == (0, "KeyError")
+
+
+def test_outside_of_a_group_every_fit_is_ones_own():
+    found = run(2, "outside")
+    for rank, of_each in enumerate(found):
+        blobs, _ = make_blobs(200, centers=3, random_state=rank)
+        assert of_each["digest"] == cases.digest(small(VaDEClustering).fit(blobs))
+
+
+@pytest.mark.parametrize("given", [{"backend": "mpi"}, {"timeout": 0}])
+def test_bad_arguments_are_named(given):
+    with pytest.raises(ValueError, match=next(iter(given))), distributed.group(**given):
+        pass
+
+
+def test_alone_a_group_changes_nothing():
+    X, _ = load_digits(return_X_y=True)
+    with distributed.group() as group:
+        assert (group.rank, group.size, group.is_main) == (0, 1, True)
+        inside = small(VaDEClustering).fit(X[:200])
+    assert cases.digest(inside) == cases.digest(small(VaDEClustering).fit(X[:200]))
