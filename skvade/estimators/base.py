@@ -43,8 +43,8 @@ from skvade.nn.networks import (
 )
 from skvade.nn.summary import ModelShape
 from skvade.persistence import model_file
-from skvade.persistence.checkpoint import open_checkpoint
 from skvade.persistence.fingerprint import identity_of, networks_of
+from skvade.persistence.shared_checkpoint import open_checkpoint
 from skvade.training.batches import Rows
 from skvade.training.dealing import deal
 from skvade.training.events import HeldOut, History, Listener, Progress, Settled
@@ -238,7 +238,7 @@ class BaseDeepModel(
         keeper = Keeper()
         if checkpoint is not None:
             keeper = open_checkpoint(
-                lambda: identity_of(draft, X, labels, warm, runtime), checkpoint, interval
+                lambda: identity_of(draft, X, labels, warm, runtime), checkpoint, interval, peers
             )
         keeper.begin(rng)
         facts, rows = draft._prepare(X, runtime, warm is not None, rng, n_clusters, labels)

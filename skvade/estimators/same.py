@@ -41,11 +41,6 @@ def check_same(estimator: Any, X: Any, checkpoint: Any, peers: Peers) -> None:
                     f"All processes must fit with the same {name}: process 0 has "
                     f"{str(first)[:200]}, process {rank} has {str(second)[:200]}; pass the same."
                 )
-    if checkpoint is not None:
-        raise ValueError(
-            "checkpoint must be None in a group of processes: there are none yet of fits that "
-            "several processes share. Leave it out, or fit in one process."
-        )
 
 
 def _shapes(network: Any) -> dict[str, tuple[int, ...]] | None:

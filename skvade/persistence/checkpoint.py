@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ class Checkpoint(Keeper):
         self._random_state: dict[str, Any] | None = None
         self._number = -1
         self._written = -np.inf
-        if path.exists():
+        if self._exists():
             content = self._read()
             self._refuse_others(content["identity"])
             self._runs, self._random_state = content["runs"], content["random_state"]
@@ -55,7 +54,7 @@ class Checkpoint(Keeper):
         rng.set_state(self._random_state)
 
     def claim(self) -> None:
-        if self.path.exists():
+        if self._exists():
             return
         try:
             self._write([])
@@ -86,17 +85,26 @@ class Checkpoint(Keeper):
                 stacklevel=2,
             )
 
+    def _exists(self) -> bool:
+        return self.path.exists()
+
+    def _load(self) -> dict[str, Any]:
+        return container.read(self.path, KIND)
+
+    def _store(self, content: dict[str, Any]) -> None:
+        container.write(self.path, KIND, content)
+
     def _write(self, runs: list[dict[str, Any]]) -> None:
         random_state = self._random_state
         content = {"identity": self.identity, "random_state": random_state, "runs": runs}
         try:
-            container.write(self.path, KIND, content)
+            self._store(content)
         finally:  # what failed is not tried again before the next interval
             self._written = time.monotonic()
 
     def _read(self) -> dict[str, Any]:
         try:
-            return container.read(self.path, KIND)
+            return self._load()
         except ValueError as error:
             raise ValueError(
                 f"checkpoint={str(self.path)!r} cannot be taken up: {error} Name another file, or "
@@ -112,11 +120,17 @@ class Checkpoint(Keeper):
             )
 
 
-def open_checkpoint(identity: Callable[[], dict[str, str]], path: Any, interval: Any) -> Checkpoint:
-    """The checkpoint of a fit, checked."""
+def checked(path: Any, interval: Any) -> tuple[Path, float]:
+    """Where a checkpoint is to be, and the seconds between two states.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are none.
+    """
     path = regular(path, "checkpoint")
     if not isinstance(interval, Real) or isinstance(interval, bool) or not interval >= 0:
         raise ValueError(
             f"checkpoint_interval must be a number of seconds of at least 0, got {interval!r}."
         )
-    return Checkpoint(Path(path).absolute(), float(interval), identity())
+    return Path(path).absolute(), float(interval)

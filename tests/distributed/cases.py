@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 import warnings
@@ -17,6 +18,7 @@ from torch import nn
 import skvade
 from skvade import VaDEClassifier, VaDEClustering, distributed
 from skvade.objectives.neighbours import embedding_losses
+from skvade.persistence.shared_checkpoint import SharedCheckpoint
 from skvade.training.batches import Rows
 from skvade.training.neighbours import principal_components
 from skvade.training.units import look_at, measure_units, summarize
@@ -202,6 +204,29 @@ def ends(how):
     return {}
 
 
+def resumed(path, end=0, interval=0.0, how="random", more=0):
+    """A fit with a checkpoint; the last process is killed after the state number `end`."""
+    kept = 0
+    keep = SharedCheckpoint.keep
+
+    def counted(self, *args, **kwargs):
+        nonlocal kept
+        keep(self, *args, **kwargs)
+        kept += 1
+        if kept == end and self.peers.rank == self.peers.size - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    SharedCheckpoint.keep = counted
+    try:
+        with distributed.group() as group:
+            mine = dealt(group.rank, group.size, how)
+            model = small(VaDEClustering, n_clusters=10, max_iter=6 + more)
+            model.fit(X[mine], checkpoint=path, checkpoint_interval=interval)
+    except (distributed.PeerError, ValueError) as error:
+        return {"kind": type(error).__name__, "message": str(error), "kept": kept}
+    return {**facts(model, mine), "kept": kept}
+
+
 def outside():
     """Beside a launcher's variables, but in no group: a fit of one's own."""
     blobs, _ = make_blobs(200, centers=3, random_state=int(os.environ["RANK"]))
@@ -210,7 +235,7 @@ def outside():
 
 CASES = {
     case.__name__: case
-    for case in (fit, default, kinds, statistics, gradients, faults, ends, outside)
+    for case in (fit, default, kinds, statistics, gradients, faults, ends, resumed, outside)
 }
 
 if __name__ == "__main__":

@@ -126,6 +126,36 @@ def test_others_are_told_when_one_ends(how):
         assert (second.code, second.found["kind"]) == (0, "KeyError")
 
 
+@pytest.mark.parametrize("end", [2, 7])
+def test_a_fit_goes_on_where_one_of_its_processes_was_killed(end, tmp_path):
+    """To the bit, at whatever state; with all of them gone the file is the same."""
+    whole = run(2, "resumed", path=str(tmp_path / "whole"))
+    path = str(tmp_path / "cut")
+    first, last = wait(start(2, "resumed", path=path, end=end))
+    assert last.code < 0
+    assert first.found["kind"] == "PeerError"
+    again = run(2, "resumed", path=path)
+    assert again[0]["kept"] < whole[0]["kept"]
+    for before, after in zip(whole, again, strict=True):
+        for name in (*SHARED, "labels"):
+            assert before[name] == after[name], name
+    assert len(list(tmp_path.glob("cut*"))) == 3  # a manifest and two parts
+
+
+def test_checkpoints_of_other_fits_are_refused(tmp_path):
+    path = str(tmp_path / "fit")
+    whole = run(2, "resumed", path=path)
+    assert run(2, "resumed", path=path)[0]["digest"] == whole[0]["digest"]
+    for n_processes, options, text in [
+        (3, {}, "is that of 2 processes, and there are 3"),
+        (2, {"how": "sorted"}, "is that of another fit: "),
+        (2, {"more": 1}, "is that of another fit: max_iter"),
+    ]:
+        for found in run(n_processes, "resumed", path=path, **options):
+            assert found["kind"] == "ValueError"
+            assert text in found["message"]
+
+
 def test_outside_of_a_group_every_fit_is_ones_own():
     found = run(2, "outside")
     for rank, of_each in enumerate(found):
