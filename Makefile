@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Threads of GNU's OpenMP that spin long are ruinous beside other programs (docs/user_guide.md).
 export GOMP_SPINCOUNT ?= 10000
 
-.PHONY: demo test lint quick checks coverage fuzz soak docs docs-check dist oldest newest benchmark tables clean
+.PHONY: demo test lint quick checks coverage fuzz soak docs docs-check dist distributed oldest newest benchmark tables clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -70,6 +70,16 @@ fuzz: $(VENV)/.installed  ## Thousands of random fits, and of damaged model file
 soak: $(VENV)/.installed  ## 300 fits in one process, and 25 fits killed and taken up again
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.soak
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kills
+
+$(VENV)/.distributed: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray,dask,readers]"
+	touch $@
+
+distributed: $(VENV)/.distributed  ## All tests of several processes, and the examples on Ray and Dask
+	OMP_NUM_THREADS=1 SKVADE_LONG=1 $(BIN)/python -m pytest -q tests/distributed
+	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node 2 examples/distributed/torchrun.py
+	OMP_NUM_THREADS=1 $(BIN)/python examples/distributed/dask_predict.py
+	OMP_NUM_THREADS=1 $(BIN)/python examples/distributed/ray_train.py
 
 # scikit-learn's checks on the lowest versions that pyproject.toml admits (torch as installed).
 oldest:

@@ -1,5 +1,7 @@
 """Several processes train one model as one process would. All of these are real ones."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,10 @@ from tests.distributed.processes import run, start, wait
 SHARED = ("digest", "sizes", "information", "history", "bound", "report", "classes")
 
 
+# Each of these starts processes of its own, which takes some seconds; `make distributed` runs all.
+LONG = pytest.mark.skipif("SKVADE_LONG" not in os.environ, reason="make distributed runs it")
+
+
 def same(found):
     """All processes have the same model, and know the same of it."""
     for name in SHARED:
@@ -28,7 +34,7 @@ def in_order(found, name="labels"):
     return values[np.argsort(numbers)]
 
 
-@pytest.mark.parametrize("how", ["random", "sorted"])
+@pytest.mark.parametrize("how", [pytest.param("random", marks=LONG), "sorted"])
 def test_two_processes_find_what_one_does(how):
     found = run(2, "default", how=how)
     same(found)
@@ -49,12 +55,12 @@ def test_runs_are_repeated_to_the_bit():
 @pytest.mark.parametrize(
     "cls, parameters",
     [
-        ("GMVAEClustering", {"early_stopping": True}),
+        pytest.param("GMVAEClustering", {"early_stopping": True}, marks=LONG),
         ("DECClustering", {"n_init": 2}),
-        ("DCNClustering", {}),
+        pytest.param("DCNClustering", {}, marks=LONG),
         ("M2Clustering", {"n_clusters": "auto", "max_clusters": 12}),
         ("VaDEClassifier", {}),
-        ("AuxiliaryTaskClassifier", {}),
+        pytest.param("AuxiliaryTaskClassifier", {}, marks=LONG),
     ],
 )
 def test_the_family(cls, parameters):
@@ -126,7 +132,7 @@ def test_others_are_told_when_one_ends(how):
         assert (second.code, second.found["kind"]) == (0, "KeyError")
 
 
-@pytest.mark.parametrize("end", [2, 7])
+@pytest.mark.parametrize("end", [pytest.param(2, marks=LONG), 7])
 def test_a_fit_goes_on_where_one_of_its_processes_was_killed(end, tmp_path):
     """To the bit, at whatever state; with all of them gone the file is the same."""
     whole = run(2, "resumed", path=str(tmp_path / "whole"))
@@ -142,6 +148,7 @@ def test_a_fit_goes_on_where_one_of_its_processes_was_killed(end, tmp_path):
     assert len(list(tmp_path.glob("cut*"))) == 3  # a manifest and two parts
 
 
+@LONG
 def test_checkpoints_of_other_fits_are_refused(tmp_path):
     path = str(tmp_path / "fit")
     whole = run(2, "resumed", path=path)

@@ -532,6 +532,7 @@ def plan(n_rows, batch_size, small=False, linear_path=True, labels=None):
         initialiser=None,
         monitor=None,
         trained_on=np.arange(n_rows),
+        dealt=None,
         labels=labels,
     )
 
@@ -634,7 +635,8 @@ def test_phases_have_the_documented_numbers_of_steps(parameters, given, n_rows, 
 
 def test_neighbours_are_pushed_by_what_is_not_noise():
     graph = Graph(torch.empty(0, 1), torch.empty(0, 1), signal=0.5)
-    run = SimpleNamespace(rows=Rows(np.empty((0, 1))), handover=Handover(graph, scale=2.0))
+    handover, runtime = Handover(graph, scale=2.0), Runtime(torch.device("cpu"))
+    run = SimpleNamespace(rows=Rows(np.empty((0, 1))), handover=handover, runtime=runtime)
     near = VaDEClustering(2)._near(lambda run: None)(run)
     assert near.push == 0.15
     assert near.scale == 2.0
