@@ -216,13 +216,13 @@ def table() -> str:
         }
         one, two = (rate * (512 if phase == "pretrain" else 256) for rate in rates.values())
         lines.append(f"| {phase} | {one:,.0f} | {two:,.0f} | {two / one:.2f} |")
-    lines += ["", "| processes | memory of the main one, MB | of the others | index |"]
-    lines += ["|---|---|---|---|"]
-    for record in read(RESULTS / "memory.jsonl"):
+    if records := read(RESULTS / "memory.jsonl"):
+        lines += ["", "| processes | memory of the main one, MB | of the others | index |"]
+        lines += ["|---|---|---|---|"]
+    for record in records:
         main, *others = record["mb"]
-        lines.append(
-            f"| {record['processes']} | {main} | {max(others, default=0)} | {record['ari']} |"
-        )
+        rest, ari = max(others, default=0), record["ari"]
+        lines.append(f"| {record['processes']} | {main} | {rest} | {ari} |")
     return "\n".join(lines)
 
 
