@@ -31,6 +31,8 @@ def start(n_processes, case, **options):
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
     }
+    names = [name for _, name in socket.if_nameindex()]
+    shared |= {"GLOO_SOCKET_IFNAME": "lo"} if "lo" in names else {}  # whatever the host is called
     command = [sys.executable, "-m", "tests.distributed.cases", case, json.dumps(options)]
     return [
         subprocess.Popen(
