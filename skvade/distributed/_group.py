@@ -61,6 +61,7 @@ class Group(Peers):
         import torch.distributed as dist
 
         self._dist, self._group, self._device = dist, process_group, device
+        self._shared: BaseException | None = None  # the last error that all have raised
         self.rank, self.size = dist.get_rank(process_group), dist.get_world_size(process_group)
 
     def __repr__(self) -> str:
@@ -120,10 +121,13 @@ class Group(Peers):
         if failed:
             rank, (name, message) = failed[0]
             kind = getattr(builtins, name)
-            raise kind(f"Process {rank} of {self.size}: {message}") from error
+            shared = kind(f"Process {rank} of {self.size}: {message}")
+            self._shared = shared
+            raise shared from error
 
     def abandon(self, error: BaseException) -> None:
-        if isinstance(error, KNOWN_TO_ALL) or self._group is None:
+        known = isinstance(error, KNOWN_TO_ALL) or error is self._shared
+        if known or self._group is None:
             return
         ended, self._group = self._group, None
         self._dist.destroy_process_group(ended)

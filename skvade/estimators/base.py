@@ -343,6 +343,12 @@ class BaseDeepModel(
         seed = int(rng.randint(2**31))
         components = principal_components(rows, view, N_COMPONENTS, seed, peers)
         dealt = deal(rows, components if self.neighbor_weight else None, seed, peers)
+        fewest = min(peers.collect(len(dealt.rows)))
+        if fewest < 2:
+            raise ValueError(
+                f"Dealt among {peers.size} processes, {n_rows} rows leave {fewest} to one of them, "
+                "and each needs two; start fewer processes."
+            )
         dealt = replace(dealt, rows=runtime.place(dealt.rows))
         sizes = self._fitted_sizes() if warm else self._sizes(components, small)
         shape = ModelShape(n_clusters, name, summary, **sizes)

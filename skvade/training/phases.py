@@ -59,7 +59,7 @@ class FindNeighbours(Phase):
         components = self.components
         places = codes if components is None else beside(codes, run.rows, components, peers)
         with alone():
-            n_neighbors = min(self.n_neighbors, len(codes) - 1)
+            n_neighbors = min(self.n_neighbors, min(peers.collect(len(codes))) - 1)
             neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
             if peers.size > 1:
                 run.handover.lost = lost_share(places, distances, peers)

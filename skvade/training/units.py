@@ -267,7 +267,7 @@ def _fences(X: Any, unit: float, peers: Peers) -> np.ndarray:
     n_sampled = min(n_rows, peers.share(max(100, MAX_QUANTILE_VALUES // n_features)))
     sample = X[np.linspace(0, n_rows - 1, n_sampled).astype(int)]
     fences = np.empty((2, n_features))
-    for part in row_slices(n_features, n_sampled):  # blocks of columns
+    for part in row_slices(n_features, max(peers.collect(n_sampled))):  # blocks of columns
         block = peers.concatenate(dense(sample[:, part]).astype(np.float64) * unit)
         # Between two values there is none: a feature that is mostly one value has no quartiles.
         lower, upper = np.quantile(block, (0.25, 0.75), axis=0, method="inverted_cdf")

@@ -81,6 +81,11 @@ def default(how="random"):
     return facts(model, mine)
 
 
+def summed(values):
+    """As a number that JSON keeps to the bit."""
+    return float(np.sum(values))
+
+
 def kinds():
     """Sparse counts, a DataFrame, and a process group that was there before."""
     torch.distributed.init_process_group("gloo")
@@ -96,6 +101,10 @@ def kinds():
         found["noise"] = int((model.labels_ == -1).sum())
         model = small(VaDEClustering, init=Y[mine], n_clusters=10).fit(X[mine])
         found["labels"] = digest(model)
+        few = X[mine][: 9 - 3 * group.rank]  # fewer than neighbours are asked for
+        found["few"] = digest(small(VaDEClustering, n_clusters=2).fit(few))
+        wide = np.tile(X[mine][: 40 - 20 * group.rank], (1, 2_000))  # columns in several blocks
+        found["wide"] = summed(measure_units(wide * 9 - 3, None, group).units.shift)
     assert torch.distributed.is_initialized()
     torch.distributed.destroy_process_group()
     return found
