@@ -34,7 +34,7 @@ def check_same(estimator: Any, X: Any, checkpoint: Any, peers: Peers) -> None:
     }
     found = peers.collect(facts)
     for rank, other in enumerate(found):
-        for name in found[0].keys() | other.keys():
+        for name in dict.fromkeys(["class", *found[0], *other]):  # in one order everywhere
             first, second = found[0].get(name), other.get(name)
             if first != second:
                 raise ValueError(

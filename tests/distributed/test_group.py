@@ -116,7 +116,7 @@ def test_an_error_of_one_is_an_error_of_all():
         ("y", "Process 1 of 2: VaDEClassifier requires y"),
     ]:
         assert text in messages[name], (name, messages[name])
-    assert "class" in messages
+    assert "the same class: process 0 has" in messages["class"]
 
 
 @pytest.mark.parametrize("how", ["kill", "fail"])
