@@ -168,7 +168,7 @@ class _Beside(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         group = ctx.group
-        gradient = gradient.contiguous()
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
         with group._reaching():
             group._dist.all_reduce(gradient, group=group._group)
         return gradient[group.rank * ctx.n_rows :][: ctx.n_rows], None

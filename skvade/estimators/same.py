@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from skvade.persistence.fingerprint import parameters_of
 from skvade.training.peers import Peers
@@ -24,12 +25,15 @@ def check_same(estimator: Any, X: Any, checkpoint: Any, peers: Peers) -> None:
     if peers.size == 1:
         return
     facts = {name: v for name, v in parameters_of(estimator).items() if name not in OF_EACH}
-    names = getattr(estimator, "feature_names_in_", None)
+    names, init = getattr(estimator, "feature_names_in_", None), estimator.init
     facts |= {
         "the number of columns": X.shape[1],
         "the names of columns": None if names is None else names.tolist(),
         "the dtype of X": np.dtype(X.dtype).name,
         "checkpoint": checkpoint is not None,
+        "kind of X": "sparse" if sp.issparse(X) else "dense",
+        "kind of init": init if isinstance(init, str) else type(init).__name__,
+        "fit before, by warm_start": estimator._warm_model() is not None,
         **{f"tensors of {name}": _shapes(getattr(estimator, name)) for name in OF_EACH[2:]},
     }
     found = peers.collect(facts)

@@ -79,9 +79,7 @@ class SharedCheckpoint(Checkpoint):
             new.unlink(missing_ok=True)
             raise OSError(error)
         self._generation += 1
-        for part in self.path.parent.glob(f"{self.path.name}.*"):
-            if part.name.endswith(new.suffix) and part.name != new.name:
-                part.unlink(missing_ok=True)
+        self._part(self._generation - 1).unlink(missing_ok=True)
         self._manifest = {"generation": self._generation, "size": self.peers.size}
         self._written = time.monotonic()
 
