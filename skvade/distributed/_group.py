@@ -238,16 +238,16 @@ def group(backend: str = "auto", timeout: float = TIMEOUT) -> Iterator[Peers]:
             dist.init_process_group(backend, timeout=limit)
         except (RuntimeError, ValueError) as error:
             raise PeerError(f"No process group could be made: {error}") from error
+    peers = None
     try:
         own = dist.new_group(backend=backend, timeout=limit)
-        device = torch.device("cuda" if backend == "nccl" else "cpu")
-        peers = Group(own, device)
+        peers = Group(own, torch.device("cuda" if backend == "nccl" else "cpu"))
         with among(peers):
             yield peers
     finally:
         if not present:
             dist.destroy_process_group()
-        elif peers._group is not None:
+        elif peers is not None and peers._group is not None:
             dist.destroy_process_group(own)
 
 

@@ -95,7 +95,7 @@ def _of_parquet(place: Path, columns: Sequence[str] | None) -> np.ndarray:
         if groups:
             table = parquet.ParquetFile(file).read_row_groups(groups, columns=columns)
             cut = slice(max(0, own.start - starts[0]), own.stop - starts[0])
-            names = columns or table.column_names
+            names = columns or metadata[0].schema.names  # files may have them in other orders
             parts.append(np.column_stack([table[name].to_numpy()[cut] for name in names]))
     return np.concatenate(parts)
 

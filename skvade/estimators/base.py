@@ -234,7 +234,8 @@ class BaseDeepModel(
         if peers.size > 1:
             rng.set_state(peers.tell(rng.get_state()))
         if warm is not None:
-            check_warm(draft)
+            with peers.together():
+                check_warm(draft)
         keeper = Keeper()
         if checkpoint is not None:
             keeper = open_checkpoint(

@@ -45,13 +45,24 @@ def parquet_files(folder):
     return folder
 
 
+def parquet_files_of_other_orders(folder):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for number, block in enumerate(np.array_split(TABLE, 3)):
+        table = pa.table(dict(zip(NAMES, block.T, strict=True)))
+        order = NAMES if number == 0 else NAMES[::-1]
+        pq.write_table(table.select(order), folder / f"part-{number}.parquet")
+    return folder
+
+
 def zarr_array(folder):
     zarr = pytest.importorskip("zarr")
     zarr.save(str(folder / "rows.zarr"), TABLE)
     return folder / "rows.zarr"
 
 
-@pytest.mark.parametrize("write", [npy, parquet_file, parquet_files, zarr_array])
+@pytest.mark.parametrize(
+    "write", [npy, parquet_file, parquet_files, parquet_files_of_other_orders, zarr_array]
+)
 @pytest.mark.parametrize("size", [1, 2, 4, 7])
 def test_the_parts_are_the_table(write, size, tmp_path):
     found = parts(write(tmp_path), size)
