@@ -10,7 +10,7 @@ import builtins
 import os
 import pickle
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -33,7 +33,6 @@ class PeerError(RuntimeError):
 
 
 TIMEOUT = 1800.0
-KNOWN_TO_ALL = (ValueError, TypeError, FloatingPointError, PeerError)
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -57,10 +56,12 @@ class Group(Peers):
     (0, 1, True)
     """
 
-    def __init__(self, process_group: Any, device: torch.device):
+    def __init__(self, process_group: Any, on_gpu: Any = None):
+        """Talk through a group of gloo, and reduce a GPU's tensors through one of nccl, if any."""
         import torch.distributed as dist
 
-        self._dist, self._group, self._device = dist, process_group, device
+        self._dist, self._group = dist, process_group
+        self._on_gpu = on_gpu
         self._shared: BaseException | None = None  # the last error that all have raised
         self.rank, self.size = dist.get_rank(process_group), dist.get_world_size(process_group)
 
@@ -70,11 +71,11 @@ class Group(Peers):
     def collect(self, value: Any) -> list[Any]:
         found: list[Any] = [None] * self.size
         with self._reaching():
-            self._dist.all_gather_object(found, value, group=self._group)
+            self._dist.all_gather_object(found, _on_cpu(value), group=self._group)
         return found
 
     def tell(self, value: Any) -> Any:
-        told = [value if self.is_main else None]
+        told = [_on_cpu(value) if self.is_main else None]
         with self._reaching():
             main = self._dist.get_global_rank(self._group, 0)
             self._dist.broadcast_object_list(told, src=main, group=self._group)
@@ -85,24 +86,24 @@ class Group(Peers):
         whole = values[0]
         for other in values[1:]:
             whole = whole + other
-        return whole
+        return whole.to(value.device) if isinstance(value, Tensor) else whole
 
     def average_(self, tensor: Tensor) -> Tensor:
         with self._reaching():
-            self._dist.all_reduce(tensor, group=self._group)
+            self._dist.all_reduce(tensor, group=self._for(tensor))
         return tensor.div_(self.size)
 
     def exchange(self, parts: Sequence[Any]) -> list[Any]:
         packed = [np.frombuffer(pickle.dumps(part, protocol=5), np.uint8) for part in parts]
         sizes = np.array(self.collect([len(part) for part in packed]))
-        sent = torch.from_numpy(np.concatenate(packed)).to(self._device)
+        sent = torch.from_numpy(np.concatenate(packed))
         to_here = sizes[:, self.rank].tolist()
-        got = torch.empty(sum(to_here), dtype=torch.uint8, device=self._device)
+        got = torch.empty(sum(to_here), dtype=torch.uint8)
         with self._reaching():
             self._dist.all_to_all_single(
                 got, sent, to_here, sizes[self.rank].tolist(), group=self._group
             )
-        return [pickle.loads(part.cpu().numpy().tobytes()) for part in got.split(to_here)]
+        return [pickle.loads(part.numpy().tobytes()) for part in got.split(to_here)]
 
     def beside(self, rows: Tensor) -> Tensor:
         return _Beside.apply(rows, self)
@@ -125,12 +126,28 @@ class Group(Peers):
             self._shared = shared
             raise shared from error
 
+    @contextmanager
+    def alike(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._shared = error
+            raise
+
     def abandon(self, error: BaseException) -> None:
-        known = isinstance(error, KNOWN_TO_ALL) or error is self._shared
-        if known or self._group is None:
-            return
+        if error is not self._shared and not isinstance(error, PeerError):
+            self.close()
+
+    def close(self) -> None:
+        """End the group, if it has not ended: who waits for this process is told."""
         ended, self._group = self._group, None
-        self._dist.destroy_process_group(ended)
+        for process_group in (self._on_gpu, ended) if ended is not None else ():
+            if process_group is not None:
+                self._dist.destroy_process_group(process_group)
+
+    def _for(self, tensor: Tensor) -> Any:
+        """The process group that takes this tensor."""
+        return self._group if self._on_gpu is None or not tensor.is_cuda else self._on_gpu
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -154,6 +171,15 @@ def _kind(error: Exception) -> str:
     return next((kind.__name__ for kind in own if isinstance(error, kind)), "RuntimeError")
 
 
+def _on_cpu(value: Any) -> Any:
+    """Tensors where every process can take them up, whatever GPU it has."""
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {name: _on_cpu(entry) for name, entry in value.items()}
+    return value
+
+
 class _Beside(torch.autograd.Function):
     """The rows of all processes; backwards, the sum of what all of them want of this one's."""
 
@@ -162,7 +188,7 @@ class _Beside(torch.autograd.Function):
         ctx.group, ctx.n_rows = group, len(rows)
         whole = [torch.empty_like(rows) for _ in range(group.size)]
         with group._reaching():
-            group._dist.all_gather(whole, rows.detach().contiguous(), group=group._group)
+            group._dist.all_gather(whole, rows.detach().contiguous(), group=group._for(rows))
         return torch.cat(whole)
 
     @staticmethod
@@ -170,7 +196,7 @@ class _Beside(torch.autograd.Function):
         group = ctx.group
         gradient = gradient.clone(memory_format=torch.contiguous_format)
         with group._reaching():
-            group._dist.all_reduce(gradient, group=group._group)
+            group._dist.all_reduce(gradient, group=group._for(gradient))
         return gradient[group.rank * ctx.n_rows :][: ctx.n_rows], None
 
 
@@ -190,7 +216,9 @@ def group(backend: str = "auto", timeout: float = TIMEOUT) -> Iterator[Peers]:
     Parameters
     ----------
     backend : {"auto", "gloo", "nccl"}, default="auto"
-        "auto" is nccl where every process has a GPU of its own, else gloo.
+        What reduces the gradients of models on GPUs: "auto" is nccl where every process has a GPU
+        of its own, else gloo. All else goes through gloo. Of a launcher's processes each uses the
+        GPU of its ``LOCAL_RANK``; of a group that is there already, the current one.
     timeout : float, default=1800.0
         Seconds for which a process waits for another that does not answer. One that was killed is
         noticed at once, as a rule; this is for one that hangs, and must be longer than any phase
@@ -230,27 +258,40 @@ def group(backend: str = "auto", timeout: float = TIMEOUT) -> Iterator[Peers]:
         with among(ALONE):
             yield ALONE
         return
-    if backend == "auto":
-        backend = "nccl" if _has_own_gpu() else "gloo"
     limit = timedelta(seconds=timeout)
     if not present:
         try:
-            dist.init_process_group(backend, timeout=limit)
+            dist.init_process_group("gloo", timeout=limit)
         except (RuntimeError, ValueError) as error:
             raise PeerError(f"No process group could be made: {error}") from error
     peers = None
     try:
-        own = dist.new_group(backend=backend, timeout=limit)
-        peers = Group(own, torch.device("cuda" if backend == "nccl" else "cpu"))
-        with among(peers):
-            yield peers
+        with _gpu_of(present):
+            talk = dist.new_group(backend="gloo", timeout=limit)
+            peers = Group(talk)
+            if backend == "nccl" or (backend == "auto" and _have_gpus(peers)):
+                peers = Group(talk, dist.new_group(backend="nccl", timeout=limit))
+            with among(peers):
+                yield peers
     finally:
+        if peers is not None:
+            peers.close()
         if not present:
             dist.destroy_process_group()
-        elif peers is not None and peers._group is not None:
-            dist.destroy_process_group(own)
 
 
-def _has_own_gpu() -> bool:
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return torch.cuda.is_available() and torch.cuda.device_count() >= local
+def _gpu_of(present: bool) -> AbstractContextManager[Any]:
+    """Where a launcher starts several processes beside GPUs, let each use its own."""
+    own = int(os.environ.get("LOCAL_RANK", "0"))
+    if present or own >= torch.cuda.device_count():
+        return nullcontext()
+    return torch.cuda.device(own)
+
+
+def _have_gpus(peers: Peers) -> bool:
+    """Whether every process has a GPU, and no two have the same."""
+    gpu = None
+    if torch.cuda.is_available():
+        gpu = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
+    gpus = peers.collect(gpu)
+    return None not in gpus and len(set(gpus)) == len(gpus)

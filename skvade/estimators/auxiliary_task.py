@@ -18,6 +18,7 @@ from skvade.nn.summary import ModelShape
 from skvade.objectives.auxiliary import AuxiliaryTasks
 from skvade.objectives.base import EncodedObjective
 from skvade.training.events import Running
+from skvade.training.peers import current_peers
 
 
 @inherit_docs
@@ -95,12 +96,13 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
 
     def _read_labels(self, y: Any, n_samples: int) -> tuple[int, np.ndarray | None]:
         n_clusters, labels = super()._read_labels(y, n_samples)
-        if n_clusters > self._n_labeled:
-            raise ValueError(
-                f"AuxiliaryTaskClassifier finds only classes with a labelled row; n_classes="
-                f"{n_clusters} is more than the {self._n_labeled} in y. Set it to None, or use "
-                "VaDEClassifier or VaDEClustering."
-            )
+        with current_peers().alike():
+            if n_clusters > self._n_labeled:
+                raise ValueError(
+                    f"AuxiliaryTaskClassifier finds only classes with a labelled row; n_classes="
+                    f"{n_clusters} is more than the {self._n_labeled} in y. Set it to None, or use "
+                    "VaDEClassifier or VaDEClustering."
+                )
         return n_clusters, labels
 
     def _make_model(self, networks: Networks, shape: ModelShape) -> HeadedAutoencoder:

@@ -223,7 +223,9 @@ class BaseDeepModel(
             resolve_runtime(draft.device, draft.precision)
         check_same(draft, X, checkpoint, peers)
         n_clusters, labels = draft._read_labels(y, X.shape[0])
-        validation.check_n_clusters(draft._count, n_clusters, peers.total(X.shape[0]))
+        n_rows = peers.total(X.shape[0])
+        with peers.alike():
+            validation.check_n_clusters(draft._count, n_clusters, n_rows)
         runtime = resolve_runtime(draft.device, draft.precision, peers)
         # None stands for fresh entropy: numpy's global state is the caller's.
         rng = (
@@ -308,7 +310,8 @@ class BaseDeepModel(
         fitted = self.likelihood_ if warm else None
         choice = validation.choose_likelihood(fitted or self.likelihood, X, summary, peers)
         name, likelihood = choice.name, LIKELIHOODS[choice.name]
-        validation.check_support(name, likelihood, summary.minimum, summary.maximum)
+        with peers.alike():
+            validation.check_support(name, likelihood, summary.minimum, summary.maximum)
         units, doubts = Units(), choice.doubts
         if likelihood.standardizes:
             if warm:
@@ -345,11 +348,12 @@ class BaseDeepModel(
         components = principal_components(rows, view, N_COMPONENTS, seed, peers)
         dealt = deal(rows, components if self.neighbor_weight else None, seed, peers)
         fewest = min(peers.collect(len(dealt.rows)))
-        if fewest < 2:
-            raise ValueError(
-                f"Dealt among {peers.size} processes, {n_rows} rows leave {fewest} to one of them, "
-                "and each needs two; start fewer processes."
-            )
+        with peers.alike():
+            if fewest < 2:
+                raise ValueError(
+                    f"Dealt among {peers.size} processes, {n_rows} rows leave {fewest} to one of "
+                    "them, and each needs two; start fewer processes."
+                )
         dealt = replace(dealt, rows=runtime.place(dealt.rows))
         sizes = self._fitted_sizes() if warm else self._sizes(components, small)
         shape = ModelShape(n_clusters, name, summary, **sizes)
@@ -405,8 +409,9 @@ class BaseDeepModel(
             with nullcontext() if draws is None else draws():
                 networks = self._make_networks(facts.shape, rows, seed)
                 self._start_at_components(networks, facts.components)
+                n_rows = runtime.peers.even_share(self._rows_a_step(facts))
                 with runtime.peers.together():
-                    self._check_trainable(networks, facts.shape, rows, self._rows_a_step(facts))
+                    self._check_trainable(networks, facts.shape, rows, n_rows)
             model = self._make_model(networks, facts.shape)
             phases, handover = (make_phases or self._make_phases)(facts), Handover()
         else:

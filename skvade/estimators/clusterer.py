@@ -19,10 +19,10 @@ from skvade.estimators.facts import Facts
 from skvade.estimators.predictor import of_one_fit
 from skvade.training.batches import Rows
 from skvade.training.jury import subsample
-from skvade.training.peers import Peers
+from skvade.training.peers import Peers, current_peers
 
 AUTO = "auto"
-OF_COUNT = ("merge_tree_", "cluster_evidence_", "_groups", "_count_is_clear")
+OF_COUNT = ("merge_tree_", "cluster_evidence_", "_groups", "_group_sizes", "_count_is_clear")
 HELD_OUT = -1
 
 
@@ -60,6 +60,7 @@ class ClustererMixin(ClusterMixin):
         if self.n_clusters != AUTO:
             return super()._read_labels(y, n_samples)
         # Of a model that only encodes, until the clusters are counted.
+        n_samples = current_peers().total(n_samples)
         return (min(2, n_samples) if self._warm_model() is None else self.n_clusters_), None
 
     def _count_clusters(
@@ -83,6 +84,7 @@ class ClustererMixin(ClusterMixin):
         if facts.count is not None:
             self._groups = np.full(X.shape[0], HELD_OUT)
             self._groups[facts.trained_on] = facts.count.groups.numpy()
+            self._group_sizes = facts.count.sizes.numpy()
             self.merge_tree_ = facts.count.tree.cpu().numpy()
             self.cluster_evidence_ = facts.count.evidence.cpu().numpy()
             self._count_is_clear = facts.count.clear
@@ -94,7 +96,7 @@ class ClustererMixin(ClusterMixin):
             return
         rng = np.random.RandomState(0)  # the same rows and starts for every fit of these data
         n_rows = len(facts.trained_on)
-        sample = np.sort(subsample(n_rows, peers.share(MAX_ROWS), rng))
+        sample = np.sort(subsample(n_rows, peers.share(MAX_ROWS, n_rows), rng))
         sample = facts.trained_on[sample]
         sample = sample[self.labels_[sample] >= 0]  # without noise
         rows = Rows(X, facts.dealt.rows.device, units=self._units)
@@ -166,6 +168,6 @@ class ClustererMixin(ClusterMixin):
         trained = self._groups != HELD_OUT
         labels = np.full(len(self._groups), HELD_OUT)
         labels[trained] = cluster[self._groups[trained]]
-        order = np.argsort(-np.bincount(labels[trained]), kind="stable")
+        order = np.argsort(-np.bincount(cluster, self._group_sizes), kind="stable")
         labels[trained] = np.argsort(order)[labels[trained]]
         return labels

@@ -37,8 +37,10 @@ class GenerativeMixin:
         self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim_))
         self.lower_bound_ = self._in_data_units(candidates[0].run.handover.bound)
         n_rows, peers = X.shape[0], candidates[0].run.runtime.peers
-        if self._n_calibrated is not None and peers.share(self._n_calibrated) < n_rows:
-            X = X[np.linspace(0, n_rows - 1, peers.share(self._n_calibrated)).astype(int)]
+        if self._n_calibrated is not None:
+            n_compared = peers.share(self._n_calibrated, n_rows)
+            if n_compared < n_rows:
+                X = X[np.linspace(0, n_rows - 1, n_compared).astype(int)]
         self._ordinary = np.sort(peers.concatenate(self._log_densities(X)))
 
     @of_one_fit

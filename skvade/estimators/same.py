@@ -37,14 +37,16 @@ def check_same(estimator: Any, X: Any, checkpoint: Any, peers: Peers) -> None:
         **{f"tensors of {name}": _shapes(getattr(estimator, name)) for name in OF_EACH[2:]},
     }
     found = peers.collect(facts)
-    for rank, other in enumerate(found):
-        for name in dict.fromkeys(["class", *found[0], *other]):  # in one order everywhere
-            first, second = found[0].get(name), other.get(name)
-            if first != second:
-                raise ValueError(
-                    f"All processes must fit with the same {name}: process 0 has "
-                    f"{str(first)[:200]}, process {rank} has {str(second)[:200]}; pass the same."
-                )
+    with peers.alike():
+        for rank, other in enumerate(found):
+            for name in dict.fromkeys(["class", *found[0], *other]):  # in one order everywhere
+                first, second = found[0].get(name), other.get(name)
+                if first != second:
+                    raise ValueError(
+                        f"All processes must fit with the same {name}: process 0 has "
+                        f"{str(first)[:200]}, process {rank} has {str(second)[:200]}; pass the "
+                        "same."
+                    )
 
 
 def _shapes(network: Any) -> dict[str, tuple[int, ...]] | None:

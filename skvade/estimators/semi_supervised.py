@@ -130,13 +130,14 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         names = np.unique(np.concatenate(peers.collect(np.unique(y[~missing]))))
         codes = np.searchsorted(names, y[~missing])
         n_clusters = len(names) if self.n_classes is None else self.n_classes
-        if not len(names) and (self.n_classes is None or not self._finds_unlabeled):
-            raise ValueError(f"y has no labels, only -1; {self._cure_of_no_labels}.")
-        if n_clusters < len(names):
-            raise ValueError(
-                f"y has {len(names)} classes, more than n_classes={n_clusters}; raise n_classes "
-                "to at least that, or set it to None."
-            )
+        with peers.alike():
+            if not len(names) and (self.n_classes is None or not self._finds_unlabeled):
+                raise ValueError(f"y has no labels, only -1; {self._cure_of_no_labels}.")
+            if n_clusters < len(names):
+                raise ValueError(
+                    f"y has {len(names)} classes, more than n_classes={n_clusters}; raise "
+                    "n_classes to at least that, or set it to None."
+                )
         self._n_labeled = len(names)
         self.classes_ = _with_unnamed(names, n_clusters - len(names))
         labels = np.full(n_samples, UNLABELED)

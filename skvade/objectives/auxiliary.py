@@ -94,10 +94,13 @@ class AuxiliaryTasks(EncodedObjective[HeadedAutoencoder]):
         assignment = assignment_loss(
             torch.cat([log_p, known_log_p]), torch.cat([assigned, classes])
         )
-        unlabeled = mean_distance(distances, classes, assigned)[own < 0]
+        unknown = (own < 0).to(distances)
+        unlabeled = mean_distance(distances, classes, assigned) * unknown
         labeled = mean_distance(torch.cdist(representations, representations), classes, classes)
         share = self.labeled_share
-        feature = share * labeled.mean() + (1 - share) * unlabeled.sum() / max(1, len(unlabeled))
+        feature = share * labeled.mean() + (1 - share) * unlabeled.sum() / unknown.sum().clamp(
+            min=1
+        )
         return {
             "reconstruction": NATS * error,
             "clustering": NATS * certainty / math.log(max(n_clusters, 2)),

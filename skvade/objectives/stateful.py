@@ -21,6 +21,11 @@ class Stateful:
         """Others that this one is made of, always in the same order."""
         return ()
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether nothing changes from step to step, here and in the parts."""
+        return not self.changing and all(part.is_constant for part in self.parts())
+
     def state(self) -> dict[str, Any]:
         """What changes, here and in the parts."""
         own = {name: getattr(self, name) for name in self.changing}

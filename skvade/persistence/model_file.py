@@ -53,6 +53,7 @@ EARLIER = {  # of files that were written before there were these
     "_linear_path": lambda fitted: False,
     "n_clusters_": lambda fitted: len(fitted["means_"]),
     "_comparison": lambda fitted: {},
+    "_group_sizes": lambda fitted: _sizes(fitted["_groups"], len(fitted["merge_tree_"]) + 1),
 }
 OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
 OF_CALIBRATED = {"_ordinary": ("f", "Q")}
@@ -61,6 +62,7 @@ OF_COUNTED = {
     "merge_tree_": ("f", "MF"),
     "cluster_evidence_": ("f", "C"),
     "_groups": ("i", "N"),
+    "_group_sizes": ("i", "G"),
     "_count_is_clear": bool,
 }
 OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int}
@@ -224,6 +226,10 @@ def expected(cls: Any, fitted: dict[str, Any]) -> dict[str, Any]:
     if "feature_names_in_" in fitted:
         attributes |= OF_NAMED
     return attributes
+
+
+def _sizes(groups: np.ndarray, n_groups: int) -> np.ndarray:
+    return np.bincount(groups[groups >= 0], minlength=n_groups)
 
 
 def _check_comparison(comparison: dict[str, Any], n_clusters: int) -> None:

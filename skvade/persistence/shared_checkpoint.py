@@ -77,7 +77,8 @@ class SharedCheckpoint(Checkpoint):
         error = self.peers.tell(error)
         if error is not None:
             new.unlink(missing_ok=True)
-            raise OSError(error)
+            with self.peers.alike():
+                raise OSError(error)
         self._generation += 1
         self._part(self._generation - 1).unlink(missing_ok=True)
         self._manifest = {"generation": self._generation, "size": self.peers.size}

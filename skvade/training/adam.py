@@ -37,8 +37,11 @@ class Adam:
         }
 
     @torch.no_grad()
-    def step(self, rate: float, *, fused: bool | None = None) -> None:
-        """One step of at most about `rate` in every entry; fused where torch can, if not said."""
+    def step(self, rate: float | Tensor, *, fused: bool | None = None) -> None:
+        """One step of at most about `rate` in every entry; fused where torch can, if not said.
+
+        A rate that is a tensor, on the vector's device, is read when the device takes the step.
+        """
         gradient, (step, mean, square) = self.vector.grad, self.state.values()
         if gradient is None:
             return

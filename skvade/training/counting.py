@@ -65,7 +65,8 @@ class Counter:
         falls = self._falls(gains)
         n_clusters, clear = self._decide(falls, cuts)
         tree = merge_tree(flow) if len(flow) > 1 else np.empty((0, 4))
-        tensors = (torch.from_numpy(values) for values in (falls, tree, groups))
+        found = (falls, tree, groups, np.bincount(groups))
+        tensors = (torch.from_numpy(values) for values in found)
         return Count(n_clusters, clear, *tensors)
 
     def _of_few(self, n_rows: int) -> Count:
@@ -73,7 +74,8 @@ class Counter:
         unknown = torch.full((self.max_clusters + 1,), torch.nan, dtype=torch.float64)
         tree = torch.zeros((0, 4), dtype=torch.float64)
         groups = torch.zeros(n_rows, dtype=torch.int64)
-        return Count(min(2, n_rows), False, unknown, tree, groups)
+        sizes = torch.tensor([n_rows])
+        return Count(min(2, n_rows), False, unknown, tree, groups, sizes)
 
     def _gains(self, flow: np.ndarray) -> np.ndarray:
         """g_K at K, of shape (max_clusters + 3,); NaN where there are fewer groups."""

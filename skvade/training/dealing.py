@@ -66,7 +66,7 @@ def deal(rows: Rows, components: Components | None, seed: int, peers: Peers) -> 
     numbers = np.arange(first, first + len(rows))
     if components is None or peers.size == 1:
         return Dealt(rows, numbers)
-    n_sampled = min(len(rows), peers.share(MAX_SAMPLED))
+    n_sampled = min(len(rows), peers.share(MAX_SAMPLED, len(rows)))
     sampled = np.linspace(0, len(rows) - 1, n_sampled).astype(int)
     places = peers.concatenate(components(rows.take(sampled)).cpu().numpy())
     centres = None
@@ -86,7 +86,8 @@ def labelled_by_all(rows: Rows, labels: np.ndarray, peers: Peers) -> tuple[Rows,
     """The labelled rows of all processes, at most 10,000 of them, and their labels."""
     if peers.size == 1:
         return rows, labels
-    spaced = np.linspace(0, len(rows) - 1, min(len(rows), peers.share(MAX_LABELED))).astype(int)
+    n_given = min(len(rows), peers.share(MAX_LABELED, len(rows)))
+    spaced = np.linspace(0, len(rows) - 1, n_given).astype(int)
     table = rows.take(spaced).cpu().numpy()
     everyone = Rows(peers.concatenate(table), rows.device, rows.dtype)
     return everyone, peers.concatenate(labels[spaced])

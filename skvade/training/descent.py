@@ -122,12 +122,16 @@ class Guard(Stateful):
     def moments(self, moments: dict[str, Tensor]) -> None:
         self.optimizer.state.update(moments)
 
-    def step(self, loss: Tensor, progress: float) -> None:
+    def rate_at(self, progress: float) -> float:
+        """The learning rate, where the phase is between 0 and 1."""
+        return self.rate * self.phase.schedule(progress)
+
+    def descend(self, loss: Tensor, rate: float | Tensor) -> None:
         """One step against the gradient of the loss."""
         self.weights.clear_gradients()
         loss.backward()
         self.weights.collect_gradients(self.phase.max_grad_norm)
-        self.optimizer.step(self.rate * self.phase.schedule(progress))
+        self.optimizer.step(rate)
         self.weights.publish()
 
     def good(self, step: int, loss: Tensor) -> bool:

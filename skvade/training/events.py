@@ -185,7 +185,8 @@ class Settled(Listener):
         self.converged = False
 
     def on_phase_begin(self, run: Running, phase: GradientStep, n_epochs: int) -> None:
-        stride = -(-len(run.rows) // run.runtime.peers.share(self.max_rows))
+        n_watched = run.runtime.peers.share(self.max_rows, len(run.rows))
+        stride = -(-len(run.rows) // n_watched)
         self.rows = run.rows.subset(np.arange(0, len(run.rows), stride))
         self.every = max(1, n_epochs // self.n_checks)
         self.unchanged = 0
@@ -197,7 +198,7 @@ class Settled(Listener):
             return False
         previous, self.labels = self.labels, self._labels(run)
         changed, peers = (previous != self.labels).float().mean(), run.runtime.peers
-        record["changed"] = peers.mean(float(changed), len(self.labels))
+        record["changed"] = peers.mean(float(changed), len(run.rows))
         self.unchanged = self.unchanged + 1 if record["changed"] <= self.tol else 0
         self.converged = self.unchanged >= self.patience
         return self.converged

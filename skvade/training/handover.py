@@ -43,6 +43,8 @@ class Count:
         The mergers of groups of rows, as SciPy's hierarchies have them.
     groups : Tensor of shape (n_samples,)
         The group of every row.
+    sizes : Tensor of shape (n_groups,)
+        How many rows each has, of all processes.
     """
 
     n_clusters: int
@@ -50,6 +52,7 @@ class Count:
     evidence: Tensor
     tree: Tensor
     groups: Tensor
+    sizes: Tensor
 
 
 class Told(Enum):

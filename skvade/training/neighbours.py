@@ -182,7 +182,7 @@ def signal_share(
 def _sampled(rows: Rows, seed: int, peers: Peers, at_least: int = 1) -> np.ndarray:
     """Numbers of a share of 4,000 rows, and of fewer where these have many features."""
     n_sampled = max(at_least, MAX_PCA_VALUES // rows.n_features)
-    n_sampled = min(len(rows), peers.share(min(MAX_PCA_ROWS, n_sampled)))
+    n_sampled = min(len(rows), peers.share(min(MAX_PCA_ROWS, n_sampled), len(rows)))
     return np.sort(np.random.RandomState(seed).permutation(len(rows))[:n_sampled])
 
 
@@ -217,7 +217,8 @@ def lost_share(
     n_asked : int
     """
     n_neighbors = distances.shape[1]
-    asked = np.linspace(0, len(places) - 1, min(len(places), peers.share(n_asked))).astype(int)
+    n_asked = min(len(places), peers.share(n_asked, len(places)))
+    asked = np.linspace(0, len(places) - 1, n_asked).astype(int)
     nearest = []
     for rank, theirs in enumerate(peers.collect(places[asked])):
         if rank == peers.rank:

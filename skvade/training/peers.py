@@ -60,6 +60,11 @@ class Peers:
         """Raise in all processes what any of them raises in the block."""
         yield
 
+    @contextmanager
+    def alike(self) -> Iterator[None]:
+        """Note that what is raised in the block follows from what all know: all raise it."""
+        yield
+
     def abandon(self, error: BaseException) -> None:
         """Let the others know that this process goes no further, if they do not know it."""
 
@@ -99,9 +104,17 @@ class Peers:
         pairs = self.collect((value, weight))
         return sum(v * w for v, w in pairs) / max(sum(w for _, w in pairs), 1e-300)
 
-    def share(self, n_wanted: int) -> int:
-        """How many of a sample each process gives."""
+    def even_share(self, n_wanted: int) -> int:
+        """How many each gives where all must give as many."""
         return -(-n_wanted // self.size)
+
+    def share(self, n_wanted: int, n_own: int) -> int:
+        """How many of a sample this process gives: as many of its rows as others of theirs."""
+        return -(-n_wanted * n_own // max(1, self.total(n_own)))
+
+    def weight(self, n_own: int) -> float:
+        """What the mean over this process's rows counts in the mean over processes."""
+        return n_own * self.size / max(1, self.total(n_own))
 
     def own(self, rng: np.random.RandomState) -> np.random.RandomState:
         """A generator for what concerns this process's rows; `rng` is the same for all."""

@@ -169,7 +169,7 @@ def _codes(run: Run) -> Tensor:
 
 def _calibrate(model: Autoencoder, rows: Rows, peers: Peers) -> None:
     """Start the likelihood's dispersion at what is left; of many rows, evenly spaced ones do."""
-    stride = -(-len(rows) // peers.share(MAX_CALIBRATED_ROWS))
+    stride = -(-len(rows) // peers.share(MAX_CALIBRATED_ROWS, len(rows)))
     rows = rows if stride == 1 else rows.subset(np.arange(0, len(rows), stride))
     moments = torch.zeros(3, rows.n_features, dtype=torch.float64)
     for x in rows.blocks(row_bytes=1 << 14):

@@ -16,8 +16,10 @@ from skvade.objectives.base import Objective
 from skvade.training.batches import Batches
 from skvade.training.descent import CHECK_STEPS, Descent, Draws, Guard, Tally
 from skvade.training.events import Listener, Running
+from skvade.training.resident import ResidentRows
 from skvade.training.run import Phase, Run
 from skvade.training.schedules import WarmUp, cosine
+from skvade.training.steps import RecordedSteps, Steps
 
 
 def all_parameters(model: Autoencoder) -> list[nn.Parameter]:
@@ -86,6 +88,9 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
     generator = run.runtime.generator(seed)
     weights = run.weights = run.runtime.weights(run.model.train(), phase.parameters(run.model))
     guard = Guard(weights, phase)
+    recordable = isinstance(run.rows, ResidentRows) and run.draws is None and peers.size == 1
+    steps = RecordedSteps if recordable and objective.is_constant else Steps
+    take = steps(objective, run.model, guard, generator, peers.weight(len(run.rows)))
     tally = Tally()
     listeners = [*phase.listeners, *run.listeners]
     for listener in listeners:
@@ -100,13 +105,14 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
                 for listener in listeners:
                     listener.on_epoch_begin(run, phase)
             begins = step % batches.per_epoch == 0
-            terms = objective(run.model, batch, generator)
-            guard.step(torch.stack(list(terms.values())).sum(), (step - 1) / phase.n_steps)
-            tally.add(terms)
+            tally.add(take(batch, (step - 1) / phase.n_steps))
             ends = step % batches.per_epoch == 0 or step == phase.n_steps
             if not (ends or step % CHECK_STEPS == 0):
                 continue
-            if not guard.good(step, run.runtime.reduce(tally.loss)):
+            loss = run.runtime.reduce(tally.loss)
+            with peers.alike():
+                is_good = guard.good(step, loss)
+            if not is_good:
                 tally.clear()
             elif ends:
                 tally.n_epochs = -(-step // batches.per_epoch)
@@ -118,7 +124,8 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
                 if peers.tell(any(wants_end)):
                     break
             run.offer(descent)
-        guard.finish(tally.n_epochs)
+        with peers.alike():
+            guard.finish(tally.n_epochs)
         run.n_rescues += guard.n_rescues
         for listener in listeners:
             listener.on_phase_end(run, phase)

@@ -264,7 +264,7 @@ def _tails(X: Any, unit: float, fences: np.ndarray) -> np.ndarray:
 def _fences(X: Any, unit: float, peers: Peers) -> np.ndarray:
     """Tukey's outer fences of every feature, (2, n_features); infinite where quartiles are one."""
     n_rows, n_features = X.shape
-    n_sampled = min(n_rows, peers.share(max(100, MAX_QUANTILE_VALUES // n_features)))
+    n_sampled = min(n_rows, peers.share(max(100, MAX_QUANTILE_VALUES // n_features), n_rows))
     sample = X[np.linspace(0, n_rows - 1, n_sampled).astype(int)]
     fences = np.empty((2, n_features))
     for part in row_slices(n_features, max(peers.collect(n_sampled))):  # blocks of columns

@@ -172,19 +172,33 @@ def faults():
             "class": (small(VaDEClustering if odd else skvade.DECClustering), X[mine]),
             "labels": (small(VaDEClustering, init=np.zeros(3 if odd else len(mine), int)), X[mine]),
             "y": (small(VaDEClassifier), X[mine]),
+            "few": (small(VaDEClassifier, n_classes=2), X[mine]),
+            "loss": (small(VaDEClustering, encoder=Ends("loss")), X[mine]),
         }
         for name, (model, rows) in own.items():
             y = None if name == "y" and odd else Y[mine]
             try:
                 model.fit(rows, y)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, FloatingPointError) as error:
                 found[name] = f"{type(error).__name__}: {error}"
         found["after"] = digest(small(VaDEClustering).fit(X[mine]))
     return found
 
 
+def uneven():
+    """Processes of which one has five times as many rows as the other."""
+    with distributed.group() as group:
+        mine = np.arange(500) if group.is_main else np.arange(500, 600)
+        mean = group.total(group.weight(len(mine)) * X[mine].mean()) / group.size
+        shares = group.collect(group.share(60, len(mine)))
+        model = small(VaDEClustering, n_clusters="auto", max_clusters=8, neighbor_weight=0)
+        model.fit(X[mine])
+        labels = group.concatenate(model.labels_at(4))
+    return {"mean": float(mean), "shares": shares, "sizes": np.bincount(labels).tolist()}
+
+
 class Ends(nn.Module):
-    """An encoder that ends its process, or fails, after some batches."""
+    """An encoder that ends its process, fails, or loses all values, after some batches."""
 
     def __init__(self, how):
         super().__init__()
@@ -192,11 +206,12 @@ class Ends(nn.Module):
 
     def forward(self, x):
         self.n_seen += 1
-        if self.n_seen == 20 and os.environ["RANK"] == "1":
+        if self.n_seen == 20 and self.how != "loss" and os.environ["RANK"] == "1":
             if self.how == "kill":
                 os._exit(9)
-            raise KeyError("a mistake of the encoder's")
-        return self.layer(x)
+            kind = ValueError if self.how == "value" else KeyError
+            raise kind("a mistake of the encoder's")
+        return self.layer(x) * (np.nan if self.how == "loss" and self.n_seen > 20 else 1.0)
 
 
 def ends(how):
@@ -207,7 +222,7 @@ def ends(how):
         with distributed.group() as group:
             mine = dealt(group.rank, group.size, "random")
             small(VaDEClustering, encoder=Ends(how), max_iter=50).fit(X[mine])
-    except (distributed.PeerError, KeyError) as error:
+    except (distributed.PeerError, KeyError, ValueError) as error:
         kind = type(error).__name__
         return {"kind": kind, "message": str(error), "seconds": time.monotonic() - begun}
     return {}
@@ -244,7 +259,7 @@ def outside():
 
 CASES = {
     case.__name__: case
-    for case in (fit, default, kinds, statistics, gradients, faults, ends, resumed, outside)
+    for case in (fit, default, kinds, statistics, gradients, faults, uneven, ends, resumed, outside)
 }
 
 if __name__ == "__main__":

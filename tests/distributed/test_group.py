@@ -114,12 +114,22 @@ def test_an_error_of_one_is_an_error_of_all():
         ("different", "the same tol: process 0 has 0.2, process 1 has 0.1"),
         ("labels", "Process 1 of 2: init has 3 labels"),
         ("y", "Process 1 of 2: VaDEClassifier requires y"),
+        ("few", "ValueError: y has 10 classes, more than n_classes=2"),
+        ("loss", "TrainingDivergedError: "),
     ]:
         assert text in messages[name], (name, messages[name])
     assert "the same class: process 0 has" in messages["class"]
 
 
-@pytest.mark.parametrize("how", ["kill", "fail"])
+def test_rows_weigh_alike_wherever_they_are():
+    for found in run(2, "uneven"):
+        assert found["mean"] == pytest.approx(cases.X.mean(), rel=1e-12)
+        assert found["shares"] == [50, 10]
+        assert len(found["sizes"]) == 4
+        assert found["sizes"] == sorted(found["sizes"], reverse=True)
+
+
+@pytest.mark.parametrize("how", ["kill", pytest.param("fail", marks=LONG), "value"])
 def test_others_are_told_when_one_ends(how):
     first, second = wait(start(2, "ends", how=how))
     assert first.code == 0, first.errors[-2000:]
@@ -129,7 +139,8 @@ def test_others_are_told_when_one_ends(how):
     if how == "kill":
         assert second.code == 9
     else:
-        assert (second.code, second.found["kind"]) == (0, "KeyError")
+        kind = {"fail": "KeyError", "value": "ValueError"}[how]
+        assert (second.code, second.found["kind"]) == (0, kind)
 
 
 @pytest.mark.parametrize("end", [pytest.param(2, marks=LONG), 7])

@@ -115,7 +115,7 @@ def test_processes_give_as_many_rows_each_to_a_batch():
             SimpleNamespace(
                 rank=rank,
                 size=2,
-                share=lambda n: n // 2,
+                even_share=lambda n: n // 2,
                 collect=lambda n: list(sizes.values()),
                 total=lambda n: 40,
             ),

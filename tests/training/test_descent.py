@@ -51,7 +51,7 @@ def test_steps_are_those_of_torchs_adam_with_short_gradients_and_the_schedules_r
     model, weights, guard = guarded(max_grad_norm=0.5, schedule=lambda progress: 1 - progress**2)
     adam = torch.optim.Adam(plain.parameters())
     for progress in np.linspace(0, 0.9, 10):
-        guard.step(loss_of(model), progress)
+        guard.descend(loss_of(model), guard.rate_at(progress))
         adam.param_groups[0]["lr"] = RATE * (1 - progress**2)
         adam.zero_grad()
         loss_of(plain).backward()
@@ -63,11 +63,11 @@ def test_steps_are_those_of_torchs_adam_with_short_gradients_and_the_schedules_r
 def test_a_rescue_brings_the_last_good_state_back_exactly_and_halves_the_rate():
     model, weights, guard = guarded()
     for _ in range(5):
-        guard.step(loss_of(model), 0.0)
+        guard.descend(loss_of(model), guard.rate_at(0.0))
     assert guard.good(CHECK_STEPS, FINE)
     kept = weights.state()
     for _ in range(3):
-        guard.step(loss_of(model), 0.0)
+        guard.descend(loss_of(model), guard.rate_at(0.0))
     assert guard.good(2 * CHECK_STEPS - 1, FINE)  # too soon for another state
     assert not torch.equal(weights.state()["weight"], kept["weight"])
     assert not guard.good(2 * CHECK_STEPS, NAN)
@@ -75,7 +75,7 @@ def test_a_rescue_brings_the_last_good_state_back_exactly_and_halves_the_rate():
     assert_same(model.weight.data, kept["weight"])
     assert (guard.rate, guard.n_rescues) == (RATE / 2, 1)
     # Adam begins anew: its first step has the length of the rate in every coordinate.
-    guard.step(loss_of(model), 0.0)
+    guard.descend(loss_of(model), guard.rate_at(0.0))
     moved = weights.state()["weight"] - kept["weight"]
     np.testing.assert_allclose(moved.abs(), RATE / 2, rtol=1e-4)
 
@@ -106,7 +106,7 @@ def test_the_rate_is_halved_a_few_times_and_then_training_ends():
 def test_a_phase_ends_with_finite_parameters_and_with_something_done():
     model, weights, guard = guarded()
     first = weights.state()
-    guard.step(loss_of(model), 0.0)
+    guard.descend(loss_of(model), guard.rate_at(0.0))
     last = weights.state()
     guard.finish(n_epochs_done=1)
     assert_same(weights.state(), last)
@@ -156,7 +156,7 @@ def test_a_descent_that_is_taken_up_goes_on_to_the_bit():
     def go(model, guard, tally, draws, n_steps):
         for _ in range(n_steps):
             loss = loss_of(model, torch.randn(32, generator=draws.generator))
-            guard.step(loss, tally.step / 20)
+            guard.descend(loss, guard.rate_at(tally.step / 20))
             tally.add({"loss": loss})
 
     model, weights, guard, tally, draws, descent = begin()

@@ -46,7 +46,7 @@ def test_no_rows_outlive_a_run():
 
 def test_a_count_is_the_outcome_of_the_run_that_counts():
     tree = torch.rand(3, 4)
-    count = Count(3, True, torch.rand(8), tree, torch.arange(4))
+    count = Count(3, True, torch.rand(8), tree, torch.arange(4), torch.ones(4))
     again = Handover()
     again.restore(Handover(count=count).state(at_end=True))
     assert (again.count.n_clusters, again.count.clear) == (3, True)

@@ -113,7 +113,7 @@ def test_a_gradient_step_is_taken_on_the_device(generator):
     batch = next(iter(Batches(rows, 8, seed=0)))
     partition = torch.zeros(20, dtype=torch.int64, device=META)
     terms = HeldNegativeELBO(partition)(model, batch, generator)
-    guard.step(torch.stack(list(terms.values())).sum(), progress=0.0)
+    guard.descend(torch.stack(list(terms.values())).sum(), guard.rate_at(0.0))
     found = [*terms.values(), *guard.weights.state().values(), *model.state_dict().values()]
     found += [guard.moments["exp_avg"], guard.moments["exp_avg_sq"]]
     assert devices(found) == {META}
