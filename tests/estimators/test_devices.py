@@ -12,8 +12,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from skvade import VaDEClassifier, VaDEClustering
 from skvade.training.runtime import Runtime
+from skvade.training.steps import RecordedSteps
 from skvade.training.trainer import Optimise
-from tests.conftest import small
+from tests.conftest import FAMILY, small
+from tests.persistence.test_checkpoint import assert_same, fit_with_crashes
 
 PRESENT = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 X, Y = load_iris(return_X_y=True)
@@ -38,6 +40,33 @@ if PRESENT["cuda"]:
 
     def test_cuda(quick, fitted, digits):
         fit_elsewhere(quick, fitted, digits, "cuda")
+
+    @pytest.mark.usefixtures("quiet")
+    @pytest.mark.parametrize("cls", FAMILY)
+    def test_steps_that_are_played_are_those_that_are_asked_for(cls, monkeypatch):
+        recorded, record = [], RecordedSteps._recorded
+
+        def noted(self, batch):
+            recorded.append(batch)
+            return record(self, batch)
+
+        monkeypatch.setattr(RecordedSteps, "_recorded", noted)
+        given = {"device": "cuda", "pretrain_iter": 6, "batch_size": 32}
+        played = small(cls, **given).fit(X, Y)
+        assert recorded
+        recorded.clear()
+        monkeypatch.setattr("skvade.training.steps.N_FIRST", 1_000_000)
+        asked = small(cls, **given).fit(X, Y)
+        assert not recorded
+        for name, tensor in asked.module_.state_dict().items():
+            assert torch.equal(tensor, played.module_.state_dict()[name]), name
+
+    @pytest.mark.usefixtures("quiet")
+    def test_a_fit_on_a_gpu_goes_on_where_it_was_cut_off(tmp_path):
+        estimator = small(VaDEClustering, device="cuda", pretrain_iter=6, batch_size=32)
+        resumed, n_crashes = fit_with_crashes(estimator, X, Y, tmp_path / "fit", n_states=3)
+        assert n_crashes >= 3
+        assert_same(resumed, clone(estimator).fit(X, Y), X)
 
 
 if PRESENT["mps"]:

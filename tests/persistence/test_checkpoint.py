@@ -71,7 +71,7 @@ def fit_with_crashes(estimator, X, y, path, n_states=3):
 
 def outcome(model, X):
     """Every fitted number."""
-    module = {name: t.numpy() for name, t in model.module_.state_dict().items()}
+    module = {name: t.cpu().numpy() for name, t in model.module_.state_dict().items()}
     return {
         "proba": model.predict_proba(X),
         "labels": model.labels_,
