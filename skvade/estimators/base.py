@@ -32,6 +32,7 @@ from skvade.estimators.sizes import auto_hidden_layer_sizes, auto_latent_dim
 from skvade.estimators.warm_start import check_warm
 from skvade.nn.autoencoder import Autoencoder, Networks
 from skvade.nn.draws import Draws
+from skvade.nn.filling import Filling
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.nn.networks import (
     copied,
@@ -56,7 +57,7 @@ from skvade.training.peers import ALONE, Peers, current_peers
 from skvade.training.run import Keeper, Phase, Run
 from skvade.training.runtime import Runtime, resolve_runtime
 from skvade.training.schedules import auto_batch_size, is_small
-from skvade.training.units import FAR, Units, extent, measure_units, summarize
+from skvade.training.units import FAR, Units, extent, measure_units, n_observed, summarize
 
 N_COMPONENTS = 40
 STARTS, MANY_STARTS = 24, 64  # mixtures; a small table's take milliseconds
@@ -292,6 +293,7 @@ class BaseDeepModel(
         self.latent_dim_ = facts.shape.latent_dim
         self.hidden_layer_sizes_ = facts.shape.hidden_layer_sizes
         self._linear_path = facts.shape.linear_path
+        self._n_filling = facts.shape.n_filling
         self._n_runs = len(candidates)
         self._publish(X, candidates, rng)
         self._findings = (*facts.doubts, *self._find_faults(candidates[0]))
@@ -310,6 +312,10 @@ class BaseDeepModel(
         fitted = self.likelihood_ if warm else None
         choice = validation.choose_likelihood(fitted or self.likelihood, X, summary, peers)
         name, likelihood = choice.name, LIKELIHOODS[choice.name]
+        if summary.has_holes:
+            n_seen = n_observed(X, peers)
+            with peers.alike():
+                validation.check_observed(self, n_seen)
         with peers.alike():
             validation.check_support(name, likelihood, summary.minimum, summary.maximum)
         units, doubts = Units(), choice.doubts
@@ -345,7 +351,8 @@ class BaseDeepModel(
         size = auto_batch_size(n_rows, small) if self.batch_size == "auto" else self.batch_size
         view = likelihood(summary).encoder_input
         seed = int(rng.randint(2**31))
-        components = principal_components(rows, view, N_COMPONENTS, seed, peers)
+        given = (N_COMPONENTS, seed, peers, summary.has_holes)
+        components = principal_components(rows, view, *given)
         dealt = deal(rows, components if self.neighbor_weight else None, seed, peers)
         fewest = min(peers.collect(len(dealt.rows)))
         with peers.alike():
@@ -416,6 +423,7 @@ class BaseDeepModel(
             phases, handover = (make_phases or self._make_phases)(facts), Handover()
         else:
             model = copied(warm)
+            model.likelihood.has_holes = facts.shape.summary.has_holes
             phases, handover = self._make_warm_phases(facts), Handover(scale=self._scale)
         run = Run(model, rows, runtime, seed, listeners, handover=handover, keeper=keeper)
         run.draws = draws if runtime.peers.size == 1 else own_draws
@@ -426,7 +434,7 @@ class BaseDeepModel(
     ) -> None:
         """Try networks of the user's own on a batch as small as training has."""
         n_rows = min(n_rows, len(rows))
-        view = networks.likelihood.encoder_input(rows.take(slice(0, n_rows)).cpu())
+        view = networks.likelihood.encoder_input(rows.take(slice(0, n_rows)).cpu().nan_to_num())
         if self.encoder is not None:
             try_training("encoder", networks.encoder.body, view)
         if self.decoder is not None:
@@ -438,10 +446,13 @@ class BaseDeepModel(
         likelihood = LIKELIHOODS[shape.likelihood](shape.summary)
         sizes = shape.hidden_layer_sizes
         shared = (self.activation, generator, shape.linear_path)
-        example = likelihood.encoder_input(rows.take(slice(0, 2)).cpu())
+        example = likelihood.encoder_input(rows.take(slice(0, 2)).cpu().nan_to_num())
         n_decoded = self._n_decoded(shape)
+        encoder = make_encoder(self.encoder, example, sizes, shape.latent_dim, *shared)
+        if shape.n_filling is not None:
+            encoder.filling = Filling(rows.n_features, shape.n_filling)
         return Networks(
-            make_encoder(self.encoder, example, sizes, shape.latent_dim, *shared),
+            encoder,
             make_decoder(self.decoder, rows.n_features, sizes, n_decoded, *shared),
             likelihood,
         )
@@ -451,6 +462,7 @@ class BaseDeepModel(
             mean, axes = components.mean.cpu(), components.axes.cpu()
             start = networks.likelihood.linear_start(mean)
             start_linear_paths_(networks.encoder, networks.decoder, mean, axes, *start)
+            networks.encoder.filling = copy.deepcopy(components.filling).cpu()
 
     def _fitted_sizes(self) -> dict[str, Any]:
         """Those of the earlier fit that a warm start goes on with."""
@@ -458,6 +470,7 @@ class BaseDeepModel(
             "latent_dim": self.latent_dim_,
             "hidden_layer_sizes": self.hidden_layer_sizes_,
             "linear_path": self._linear_path,
+            "n_filling": self._n_filling,
         }
 
     def _sizes(self, components: Components | None, small: bool) -> dict[str, Any]:
@@ -472,6 +485,7 @@ class BaseDeepModel(
             "latent_dim": int(latent_dim),
             "hidden_layer_sizes": tuple(int(size) for size in sizes),
             "linear_path": bool(self.linear_path) and not own,
+            "n_filling": 0 if components is None else components.filling.loadings.shape[1],
         }
 
     def _shape_parameters(self) -> dict[str, Any]:
@@ -665,6 +679,8 @@ class BaseDeepModel(
 
     def _check_new(self, X: Any) -> Any:
         X = validation.check_rows(self, X, reset=False)
+        if self._n_filling is None:
+            validation.check_complete(self, X)
         likelihood = LIKELIHOODS[self.likelihood_]
         if likelihood.bounded:
             validation.check_support(self.likelihood_, likelihood, *extent(X))
@@ -693,6 +709,7 @@ class BaseDeepModel(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
         # predict_proba has a column for each of several clusters; scikit-learn's check of sparse
         # input reads that from here, whether or not the estimator is a classifier.
         tags.classifier_tags = ClassifierTags()

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from skvade.estimators.candidate import Candidate
 from skvade.estimators.predictor import of_one_fit
+from skvade.training.units import observed_in_rows
 
 N_SCORE_DRAWS = 32
 N_CALIBRATED = 2_000
@@ -35,8 +36,9 @@ class GenerativeMixin:
     def _publish(self, X: Any, candidates: list[Candidate], rng: np.random.RandomState) -> None:
         super()._publish(X, candidates, rng)
         self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim_))
-        self.lower_bound_ = self._in_data_units(candidates[0].run.handover.bound)
         n_rows, peers = X.shape[0], candidates[0].run.runtime.peers
+        n_values = peers.total(observed_in_rows(X).sum()) / peers.total(n_rows)
+        self.lower_bound_ = self._in_data_units(candidates[0].run.handover.bound, n_values)
         if self._n_calibrated is not None:
             n_compared = peers.share(self._n_calibrated, n_rows)
             if n_compared < n_rows:
@@ -79,7 +81,7 @@ class GenerativeMixin:
             return module.log_evidence(x, torch.from_numpy(self._noise).to(x))
 
         scores = self._predictor.of_rows(X, log_evidence, n_draws=len(self._noise))
-        return self._in_data_units(scores - self._predictor.excess(X))
+        return self._in_data_units(scores - self._predictor.excess(X), observed_in_rows(X))
 
     @of_one_fit
     def outlier_scores(self, X: Any) -> np.ndarray:
@@ -183,6 +185,6 @@ class GenerativeMixin:
         """Clusters by the names under which `predict` gives them."""
         return clusters
 
-    def _in_data_units(self, log_density: Any) -> Any:
-        """Change of variables: x_model = (x - shift) / scale in each of D features."""
-        return log_density - self.n_features_in_ * math.log(self._units.scale)
+    def _in_data_units(self, log_density: Any, n_values: Any) -> Any:
+        """Change of variables: x_model = (x - shift) / scale in each value that is observed."""
+        return log_density - n_values * math.log(self._units.scale)

@@ -146,13 +146,14 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
             accept_sparse="csr",
             dtype="numeric",
             ensure_min_samples=2 if reset else 1,
+            ensure_all_finite="allow-nan",
         )
     except ValueError as error:
-        kind = re.match("Input X contains (NaN|infinity[^.]*)", str(error))
+        kind = re.match("Input X contains (infinity[^.]*)", str(error))
         if kind is None:
             raise
         raise ValueError(
-            f"{kind[0]}{_first_hole(X)}; drop such rows, or impute them (SimpleImputer)."
+            f"{kind[0]}{_first_hole(X)}; drop such rows, or set what is not known to NaN."
         ) from None
     if X.dtype.kind not in "buif":
         raise TypeError(f"X must hold real numbers, got dtype {X.dtype}; convert it to float.")
@@ -160,7 +161,9 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
         return X
     with np.errstate(over="ignore"):
         narrow = X.astype(np.float64)
-    assert_all_finite(narrow, input_name="X")  # a longdouble may be larger than any float64
+    assert_all_finite(
+        narrow, input_name="X", allow_nan=True
+    )  # a longdouble may be larger than any float64
     return narrow
 
 
@@ -234,13 +237,13 @@ def _text_of(values: Any, kind: Any) -> str:
 
 
 def _first_hole(X: Any) -> str:
-    """Where the first value is that is not finite, in words; empty where that is not known."""
+    """Where the first infinite value is, in words; empty where that is not known."""
     try:
         framed = hasattr(X, "to_numpy")
         values = X.to_numpy(np.float64, na_value=np.nan) if framed else np.asarray(X, np.float64)
     except (TypeError, ValueError):
         return ""
-    rows, columns = np.nonzero(~np.isfinite(values)) if values.ndim == 2 else ([], [])
+    rows, columns = np.nonzero(np.isinf(values)) if values.ndim == 2 else ([], [])
     if not len(rows):
         return ""
     name = list(X.columns)[columns[0]] if hasattr(X, "columns") else int(columns[0])
@@ -251,6 +254,27 @@ def is_absent(value: Any) -> bool:
     """Whether a value stands for a missing one: None, NaN, NaT or pandas' NA."""
     is_nan = isinstance(value, float | np.floating) and bool(value != value)
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
+
+
+def check_observed(estimator: BaseEstimator, n_observed: np.ndarray) -> None:
+    """Something must be known of every column."""
+    empty = np.flatnonzero(n_observed == 0)
+    if len(empty):
+        names = list(getattr(estimator, "feature_names_in_", range(len(n_observed))))
+        shown = ", ".join(repr(names[column]) for column in empty[:5].tolist())
+        more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+        raise ValueError(
+            f"X has no value but NaN in column {shown}{more}; leave the column out, or fill it."
+        )
+
+
+def check_complete(estimator: BaseEstimator, X: Any) -> None:
+    """X must have no holes, where a model was saved before there was something to fill them."""
+    if not np.isfinite(X.sum()):
+        raise ValueError(
+            f"X has missing values, and this {type(estimator).__name__} was saved by a version of "
+            "skvade that knew none; fit it again."
+        )
 
 
 def check_n_clusters(name: str, n_clusters: int, n_samples: int) -> None:

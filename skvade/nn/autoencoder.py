@@ -95,8 +95,9 @@ class Autoencoder(nn.Module, ABC):
         """The clusters' places among the codes, of shape (n_clusters, latent_dim)."""
 
     def view(self, x: Tensor) -> Tensor:
-        """What the encoder sees of x; same shape."""
-        return self.likelihood.encoder_input(x)
+        """What the encoder sees of x, holes filled; same shape."""
+        view, filling = self.likelihood.encoder_input(x), self.encoder.filling
+        return view if filling is None or not self.likelihood.misses(x) else filling(view)
 
     def code(self, x: Tensor) -> Tensor:
         """The mean code m(x): (n_samples, n_features) to (n_samples, latent_dim)."""

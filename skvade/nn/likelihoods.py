@@ -33,6 +33,8 @@ class Likelihood(nn.Module, ABC):
         What to do with data beyond the upper one.
     counts : bool
         Whether it is for whole numbers.
+    has_holes : bool
+        Whether entries of the training data are missing, as NaN. Missing entries have no density.
     """
 
     standardizes = False
@@ -44,6 +46,11 @@ class Likelihood(nn.Module, ABC):
 
     def __init__(self, summary: DataSummary):
         super().__init__()
+        self.has_holes = summary.has_holes
+
+    def misses(self, x: Tensor) -> bool:
+        """Whether entries may be missing; in training that is known, and a GPU is not asked."""
+        return self.has_holes if self.training else bool(x.isnan().any())
 
     def encoder_input(self, x: Tensor) -> Tensor:
         """What the encoder sees of x; same shape."""
@@ -56,9 +63,26 @@ class Likelihood(nn.Module, ABC):
         """
         return mean, 1.0
 
-    @abstractmethod
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
-        """log p(x | outputs), summed over features: (..., n_features) to (...)."""
+        """log p(x | outputs) of what is observed, summed: (..., n_features) to (...)."""
+        if not self.misses(x):
+            return self.log_probs(x, outputs).sum(-1)
+        absent = x.isnan()
+        log_probs = self.log_probs(torch.where(absent, 0.0, x), self._given(absent, outputs))
+        return torch.where(absent, 0.0, log_probs).sum(-1)
+
+    @abstractmethod
+    def log_probs(self, x: Tensor, outputs: Tensor) -> Tensor:
+        """log p(x | outputs) of every entry, none of which is missing; same shape as outputs."""
+
+    def residual(self, x: Tensor, outputs: Tensor) -> Tensor:
+        """x - E[x | outputs], 0 where x is missing; same shape."""
+        residual = x - self.expectation(x, outputs)
+        return torch.where(x.isnan(), 0.0, residual) if self.misses(x) else residual
+
+    def _given(self, absent: Tensor, outputs: Tensor) -> Tensor:
+        """The outputs, given which entries are missing; of what is there they tell the same."""
+        return outputs
 
     @abstractmethod
     def mean(self, outputs: Tensor) -> Tensor:
@@ -98,10 +122,8 @@ class Bernoulli(Likelihood):
     def linear_start(self, mean: Tensor) -> tuple[Tensor, float]:
         return mean.clamp(RARE, 1 - RARE).logit(), 4.0  # d logit(p) / dp is 4 at p = 1/2
 
-    def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
-        return -binary_cross_entropy_with_logits(
-            outputs, x.expand_as(outputs), reduction="none"
-        ).sum(-1)
+    def log_probs(self, x: Tensor, outputs: Tensor) -> Tensor:
+        return -binary_cross_entropy_with_logits(outputs, x.expand_as(outputs), reduction="none")
 
     def mean(self, outputs: Tensor) -> Tensor:
         return torch.sigmoid(outputs)
@@ -131,8 +153,14 @@ class Gaussian(Likelihood):
         """The noise variance v, a scalar in units of the mean feature variance."""
         return self.log_variance.exp() + self.variance_floor
 
-    def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
+    def log_probs(self, x: Tensor, outputs: Tensor) -> Tensor:
         variance = self.variance
+        return -0.5 * ((x - outputs).square() / variance + torch.log(2 * math.pi * variance))
+
+    def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
+        if self.misses(x):
+            return super().log_prob(x, outputs)
+        variance = self.variance  # of all entries the same, so that it divides their sum
         squared_error = (x - outputs).square().sum(-1)
         return -0.5 * (squared_error / variance + x.shape[-1] * torch.log(2 * math.pi * variance))
 
@@ -174,9 +202,22 @@ class _Counts(Likelihood):
         return mean.expm1().clamp(min=RARE).log(), 1.0
 
     def log_rate(self, x: Tensor, outputs: Tensor) -> Tensor:
-        """log E[x | outputs, row sum of x], same shape as outputs."""
-        total = x.sum(-1, keepdim=True).clamp(min=1e-8)
-        return log_softmax(outputs, -1) + total.log()
+        """log E[x | outputs, row sum of x], same shape as outputs.
+
+        Where entries are missing, the sum is of those observed, and so is what it is shared among.
+        """
+        if not self.misses(x):
+            total = x.sum(-1, keepdim=True).clamp(min=1e-8)
+            return log_softmax(outputs, -1) + total.log()
+        absent = x.isnan()
+        total = torch.where(absent, 0.0, x).sum(-1, keepdim=True)
+        total = torch.where(absent.all(-1, keepdim=True), self.typical_total, total)
+        observed = self._given(absent, outputs).logsumexp(-1, keepdim=True)
+        return outputs - observed + total.clamp(min=1e-8).log()
+
+    def _given(self, absent: Tensor, outputs: Tensor) -> Tensor:
+        # No share of the row sum falls to what is missing; of a row without entries, to all.
+        return torch.where(absent & ~absent.all(-1, keepdim=True), -1e4, outputs)
 
     def expectation(self, x: Tensor, outputs: Tensor) -> Tensor:
         return self.log_rate(x, outputs).exp()
@@ -188,9 +229,9 @@ class _Counts(Likelihood):
 class Poisson(_Counts):
     """Poisson counts given the row sum: `log p(x|f) = sum_d x_d log r_d - r_d - log x_d!`."""
 
-    def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
+    def log_probs(self, x: Tensor, outputs: Tensor) -> Tensor:
         log_rate = self.log_rate(x, outputs)
-        return (x * log_rate - log_rate.exp() - torch.lgamma(x + 1)).sum(-1)
+        return x * log_rate - log_rate.exp() - torch.lgamma(x + 1)
 
     def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
         return torch.poisson(self.mean(outputs), generator=generator)
@@ -212,7 +253,7 @@ class NegativeBinomial(_Counts):
         """t, of shape (n_features,); Poisson is the limit of large t."""
         return self.log_dispersion.clamp(-10.0, 10.0).exp()
 
-    def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
+    def log_probs(self, x: Tensor, outputs: Tensor) -> Tensor:
         log_rate = self.log_rate(x, outputs)
         t = self.inverse_dispersion
         log_ratio = log_rate - t.log()  # log(r / t)
@@ -222,7 +263,7 @@ class NegativeBinomial(_Counts):
             - torch.lgamma(x + 1)
             - t * softplus(log_ratio)  # t log(t / (t + r))
             - x * softplus(-log_ratio)  # x log(r / (t + r))
-        ).sum(-1)
+        )
 
     def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
         t = self.inverse_dispersion.expand_as(outputs)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skvade.nn.dense import dense
+from skvade.nn.filling import Filling
 from skvade.nn.linear_path import BesideComponents, BesideLinear, LinearPath
 
 ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
@@ -51,11 +52,19 @@ class GaussianEncoder(nn.Module):
     n_hidden, latent_dim : int
     generator : torch.Generator
         Source of the heads' initial weights.
+
+    Attributes
+    ----------
+    filling : Filling or None
+        What the body sees where a value is missing.
     """
+
+    filling: Filling | None
 
     def __init__(self, body: nn.Module, n_hidden: int, latent_dim: int, generator: torch.Generator):
         super().__init__()
         self.body = body
+        self.filling = None
         self.mean_head = dense(n_hidden, latent_dim, generator)
         self.log_variance_head = dense(n_hidden, latent_dim, generator)
         nn.init.zeros_(self.log_variance_head.weight)

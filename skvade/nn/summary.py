@@ -18,6 +18,8 @@ class DataSummary:
         Whether every entry is 0 or 1.
     median_total : float
         Median over rows of the row sum: the typical library size of counts.
+    has_holes : bool
+        Whether any entry is missing. The others speak of what is observed.
     """
 
     n_samples: int
@@ -26,6 +28,7 @@ class DataSummary:
     maximum: float
     binary: bool
     median_total: float
+    has_holes: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class ModelShape:
         Of the encoder's perceptron; the decoder's is its mirror.
     linear_path : bool
         Whether networks of ours have a linear path beside their perceptron.
+    n_filling : int or None
+        Components that fill holes; None in files of before there were such.
     """
 
     n_clusters: int
@@ -51,3 +56,4 @@ class ModelShape:
     latent_dim: int
     hidden_layer_sizes: tuple[int, ...]
     linear_path: bool
+    n_filling: int | None = None

@@ -86,7 +86,7 @@ class AuxiliaryTasks(EncodedObjective[HeadedAutoencoder]):
         )
 
         outputs = model.reconstruct(encoding.code)
-        error = (batch.x - model.likelihood.expectation(batch.x, outputs)).square().mean()
+        error = model.likelihood.residual(batch.x, outputs).square().mean()
         q = relaxed_draw(log_p, self.temperature, generator)
         certainty = torch.special.xlogy(q, n_clusters * q.clamp(min=1e-12)).sum(-1).mean()
         # Labelled rows count as rows too, so that few of them are seen in every step.

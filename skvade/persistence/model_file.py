@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ OF_ALL = {
     "latent_dim_": int,
     "hidden_layer_sizes_": tuple,
     "_linear_path": bool,
+    "_n_filling": int | None,
     "history_": list,
     "n_iter_": int,
     "converged_": bool,
@@ -51,6 +53,7 @@ EARLIER = {  # of files that were written before there were these
     "latent_dim_": lambda fitted: fitted["means_"].shape[-1],
     "hidden_layer_sizes_": lambda fitted: fitted["_shaped_by"]["hidden_layer_sizes"],
     "_linear_path": lambda fitted: False,
+    "_n_filling": lambda fitted: None,
     "n_clusters_": lambda fitted: len(fitted["means_"]),
     "_comparison": lambda fitted: {},
     "_group_sizes": lambda fitted: _sizes(fitted["_groups"], len(fitted["merge_tree_"]) + 1),
@@ -249,9 +252,9 @@ def _check_comparison(comparison: dict[str, Any], n_clusters: int) -> None:
 
 def _check_attribute(name: str, value: Any, kind: Any, sizes: dict[str, int]) -> None:
     """Check type and shape; `sizes` collects what dimensions count."""
-    if isinstance(kind, type):
+    if isinstance(kind, type | UnionType):
         if not isinstance(value, kind):
-            raise ValueError(f"{name} is not of type {kind.__name__}.")
+            raise ValueError(f"{name} is not of type {getattr(kind, '__name__', kind)}.")
         return
     kinds, axes = kind
     if type(value) is not np.ndarray or value.dtype.kind not in kinds or value.ndim != len(axes):

@@ -81,6 +81,7 @@ def rebuild(
             n_hidden = small.mean_head.in_features
             with WithoutMemory():
                 heads = GaussianEncoder(small.body, n_hidden, shape.latent_dim, generator)
+            heads.filling = networks.encoder.filling
             networks = networks._replace(encoder=heads)
         if "decoder" in supplied:
             sizes = (rows.n_features, (), builder._n_decoded(shape))
@@ -124,6 +125,7 @@ def _shape(fitted: dict[str, Any], supplied: Any, n_tensors: int) -> ModelShape:
         latent_dim=latent_dim,
         hidden_layer_sizes=sizes,
         linear_path=fitted["_linear_path"],
+        n_filling=fitted["_n_filling"],
     )
 
 

@@ -12,10 +12,14 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from skvade.nn.autoencoder import Autoencoder
+from skvade.nn.filling import Filling
 from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
 from skvade.training.handover import Graph
+from skvade.training.missing import linear_model, linear_model_of
 from skvade.training.peers import ALONE, Peers
+from skvade.training.refilling import FilledByNeighbours
 from skvade.training.search import neighbours_in_cells
 from skvade.training.units import row_slices
 
@@ -63,15 +67,22 @@ class Components:
     axes : Tensor of shape (n_features, n_components)
     variances : ndarray of shape (n_components,)
         Along the axes, in decreasing order.
+    filling : Filling
+        What fills holes in what the encoder sees.
     """
 
     view: Callable[[Tensor], Tensor]
     mean: Tensor
     axes: Tensor
     variances: np.ndarray
+    filling: Filling
 
     def __call__(self, x: Tensor) -> Tensor:
-        return (self.view(x) - self.mean) @ self.axes
+        return self.along(self.view(x))
+
+    def along(self, view: Tensor) -> Tensor:
+        """The places of what the encoder sees."""
+        return (view - self.mean) @ self.axes
 
 
 def principal_components(
@@ -80,34 +91,49 @@ def principal_components(
     n_components: int,
     seed: int,
     peers: Peers = ALONE,
+    has_holes: bool = False,
 ) -> Components | None:
     """The components of at most 4,000 rows; None where these are all equal, or none is wanted.
+
+    Holes are filled first.
 
     Parameters
     ----------
     rows : Rows
     view : callable
-        As in `Components`.
+        As in `Components`; but holes are left.
     n_components : int
         At most the number of features, or rows, is used.
     seed : int
     peers : Peers
         Each gives its share of the rows.
+    has_holes : bool
+        Whether any process has rows with holes.
     """
     if n_components == 0:
         return None
     sampled = _sampled(rows, seed, peers, at_least=10 * n_components)
     sample = peers.concatenate(view(rows.take(sampled)).cpu().numpy())
+    seen, linear = view, None
+    if has_holes:
+        linear = peers.tell(linear_model(sample) if peers.is_main else None)
+        filling = linear.filling(rows.device)
+        sample = filling(torch.from_numpy(sample).to(rows.device)).cpu().numpy()
+
+        def seen(x: Tensor) -> Tensor:
+            return filling(view(x))
+
     n_components = min(n_components, rows.n_features, len(sample))
     if not np.ptp(sample, axis=0).any():
         return None
     pca = PCA(n_components, random_state=seed)
     if peers.is_main:
         pca.fit(sample)
+        linear = linear or linear_model_of(pca, sample)
     found = (pca.mean_, pca.components_.T, pca.explained_variance_) if peers.is_main else None
     *line, variances = peers.tell(found)
     mean, axes = (torch.as_tensor(v.astype(rows.dtype), device=rows.device) for v in line)
-    return Components(view, mean, axes, variances)
+    return Components(seen, mean, axes, variances, peers.tell(linear).filling(rows.device))
 
 
 def beside(
@@ -138,7 +164,24 @@ def beside(
         stop = start + len(x)
         both[start:stop, latent_dim:] = components(x).cpu().numpy()
         start = stop
-    places = both[:, latent_dim:]
+    return _of_equal_variance(both, latent_dim, peers)
+
+
+def beside_filled(
+    model: Autoencoder, filled: FilledByNeighbours, components: Components, peers: Peers
+) -> np.ndarray:
+    """The same of rows whose holes are filled by their neighbours."""
+    codes, places = [], []
+    for view in filled.blocks():
+        codes.append(model.code_of(view).cpu().numpy())
+        places.append(components.along(view).cpu().numpy())
+    both = np.concatenate([np.concatenate(codes), np.concatenate(places)], axis=1)
+    return _of_equal_variance(both, codes[0].shape[1], peers)
+
+
+def _of_equal_variance(both: np.ndarray, latent_dim: int, peers: Peers) -> np.ndarray:
+    """Codes and places, of which the places are brought, where they are, to the codes' variance."""
+    codes, places = both[:, :latent_dim], both[:, latent_dim:]
     places *= np.sqrt(_variance(codes, peers) / _variance(places, peers))
     return both
 

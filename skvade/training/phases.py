@@ -18,12 +18,14 @@ from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.neighbours import (
     Components,
     beside,
+    beside_filled,
     cumulative_weights,
     lost_share,
     nearest_neighbours,
     signal_share,
 )
 from skvade.training.peers import Peers
+from skvade.training.refilling import N_ROUNDS, FilledByNeighbours
 from skvade.training.run import Phase, Run
 from skvade.training.runtime import alone
 
@@ -61,6 +63,12 @@ class FindNeighbours(Phase):
         with alone():
             n_neighbors = min(self.n_neighbors, min(peers.collect(len(codes))) - 1)
             neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
+            likelihood = run.model.likelihood
+            for _ in range(N_ROUNDS if likelihood.has_holes and components is not None else 0):
+                given = (likelihood.encoder_input, components.filling, neighbours)
+                filled = FilledByNeighbours(run.rows, *given)
+                places = beside_filled(run.model, filled, components, peers)
+                neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
             if peers.size > 1:
                 run.handover.lost = lost_share(places, distances, peers)
         del places  # several times the codes
@@ -155,7 +163,13 @@ class Initialise(Phase):
 
 def _codes(run: Run) -> Tensor:
     run.model.eval()
-    codes = run.rows.map(run.model.code, row_bytes=1 << 14)
+    graph, likelihood = run.handover.graph, run.model.likelihood
+    if graph is None or not likelihood.has_holes:
+        codes = run.rows.map(run.model.code, row_bytes=1 << 14)
+    else:
+        given = (likelihood.encoder_input, run.model.encoder.filling, graph.neighbours.cpu().numpy())
+        filled = FilledByNeighbours(run.rows, *given)
+        codes = torch.cat([run.model.code_of(view).cpu() for view in filled.blocks()])
     (lost,) = (~codes.isfinite().all(1)).nonzero(as_tuple=True)
     with run.runtime.peers.together():
         if len(lost):
@@ -172,9 +186,13 @@ def _calibrate(model: Autoencoder, rows: Rows, peers: Peers) -> None:
     stride = -(-len(rows) // peers.share(MAX_CALIBRATED_ROWS, len(rows)))
     rows = rows if stride == 1 else rows.subset(np.arange(0, len(rows), stride))
     moments = torch.zeros(3, rows.n_features, dtype=torch.float64)
+    counts = torch.zeros(rows.n_features, dtype=torch.float64)
     for x in rows.blocks(row_bytes=1 << 14):
-        mean = model.likelihood.expectation(x, model.reconstruct(model.code(x)))
-        parts = ((x - mean).square(), mean, mean.square())
+        outputs = model.reconstruct(model.code(x))
+        mean, absent = model.likelihood.expectation(x, outputs), x.isnan()
+        mean = mean.masked_fill(absent, 0.0)
+        parts = (model.likelihood.residual(x, outputs).square(), mean, mean.square())
         moments += torch.stack([part.sum(0) for part in parts]).cpu().double()
-    moments = peers.total(moments) / peers.total(len(rows))
+        counts += (~absent).sum(0).cpu()
+    moments = peers.total(moments) / peers.total(counts).clamp(min=1)
     model.likelihood.calibrate_(*moments.float())

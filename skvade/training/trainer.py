@@ -89,6 +89,7 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
     weights = run.weights = run.runtime.weights(run.model.train(), phase.parameters(run.model))
     guard = Guard(weights, phase)
     recordable = isinstance(run.rows, ResidentRows) and run.draws is None and peers.size == 1
+    recordable = recordable and not run.model.likelihood.has_holes  # whose filling solves systems
     steps = RecordedSteps if recordable and objective.is_constant else Steps
     take = steps(objective, run.model, guard, generator, peers.weight(len(run.rows)))
     tally = Tally()

@@ -73,7 +73,7 @@ class Units:
         with np.errstate(over="ignore"):
             moved = (np.asarray(x, np.float64) - self.shift) / self.scale
         excess = np.abs(moved - self.to_model(np.asarray(x, np.float64)))
-        return np.square(np.minimum(excess, FARTHEST)).sum(1)
+        return np.nansum(np.square(np.minimum(excess, FARTHEST)), axis=1)
 
 
 def row_slices(n_rows: int, n_features: int, row_bytes: int = 0) -> Iterator[slice]:
@@ -85,28 +85,49 @@ def row_slices(n_rows: int, n_features: int, row_bytes: int = 0) -> Iterator[sli
 
 def summarize(X: Any, peers: Peers = ALONE) -> DataSummary:
     """What a likelihood needs to know of X and of what peers have, in one pass over blocks."""
-    minimum, maximum, binary = np.inf, -np.inf, True
+    minimum, maximum, binary, has_holes = np.inf, -np.inf, True, False
     totals = np.empty(X.shape[0])
     for part, block in _blocks(X):
-        minimum, maximum = min(minimum, block.min()), max(maximum, block.max())
-        binary = binary and bool(np.isin(block, (0.0, 1.0)).all())
-        with np.errstate(over="ignore"):
-            totals[part] = block.sum(1)
+        absent = np.isnan(block)
+        has_holes = has_holes or bool(absent.any())
+        low, high = _extremes(block)
+        minimum, maximum = np.fmin(minimum, low), np.fmax(maximum, high)
+        binary = binary and bool((np.isin(block, (0.0, 1.0)) | absent).all())
+        with np.errstate(over="ignore", invalid="ignore"):
+            # Of a row with holes, what the sum would be if the others were like those observed.
+            share = 1 - absent.mean(1) if has_holes else 1.0
+            totals[part] = (np.nansum(block, axis=1) if has_holes else block.sum(1)) / share
     return DataSummary(
         n_samples=peers.total(X.shape[0]),
         n_features=X.shape[1],
         minimum=min(peers.collect(float(minimum))),
         maximum=max(peers.collect(float(maximum))),
         binary=all(peers.collect(binary)),
-        median_total=float(np.median(peers.concatenate(totals))),
+        median_total=float(np.nanmedian(peers.concatenate(totals))),
+        has_holes=any(peers.collect(has_holes)),
     )
+
+
+def n_observed(X: Any, peers: Peers = ALONE) -> np.ndarray:
+    """How many entries of each feature are there, with those that peers have: (n_features,)."""
+    return peers.total(sum((~np.isnan(block)).sum(0) for _, block in _blocks(X)))
+
+
+def observed_in_rows(X: Any) -> np.ndarray:
+    """How many entries of each row are there: (n_samples,)."""
+    return np.concatenate([(~np.isnan(block)).sum(1) for _, block in _blocks(X)])
+
+
+def _extremes(block: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest entry; NaN if there is none."""
+    return np.fmin.reduce(block, axis=None), np.fmax.reduce(block, axis=None)
 
 
 def extent(X: Any) -> tuple[float, float]:
     """The smallest and the largest entry of X; X is not touched, as `min` of sparse formats may."""
     blocks = (dense(X[part]) for part in row_slices(*X.shape))
-    lows, highs = zip(*((block.min(), block.max()) for block in blocks), strict=True)
-    return float(min(lows)), float(max(highs))
+    lows, highs = zip(*map(_extremes, blocks), strict=True)
+    return float(np.fmin.reduce(lows)), float(np.fmax.reduce(highs))
 
 
 @dataclass(frozen=True)
@@ -135,12 +156,12 @@ def look_at(X: Any, largest: float, peers: Peers = ALONE) -> Values:
     whole, n_largest, n_above = True, 0, 0
     sums, squares, zeros = np.zeros((3, n_features))
     for _, block in _blocks(X):
-        whole = whole and bool((block == np.round(block)).all())
+        whole = whole and bool(((block == np.round(block)) | np.isnan(block)).all())
         n_largest, n_above = n_largest + (block == largest).sum(), n_above + (block > 0).sum()
         zeros += (block == 0).sum(0)
         with np.errstate(over="ignore"):
-            sums, squares = sums + block.sum(0), squares + np.square(block).sum(0)
-    whole, n_rows = all(peers.collect(whole)), peers.total(X.shape[0])
+            sums, squares = sums + _sum(block), squares + _sum(np.square(block))
+    whole, n_rows = all(peers.collect(whole)), np.maximum(1, n_observed(X, peers))
     n_largest, n_above = peers.total(n_largest), peers.total(n_above)
     sums, squares, zeros = peers.total(np.stack([sums, squares, zeros]))
     means = sums / n_rows
@@ -219,29 +240,32 @@ class _Moments:
     def __init__(self, X: Any, unit: float, peers: Peers, limits: np.ndarray | None = None):
         self.n_rows, n_features = peers.total(X.shape[0]), X.shape[1]
         self.unit, self.limits = unit, limits
-        sums = sum(self._within(block).sum(0) for _, block in _blocks(X))
-        self.shift = peers.total(sums) / self.n_rows
+        self.counts = np.maximum(1, n_observed(X, peers))
+        sums = sum(_sum(self._within(block)) for _, block in _blocks(X))
+        self.shift = peers.total(sums) / self.counts
         self.squares, self.total = np.zeros(n_features), 0.0
         self.low, self.high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
         for _, block in _blocks(X):
             within = self._within(block)
             squares = np.square(within - self.shift)
+            squares[np.isnan(squares)] = 0.0
             self.squares, self.total = self.squares + squares.sum(0), self.total + squares.sum()
-            self.low = np.minimum(self.low, within.min(0))
-            self.high = np.maximum(self.high, within.max(0))
+            self.low = np.fmin(self.low, np.fmin.reduce(within))
+            self.high = np.fmax(self.high, np.fmax.reduce(within))
         self.squares, self.total = peers.total(self.squares), peers.total(self.total)
         self.low = np.min(peers.collect(self.low), axis=0)
         self.high = np.max(peers.collect(self.high), axis=0)
 
     def units(self) -> Units:
         """The shift and the scale, in the data's own units."""
-        scale = float(np.sqrt(self.total / (self.n_rows * len(self.shift)))) / self.unit
+        scale = float(np.sqrt(self.total / self.counts.sum())) / self.unit
         limits = () if self.limits is None else (limit / self.unit for limit in self.limits)
         return Units(self.shift / self.unit, scale if scale > 0 else 1.0, *limits)
 
     def shares(self) -> np.ndarray:
         """Each feature's share of the variance."""
-        return self.squares / self.total if self.total > 0 else self.squares
+        variances = self.squares * (self.n_rows / self.counts)
+        return variances / variances.sum() if self.total > 0 else variances
 
     def _within(self, block: np.ndarray) -> np.ndarray:
         scaled = block if self.unit == 1 else block * self.unit
@@ -270,10 +294,23 @@ def _fences(X: Any, unit: float, peers: Peers) -> np.ndarray:
     for part in row_slices(n_features, max(peers.collect(n_sampled))):  # blocks of columns
         block = peers.concatenate(dense(sample[:, part]).astype(np.float64) * unit)
         # Between two values there is none: a feature that is mostly one value has no quartiles.
-        lower, upper = np.quantile(block, (0.25, 0.75), axis=0, method="inverted_cdf")
+        lower, upper = _quartiles(block)
         reach = np.where(upper > lower, FENCE * (upper - lower), np.inf)
         fences[:, part] = lower - reach, upper + reach
     return fences
+
+
+def _quartiles(block: np.ndarray) -> np.ndarray:
+    """Of what is observed of each feature: (2, n_features), NaN where that is nothing."""
+    counts = (~np.isnan(block)).sum(0)
+    ranks = np.ceil(np.outer((0.25, 0.75), counts)).astype(int) - 1
+    return np.take_along_axis(np.sort(block, axis=0), np.maximum(ranks, 0), axis=0)  # NaN are last
+
+
+def _sum(block: np.ndarray) -> np.ndarray:
+    """Over rows, of what is observed."""
+    sums = block.sum(0)
+    return np.nansum(block, axis=0) if np.isnan(sums).any() else sums
 
 
 def _blocks(X: Any) -> Iterator[tuple[slice, np.ndarray]]:
