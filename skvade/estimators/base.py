@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -654,6 +655,42 @@ class BaseDeepModel(
             In units of the pooled standard deviation within clusters at the start of training.
         """
         return self._predictor.of_rows(self._check_new(X), lambda module, x: module.embed(x))
+
+    @of_one_fit
+    def impute(self, X: Any) -> Any:
+        """The same rows with missing values filled by the model: E[x|z] at each row's code.
+
+        Observed values stay as they are. Where the encoder sees nothing, it sees what the row's
+        other values lead one to expect, by probabilistic principal components.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+            With NaN, or pandas' NA, where a value is missing.
+
+        Returns
+        -------
+        {ndarray, DataFrame, sparse container} of shape (n_samples, n_features)
+            A pandas DataFrame has the index and the columns of X; a sparse X stays sparse, and
+            only its explicit NaN are filled; of all else comes an array. Whole numbers, where there
+            are holes among them, become floats.
+        """
+        rows = self._check_new(X)
+        decoded = self._predictor.of_rows(rows, lambda m, x: m.expected_rows(x), n_draws=1)
+        expected = self._units.to_data(decoded)
+        if sp.issparse(rows):
+            filled = rows.tocoo(copy=True)
+            holes = np.isnan(filled.data)
+            filled.data[holes] = expected[filled.row[holes], filled.col[holes]]
+            return filled.asformat(rows.format)
+        filled = np.where(np.isnan(rows), expected, rows) if rows.dtype.kind == "f" else rows.copy()
+        if not (hasattr(X, "iloc") and hasattr(X, "columns")):
+            return filled
+        frame = X.copy()
+        for number in range(X.shape[1]):
+            if X.iloc[:, number].isna().any():
+                frame.isetitem(number, filled[:, number])
+        return frame
 
     @of_one_fit
     def inverse_transform(self, X: Any) -> np.ndarray:

@@ -124,6 +124,10 @@ class Autoencoder(nn.Module, ABC):
         """The likelihood's parameters for a code, as a plain autoencoder has them."""
         return self.decode(code)
 
+    def expected_rows(self, x: Tensor) -> Tensor:
+        """E[x|z] at each row's own code, holes included; same shape as x."""
+        return self.likelihood.expectation(x, self.reconstruct(self.code(x)))
+
     def embed(self, x: Tensor) -> Tensor:
         """What `transform` gives: the code."""
         return self.code(x)

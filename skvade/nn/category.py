@@ -87,6 +87,12 @@ class CategoryModel(Autoencoder):
         means = self.mean_offsets
         return torch.eye(self.n_clusters, dtype=means.dtype, device=means.device).unsqueeze(0)
 
+    def expected_rows(self, x: Tensor) -> Tensor:
+        encoding = self.encode(x)
+        weights = self.category_logits(encoding).softmax(-1)
+        outputs = self.decode_given(self.posterior(encoding, weights)[0], weights)
+        return self.likelihood.expectation(x, outputs)
+
     def embed(self, x: Tensor) -> Tensor:
         """E_q[z|x], with the expectation over the category."""
         encoding = self.encode(x)

@@ -47,7 +47,8 @@ def n_filled_by(n_features: int) -> int:
 def linear_model(sample: np.ndarray) -> LinearModel:
     """By expectation and maximisation over the observed entries (Ilin and Raiko 2010).
 
-    It begins at the components of the rows with holes at the mean.
+    It begins at the components of the rows with holes at the mean. After every step the loadings
+    take over the spread of z, without which the scale is found slowly (Liu, Rubin and Wu 1998).
 
     Parameters
     ----------
@@ -81,6 +82,8 @@ def linear_model(sample: np.ndarray) -> LinearModel:
         products = (W[:, :, None] * W[:, None, :]).reshape(n_features, -1)
         explained = 2 * (centred * (z @ W.T)).sum() - (weights * (second @ products.T)).sum()
         noise = max((np.square(centred).sum() - explained) / counts.sum(), FLOOR * size)
+        spread = second.mean(0).reshape(k, k)  # of z, which the loadings take over: z is N(0, I)
+        W = W @ np.linalg.cholesky(spread + FLOOR * np.eye(k))
     return LinearModel(mean, W, float(noise))
 
 

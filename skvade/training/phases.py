@@ -25,7 +25,7 @@ from skvade.training.neighbours import (
     signal_share,
 )
 from skvade.training.peers import Peers
-from skvade.training.refilling import N_ROUNDS, FilledByNeighbours
+from skvade.training.refilling import N_ROUNDS, filled_by
 from skvade.training.run import Phase, Run
 from skvade.training.runtime import alone
 
@@ -63,12 +63,11 @@ class FindNeighbours(Phase):
         with alone():
             n_neighbors = min(self.n_neighbors, min(peers.collect(len(codes))) - 1)
             neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
-            likelihood = run.model.likelihood
-            for _ in range(N_ROUNDS if likelihood.has_holes and components is not None else 0):
-                given = (likelihood.encoder_input, components.filling, neighbours)
-                filled = FilledByNeighbours(run.rows, *given)
-                places = beside_filled(run.model, filled, components, peers)
-                neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
+            if run.model.likelihood.has_holes and components is not None:
+                for _ in range(N_ROUNDS):
+                    filled = filled_by(run.model, run.rows, neighbours)
+                    places = beside_filled(run.model, filled, components, peers)
+                    neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
             if peers.size > 1:
                 run.handover.lost = lost_share(places, distances, peers)
         del places  # several times the codes
@@ -163,12 +162,11 @@ class Initialise(Phase):
 
 def _codes(run: Run) -> Tensor:
     run.model.eval()
-    graph, likelihood = run.handover.graph, run.model.likelihood
-    if graph is None or not likelihood.has_holes:
+    graph = run.handover.graph
+    if graph is None or not run.model.likelihood.has_holes:
         codes = run.rows.map(run.model.code, row_bytes=1 << 14)
     else:
-        given = (likelihood.encoder_input, run.model.encoder.filling, graph.neighbours.cpu().numpy())
-        filled = FilledByNeighbours(run.rows, *given)
+        filled = filled_by(run.model, run.rows, graph.neighbours.cpu().numpy())
         codes = torch.cat([run.model.code_of(view).cpu() for view in filled.blocks()])
     (lost,) = (~codes.isfinite().all(1)).nonzero(as_tuple=True)
     with run.runtime.peers.together():

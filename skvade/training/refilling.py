@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skvade.nn.autoencoder import Autoencoder
 from skvade.nn.filling import Filling
 from skvade.training.batches import Rows
 from skvade.training.units import row_slices
@@ -49,3 +50,11 @@ class FilledByNeighbours:
             absent = near.isnan()
             total = near.masked_fill_(absent, 0.0).sum(1) + AS_MANY * self.filling(x)
             yield torch.where(x.isnan(), total / ((~absent).sum(1) + AS_MANY), x)
+
+
+def filled_by(model: Autoencoder, rows: Rows, neighbours: np.ndarray) -> FilledByNeighbours:
+    """Rows as the model's encoder sees them, filled by these neighbours: (n_samples, k)."""
+    filling = model.encoder.filling
+    if filling is None:
+        raise RuntimeError("The encoder has nothing to fill holes with; it is of an earlier file.")
+    return FilledByNeighbours(rows, model.likelihood.encoder_input, filling, neighbours)
