@@ -187,4 +187,5 @@ class GenerativeMixin:
 
     def _in_data_units(self, log_density: Any, n_values: Any) -> Any:
         """Change of variables: x_model = (x - shift) / scale in each value that is observed."""
-        return log_density - n_values * math.log(self._units.scale)
+        change = n_values * math.log(self._units.scale)
+        return log_density - np.asarray(change, np.asarray(log_density).dtype)[()]

@@ -49,7 +49,11 @@ class Fitted:
             )
         check_is_fitted(self.model)
         self.model = snapshot(self.model)  # another thread may fit it anew
+        steps = [] if self.before is None else self.before.steps
+        self.kept, self.undone = _undoable(steps, self.model.cluster_centers_)
         self.feature_names = getattr(estimator, "feature_names_in_", None)
+        if self.kept:
+            self.feature_names = _names_after(self.kept)
 
     @property
     def name(self) -> str:
@@ -106,6 +110,10 @@ class Fitted:
         """The codes of rows."""
         return np.asarray(self.model.transform(self._seen(X)))
 
+    def labels(self, X: Any) -> np.ndarray:
+        """The cluster of each row, by its name; -1 is noise."""
+        return self.model.predict(self._seen(X))
+
     def proba(self, X: Any) -> np.ndarray:
         """q(c|x) of rows."""
         return self.model.predict_proba(self._seen(X))
@@ -149,23 +157,60 @@ class Fitted:
     def _reference(self, X: Any) -> np.ndarray:
         """Rows that tell the usual mean and spread of each feature."""
         if X is not None:
-            return as_rows(choose_rows(X, np.zeros(np.shape(X)[0]), N_REFERENCE, random_state=0)[0])
+            labels = np.zeros(np.shape(X)[0])
+            return self.rows(choose_rows(X, labels, N_REFERENCE, random_state=0)[0])
         if hasattr(self.model, "sample"):
             return self.sample(N_REFERENCE, None, random_state=0)
         return self.centers
+
+    def rows(self, X: Any) -> np.ndarray:
+        """Rows as they are shown: in the columns to which what is decoded leads back."""
+        return as_rows(self.kept.transform(X) if self.kept else X)
 
     def _seen(self, X: Any) -> Any:
         return X if self.before is None else self.before.transform(X)
 
     def _to_data(self, rows: np.ndarray) -> np.ndarray:
-        if self.before is None:
-            return rows
-        if not hasattr(self.before, "inverse_transform"):
-            raise ValueError(
-                f"estimator must lead back to the data for {self.caller}, but a step of the "
-                "pipeline has no inverse_transform; pass its last step, and rows as that sees them."
-            )
-        return np.asarray(self.before.inverse_transform(rows))
+        for undo in self.undone:
+            rows = np.asarray(undo(rows))
+        return rows
+
+
+def _undoable(steps: list[Any], rows: np.ndarray) -> tuple[Pipeline | None, list[Any]]:
+    """The steps of a pipeline that cannot be undone, and how the later ones are, the last first.
+
+    A ColumnTransformer, a selection or a projection that loses columns cannot; an imputer has
+    nothing to undo.
+    """
+    undone: list[Any] = []
+    for number in range(len(steps), 0, -1):
+        step = steps[number - 1][1]
+        if step in (None, "passthrough") or _only_fills(step, rows):
+            continue
+        try:
+            before = np.asarray(step.inverse_transform(rows))
+        except (AttributeError, NotImplementedError, TypeError, ValueError):
+            return Pipeline(steps[:number]), undone
+        if before.ndim != 2 or before.dtype.kind not in "buif":
+            return Pipeline(steps[:number]), undone
+        undone.append(step.inverse_transform)
+        rows = before
+    return None, undone
+
+
+def _only_fills(step: Any, rows: np.ndarray) -> bool:
+    imputes = type(step).__module__.startswith("sklearn.impute")
+    return imputes and getattr(step, "n_features_in_", None) == rows.shape[1]
+
+
+def _names_after(steps: Pipeline) -> Any:
+    """Of the columns that steps make, without the names of transformers where these are clear."""
+    try:
+        names = [str(name) for name in steps.get_feature_names_out()]
+    except (AttributeError, ValueError):
+        return None
+    short = [name.split("__", 1)[-1] for name in names]
+    return short if len(set(short)) == len(short) else names
 
 
 def make_rng(random_state: Any) -> np.random.RandomState:

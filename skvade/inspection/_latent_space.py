@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import eigh
 from sklearn.decomposition import PCA
 from sklearn.utils import check_consistent_length, column_or_1d
 
@@ -58,7 +59,7 @@ class LatentSpaceDisplay:
     >>> len(display.ellipses_)
     3
     >>> display.ax_.get_xlabel()[:34]
-    'principal component 1 of the codes'
+    'discriminant 1 of the clusters (76'
     """
 
     codes: np.ndarray
@@ -77,8 +78,8 @@ class LatentSpaceDisplay:
         X: Any,
         y: Any = None,
         *,
-        projection: Any = "pca",
-        max_points: int | None = 5_000,
+        projection: Any = "lda",
+        max_points: int | None = 3_000,
         random_state: Any = 0,
         ax: Any = None,
         **kwargs: Any,
@@ -99,10 +100,13 @@ class LatentSpaceDisplay:
             Rows to show.
         y : array-like of shape (n_samples,) or None, default=None
             Labels to colour points by; None stands for the clusters.
-        projection : "pca" or array-like of shape (2, latent_dim), default="pca"
-            The two leading principal components of the codes of X, or directions of your own:
-            ``np.eye(latent_dim)[[0, 3]]`` shows two of the latent axes.
-        max_points : int or None, default=5000
+        projection : {"lda", "pca"} or array-like of shape (2, latent_dim), default="lda"
+            The two linear discriminants along which the clusters of X differ most, in units of the
+            standard deviation within clusters; or the two leading principal components of the
+            codes, on which clusters can lie on top of each other; or directions of your own:
+            ``np.eye(latent_dim)[[0, 3]]`` shows two of the latent axes. With fewer than three
+            clusters, or with styles, "lda" is "pca".
+        max_points : int or None, default=3000
             Points that are drawn at most, at random; None for all. The projection is of all rows.
         random_state : int, RandomState instance or None, default=0
             Of the points that are drawn, and of the order in which they are.
@@ -126,7 +130,8 @@ class LatentSpaceDisplay:
             y = y.astype(str) if y.dtype.kind == "O" else y
             names, labels = np.unique(y, return_inverse=True)
             kind = "label"
-        origin, directions, axis_names = _view(codes, projection)
+        found = None if fitted.has_styles else fitted.proba(X).argmax(1)
+        origin, directions, axis_names = _view(codes, projection, found)
         means = covariances = None
         if not fitted.has_styles:
             means, covariances = (fitted.means - origin) @ directions.T, fitted.covariances
@@ -213,7 +218,9 @@ class LatentSpaceDisplay:
         ax.legend(handles=dots, title=self.label_kind, bbox_to_anchor=(1, 1), loc="upper left")
 
 
-def _view(codes: np.ndarray, projection: Any) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+def _view(
+    codes: np.ndarray, projection: Any, clusters: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
     """An origin, two directions, and what to call them."""
     latent_dim = codes.shape[1]
     if latent_dim < 2:
@@ -225,17 +232,40 @@ def _view(codes: np.ndarray, projection: Any) -> tuple[np.ndarray, np.ndarray, t
         directions = np.asarray(projection, dtype=float)
         if directions.shape != (2, latent_dim):
             raise ValueError(
-                f'projection must be "pca" or two directions of latent_dim={latent_dim} numbers, '
-                f"got an array of shape {directions.shape}."
+                f'projection must be "lda", "pca" or two directions of latent_dim={latent_dim} '
+                f"numbers, got an array of shape {directions.shape}."
             )
         return np.zeros(latent_dim), directions, ("direction 1", "direction 2")
-    if projection != "pca":
-        raise ValueError(f'projection must be "pca" or two directions, got {projection!r}.')
+    if projection not in ("lda", "pca"):
+        raise ValueError(f'projection must be "lda", "pca" or two directions, got {projection!r}.')
     if latent_dim == 2:
         return np.zeros(2), np.eye(2), ("z[0]", "z[1]")
+    if projection == "lda" and clusters is not None and len(np.unique(clusters)) > 2:
+        return _discriminants(codes, clusters)
     pca = PCA(2, svd_solver="full").fit(codes)
     names = tuple(
         f"principal component {number} of the codes ({share:.0%} of their variance)"
         for number, share in enumerate(pca.explained_variance_ratio_, 1)
     )
     return pca.mean_, pca.components_, names
+
+
+def _discriminants(
+    codes: np.ndarray, clusters: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+    """The two directions with most variance between clusters beside that within."""
+    origin = codes.mean(0)
+    names, labels = np.unique(clusters, return_inverse=True)
+    means = np.stack([codes[labels == c].mean(0) for c in range(len(names))])
+    apart = codes - means[labels]
+    within = apart.T @ apart / len(codes)
+    within += 1e-6 * (np.trace(within) + 1e-12) * np.eye(len(within))  # codes may be all equal
+    between = (means - origin).T * np.bincount(labels) @ (means - origin) / len(codes)
+    variances, directions = eigh(between, within)  # scaled to a variance of one within
+    order = variances.argsort()[::-1][:2]
+    shares = variances[order] / variances.sum() if variances.sum() > 0 else np.zeros(2)
+    axis_names = tuple(
+        f"discriminant {number} of the clusters ({share:.0%} of what parts them)"
+        for number, share in enumerate(shares, 1)
+    )
+    return origin, directions[:, order].T, axis_names

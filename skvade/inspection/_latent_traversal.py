@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import check_scalar
 
 from skvade.estimators.docstrings import inherit_docs
-from skvade.inspection._fitted import Fitted, as_rows, choose_rows
+from skvade.inspection._fitted import Fitted, choose_rows
 from skvade.inspection._rows import RowsDisplay
 
 DIRECTIONS = ("principal", "latent")
@@ -187,7 +187,7 @@ default=None
             fitted.cluster_names[chosen],
             "cluster of the row",
             "The style of a row in every cluster",
-            as_rows(rows),
+            fitted.rows(rows),
             **fitted.row_options(image_shape, X),
         )
         return display.plot(ax, **kwargs)

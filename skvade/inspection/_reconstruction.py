@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_scalar
 
 from skvade.estimators.docstrings import inherit_docs
-from skvade.inspection._fitted import Fitted, as_rows, choose_rows
+from skvade.inspection._fitted import Fitted, choose_rows
 from skvade.inspection._rows import RowsDisplay
 
 
@@ -89,7 +89,7 @@ class ReconstructionDisplay(RowsDisplay):
         labels = fitted.proba(X).argmax(1)
         chosen, labels = choose_rows(X, labels, n_samples, random_state)
         display = cls(
-            as_rows(chosen),
+            fitted.rows(chosen),
             fitted.reconstruct(chosen, labels),
             fitted.cluster_names[labels],
             **fitted.row_options(image_shape, X),

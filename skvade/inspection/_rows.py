@@ -111,8 +111,11 @@ class RowsDisplay:
         """Rows in standard deviations from the mean of each feature in the reference."""
         reference = rows if self.reference is None else self.reference
         reference = np.asarray(reference).reshape(-1, rows.shape[-1])
-        spread = reference.std(0)
-        return (rows - reference.mean(0)) / np.where(spread > 0, spread, 1)
+        observed = np.isfinite(reference)
+        counts = np.maximum(1, observed.sum(0))
+        mean = np.where(observed, reference, 0).sum(0) / counts
+        spread = np.sqrt(np.where(observed, np.square(reference - mean), 0).sum(0) / counts)
+        return (rows - mean) / np.where(spread > 0, spread, 1)
 
     def _shades(self, rows: np.ndarray) -> dict[str, Any]:
         if self.image_shape is None:
@@ -122,7 +125,7 @@ class RowsDisplay:
         return {"cmap": "gray_r", "vmin": low, "vmax": high}
 
     def _range(self, rows: np.ndarray) -> tuple[float, float]:
-        low, high = float(rows.min()), float(rows.max())
+        low, high = float(np.nanmin(rows)), float(np.nanmax(rows))
         return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
     def _size(self, images: np.ndarray) -> tuple[float, float]:

@@ -149,13 +149,13 @@ def test_an_epoch_lasts_as_long_as_its_steps(monkeypatch):
         def on_fit_task_end(self, estimator, context):
             heard.append(("end", context.task_name))
 
-    step = Guard.step
+    step = Guard.descend
 
-    def counted(self, loss, progress):
+    def counted(self, loss, rate):
         heard.append(("step", None))
-        step(self, loss, progress)
+        step(self, loss, rate)
 
-    monkeypatch.setattr(Guard, "step", counted)
+    monkeypatch.setattr(Guard, "descend", counted)
     small(VaDEClustering, batch_size=50).set_callbacks(Order()).fit(X)
     begins = [i for i, entry in enumerate(heard) if entry == ("begin", "epoch")]
     ends = [i for i, entry in enumerate(heard) if entry == ("end", "epoch")]

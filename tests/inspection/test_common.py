@@ -4,14 +4,17 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
+from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from skvade import M2Clustering, VaDEClustering, inspection
 from skvade.inspection import (
@@ -170,8 +173,44 @@ def test_pipelines_that_lead_nowhere_back(iris):
     X, _, _ = iris
     model = fit_pipeline(Normalizer(), X)
     assert LatentSpaceDisplay.from_estimator(model, X).codes.shape == (150, 2)
-    with pytest.raises(ValueError, match="a step of the pipeline has no inverse_transform; pass"):
-        GeneratedSamplesDisplay.from_estimator(model)
+    samples = GeneratedSamplesDisplay.from_estimator(model, n_samples=2)
+    np.testing.assert_array_equal(samples.centers, model[-1].cluster_centers_)
+
+
+def test_pipelines_show_the_columns_to_which_they_lead_back():
+    """Beyond a scaler to those that a ColumnTransformer has made, by their names."""
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame(
+        {
+            "age": np.where(rng.random_sample(120) < 0.1, np.nan, rng.normal(size=120)),
+            "height": rng.normal(size=120),
+            "town": np.array(["Rome", "Paris"], object)[rng.randint(2, size=120)],
+        }
+    )
+    columns = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["age", "height"]),
+        (OneHotEncoder(sparse_output=False), ["town"]),
+    )
+    steps = make_pipeline(columns, MinMaxScaler())
+    model = make_pipeline(*steps, fit(VaDEClustering, steps.fit_transform(frame)))
+    names = ["age", "height", "town_Paris", "town_Rome"]
+    rows = ReconstructionDisplay.from_estimator(model, frame, n_samples=120)
+    assert list(rows.feature_names) == names
+    made = columns.transform(frame)
+    np.testing.assert_allclose(rows.inputs.sum(0), made.sum(0), atol=1e-9)
+    codes = model[-1].transform(steps.transform(frame))
+    decoded = steps[-1].inverse_transform(model[-1].inverse_transform(codes))
+    np.testing.assert_allclose(rows.reconstructions.sum(0), decoded.sum(0), rtol=1e-5)
+    for display in (GeneratedSamplesDisplay, InterpolationDisplay):
+        assert list(display.from_estimator(model).feature_names) == names
+    assert list(LatentTraversalDisplay.from_estimator(model, frame).feature_names) == names
+    filled, numbers = make_pipeline(SimpleImputer(), StandardScaler()), frame[["age", "height"]]
+    model = make_pipeline(*filled, fit(VaDEClustering, filled.fit_transform(numbers)))
+    rows = ReconstructionDisplay.from_estimator(model, numbers, n_samples=120)
+    assert list(rows.feature_names) == ["age", "height"]
+    np.testing.assert_allclose(np.nansum(rows.inputs, axis=0), numbers.sum())
+    shades = rows.image_.get_array()
+    assert np.isfinite(shades).sum() > 100
 
 
 def test_reduced_features_come_back(iris):
@@ -243,5 +282,6 @@ def test_the_global_random_state_is_left_alone(name, models, iris):
 def test_all_displays_are_tested():
     tested = {LatentSpaceDisplay, ReconstructionDisplay, AssignmentDisplay, LatentTraversalDisplay}
     tested |= {TrainingCurvesDisplay, GeneratedSamplesDisplay, InterpolationDisplay}
-    tested |= {inspection.ClusterCountDisplay}  # in test_cluster_count.py
-    assert {getattr(inspection, name) for name in inspection.__all__} == tested
+    tested |= {inspection.ClusterCountDisplay, inspection.ClusterProfileDisplay}  # in their files
+    names = [name for name in inspection.__all__ if name.endswith("Display")]
+    assert {getattr(inspection, name) for name in names} == tested

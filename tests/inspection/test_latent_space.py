@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from sklearn.datasets import load_iris
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from skvade import DECClustering, VaDEClassifier, VaDEClustering
 from skvade.inspection import LatentSpaceDisplay
@@ -61,7 +62,7 @@ def test_two_dimensions_as_they_are(flat, iris):
 def test_projected_on_principal_components(models, iris):
     X, _, _ = iris
     model = models["VaDEClustering"]
-    display = LatentSpaceDisplay.from_estimator(model, X)
+    display = LatentSpaceDisplay.from_estimator(model, X, projection="pca")
     codes = model.transform(X)
     centered = codes - codes.mean(0)
     _, singular, axes = np.linalg.svd(centered, full_matrices=False)
@@ -71,6 +72,36 @@ def test_projected_on_principal_components(models, iris):
     share = singular[1] ** 2 / (singular**2).sum()
     assert display.ax_.get_ylabel().startswith("principal component 2 of the codes (")
     assert f"{share:.0%} of their variance" in display.ax_.get_ylabel()
+
+
+def test_projected_on_the_discriminants(models, iris):
+    """As scikit-learn finds them, up to sign: codes have a variance of one within clusters."""
+    X, _, _ = iris
+    model = models["VaDEClustering"]
+    codes, labels = model.transform(X), model.predict(X)
+    display = LatentSpaceDisplay.from_estimator(model, X)
+    theirs = LinearDiscriminantAnalysis(solver="eigen").fit(codes, labels)
+    expected = (codes - codes.mean(0)) @ theirs.scalings_[:, :2]
+    for axis in range(2):
+        ours, other = np.sort(display.codes[:, axis]), expected[:, axis] / expected[:, axis].std()
+        ours = ours / ours.std()
+        distance = min(np.abs(ours - np.sort(sign * other)).max() for sign in (-1, 1))
+        assert distance < 1e-3
+    within = np.concatenate(
+        [
+            display.codes[display.labels == c] - display.codes[display.labels == c].mean(0)
+            for c in range(3)
+        ]
+    )
+    np.testing.assert_allclose(within.T @ within / len(X), np.eye(2), atol=1e-4)
+    assert display.ax_.get_xlabel().startswith("discriminant 1 of the clusters (")
+
+
+def test_two_clusters_and_styles_are_shown_on_principal_components(models, iris):
+    two = fit(VaDEClustering, iris[0], n_clusters=2)
+    for model in (two, models["M2Clustering"]):
+        display = LatentSpaceDisplay.from_estimator(model, iris[0])
+        assert display.ax_.get_xlabel().startswith("principal component 1")
 
 
 def test_ellipses_are_the_projected_covariances(of_each_type, iris):

@@ -1,0 +1,146 @@
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_array
+from sklearn.compose import make_column_transformer
+from sklearn.metrics import adjusted_mutual_info_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from skvade import VaDEClustering
+from skvade.inspection import ClusterProfileDisplay, cluster_profiles
+from skvade.inspection._profiles import Column
+from tests.inspection.conftest import small, tick_names
+
+RNG = np.random.RandomState(0)
+GROUP = np.repeat([0, 1, 2], [50, 60, 90])
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Heights and colours tell the groups; the rest tells nothing."""
+    return pd.DataFrame(
+        {
+            "height": np.r_[10.0, 20.0, 30.0][GROUP] + RNG.normal(size=200),
+            "colour": np.array(["red", "green", "blue"], object)[GROUP],
+            "noise": RNG.normal(size=200),
+            "flag": RNG.random_sample(200) < 0.5,
+            "holes": np.where(RNG.random_sample(200) < 0.3, np.nan, GROUP == 2),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(frame):
+    columns = make_column_transformer(
+        (StandardScaler(), ["height"]), (OneHotEncoder(sparse_output=False), ["colour"])
+    )
+    return make_pipeline(columns, small(VaDEClustering)).fit(frame)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_lines_are_in_the_columns_that_came_in(fitted, frame):
+    profiles = cluster_profiles(fitted, frame)
+    labels = fitted.predict(frame)
+    assert len(profiles) == 3 * 5
+    for (cluster, column), line in profiles.groupby(["cluster", "column"]):
+        (line,) = line.itertuples()
+        inside = labels == cluster
+        assert line.size == inside.sum()
+        if column == "height":
+            own, rest = frame.height[inside], frame.height[~inside]
+            assert (line.typical, line.others) == (own.median(), rest.median())
+            apart = (own.mean() - rest.mean()) / frame.height.std(ddof=0)
+            assert line.difference == pytest.approx(apart)
+        if column == "colour":
+            shares = [frame.colour[rows].value_counts(normalize=True) for rows in (inside, ~inside)]
+            excess = shares[0].sub(shares[1], fill_value=0)
+            assert line.typical == excess.idxmax()
+            assert line.difference == pytest.approx(excess.max())
+        if column == "holes":
+            assert line.missing == pytest.approx(frame.holes[inside].isna().mean())
+    for _, own in profiles.groupby("cluster"):
+        assert own["rank"].tolist() == [1, 2, 3, 4, 5]
+        assert own.information.is_monotonic_decreasing
+        assert set(own.column[:2]) <= {"height", "colour", "holes"}
+
+
+def test_information_is_that_of_scikit_learn_up_to_how_chance_is_counted():
+    inside = GROUP == 1
+    values = np.array(list("abcd"), object)[np.where(RNG.random_sample(200) < 0.5, GROUP, 3)]
+    column = Column("x", values)
+    mean_entropy = np.mean([_entropy(inside), _entropy(column.bins)])
+    adjusted = adjusted_mutual_info_score(inside, column.bins)
+    mutual = adjusted * (mean_entropy - 3 / 400) + 3 / 400
+    ours = (mutual - 3 / 400) / _entropy(inside)
+    assert column.information(inside) == pytest.approx(ours, abs=3e-3)
+
+
+def _entropy(labels):
+    shares = np.unique(labels, return_counts=True)[1] / len(labels)
+    return -(shares * np.log(shares)).sum()
+
+
+def test_what_tells_nothing_has_no_information_on_average():
+    rng = np.random.RandomState(1)
+    found = [
+        Column("x", rng.normal(size=300)).information(rng.random_sample(300) < 0.3)
+        for _ in range(300)
+    ]
+    assert abs(np.mean(found)) < 3e-3
+    everything = Column("x", (GROUP == 1).astype(float))
+    assert everything.information(GROUP == 1) == pytest.approx(1, abs=0.01)
+
+
+def test_arrays_and_sparse_rows_have_columns_too(models, iris):
+    X = iris[0]
+    model = models["VaDEClustering"]
+    of_array = cluster_profiles(model, X)
+    assert set(of_array.column) == {"x0", "x1", "x2", "x3"}
+    pd.testing.assert_frame_equal(of_array, cluster_profiles(model, csr_array(X)))
+
+
+def test_classes_have_their_names(models, iris):
+    profiles = cluster_profiles(models["VaDEClassifier"], iris[0])
+    assert set(profiles.cluster) <= {"setosa", "versicolor", "virginica"}
+
+
+def test_columns_of_one_value_and_of_none():
+    inside = GROUP == 0
+    for values in (np.full(200, 3.0), np.full(200, np.nan), np.full(200, None, object)):
+        column = Column("x", values)
+        assert column.information(inside) == pytest.approx(0, abs=1e-2)
+        assert column.profile(0, inside, 1, 0.0).difference == 0
+
+
+def test_the_heat_map_shows_the_columns_that_tell(fitted, frame):
+    display = ClusterProfileDisplay.from_estimator(fitted, frame, n_columns=3)
+    assert tick_names(display.ax_.xaxis) == display.columns_
+    assert set(display.columns_) == {"height", "colour", "holes"}
+    assert len(tick_names(display.ax_.yaxis)) == len(set(fitted.predict(frame)))
+    cells = {(p.cluster, p.column): p for p in display.profiles}
+    for y, cluster in enumerate(dict.fromkeys(p.cluster for p in display.profiles)):
+        for x, name in enumerate(display.columns_):
+            shade = display.image_.get_array()[y, x]
+            assert shade == pytest.approx(cells[cluster, name].standardized)
+    written = [text.get_text() for text in display.ax_.texts]
+    assert {"red", "green", "blue"} & set(written)
+    first, *_ = display.text.splitlines()
+    assert first.startswith("Cluster 0 (")
+    assert display.figure_ is display.ax_.figure
+
+
+def test_given_axes_are_used(fitted, frame, plt):
+    _, (ax, other) = plt.subplots(1, 2)
+    assert ClusterProfileDisplay.from_estimator(fitted, frame, ax=ax).ax_ is ax
+    assert not other.has_data()
+
+
+def test_what_is_missing_is_named(fitted, frame, monkeypatch):
+    with pytest.raises(TypeError, match="one of skvade's"):
+        cluster_profiles(StandardScaler(), frame)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        cluster_profiles(fitted, frame)
