@@ -58,8 +58,8 @@ class LatentSpaceDisplay:
     >>> display = LatentSpaceDisplay.from_estimator(model, X)
     >>> len(display.ellipses_)
     3
-    >>> display.ax_.get_xlabel()[:34]
-    'discriminant 1 of the clusters (76'
+    >>> display.ax_.get_xlabel()[:30]
+    'discriminant 1 of the clusters'
     """
 
     codes: np.ndarray

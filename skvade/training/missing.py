@@ -9,6 +9,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from skvade.nn.filling import Filling
+from skvade.training.units import row_slices
 
 N_COMPONENTS = 20
 N_ITERATIONS = 60
@@ -91,7 +92,9 @@ def linear_model_of(pca: PCA, complete: np.ndarray) -> LinearModel:
     """That of rows without holes, given their principal components (Tipping and Bishop 1999)."""
     k = min(n_filled_by(complete.shape[1]), len(pca.components_))
     variances = pca.explained_variance_[:k].astype(np.float64)
-    left = complete.var(0, ddof=1, dtype=np.float64).sum() - variances.sum()
+    columns = row_slices(complete.shape[1], len(complete))
+    whole = sum(complete[:, part].var(0, ddof=1, dtype=np.float64).sum() for part in columns)
+    left = whole - variances.sum()
     noise = max(left / max(1, complete.shape[1] - k), FLOOR * variances.max(initial=1.0))
     scales = np.sqrt(np.maximum(variances - noise, 0.0))
     return LinearModel(pca.mean_, pca.components_[:k].T * scales, float(noise))

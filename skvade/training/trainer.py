@@ -79,6 +79,16 @@ class Optimise(Phase):
         return self.n_steps == 0
 
 
+def _can_be_recorded(run: Run) -> bool:
+    """Whether a step asks nothing of the host: networks are ours, and all is on one GPU.
+
+    Holes are filled by solving systems, which may ask whether they could be.
+    """
+    on_gpu = isinstance(run.rows, ResidentRows) and run.runtime.device.type == "cuda"
+    ours_alone = run.draws is None and run.runtime.peers.size == 1
+    return on_gpu and ours_alone and not run.model.likelihood.has_holes
+
+
 @torch.enable_grad()
 def optimise(run: Run, phase: Optimise, seed: int) -> None:
     """Minimise the phase's objective for its number of steps, or until a listener ends it."""
@@ -88,9 +98,7 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
     generator = run.runtime.generator(seed)
     weights = run.weights = run.runtime.weights(run.model.train(), phase.parameters(run.model))
     guard = Guard(weights, phase)
-    recordable = isinstance(run.rows, ResidentRows) and run.draws is None and peers.size == 1
-    recordable = recordable and not run.model.likelihood.has_holes  # whose filling solves systems
-    steps = RecordedSteps if recordable and objective.is_constant else Steps
+    steps = RecordedSteps if _can_be_recorded(run) and objective.is_constant else Steps
     take = steps(objective, run.model, guard, generator, peers.weight(len(run.rows)))
     tally = Tally()
     listeners = [*phase.listeners, *run.listeners]
