@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 
 from skvade.nn.filling import Filling
 from skvade.training.units import row_slices
@@ -88,13 +87,25 @@ def linear_model(sample: np.ndarray) -> LinearModel:
     return LinearModel(mean, W, float(noise))
 
 
-def linear_model_of(pca: PCA, complete: np.ndarray) -> LinearModel:
-    """That of rows without holes, given their principal components (Tipping and Bishop 1999)."""
-    k = min(n_filled_by(complete.shape[1]), len(pca.components_))
-    variances = pca.explained_variance_[:k].astype(np.float64)
-    columns = row_slices(complete.shape[1], len(complete))
+def linear_model_of(
+    mean: np.ndarray, components: np.ndarray, variances: np.ndarray, complete: np.ndarray
+) -> LinearModel:
+    """That of rows without holes, given their principal components (Tipping and Bishop 1999).
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,)
+    components : ndarray of shape (n_components, n_features)
+    variances : ndarray of shape (n_components,)
+    complete : ndarray of shape (n_samples, n_features)
+        The rows.
+    """
+    n_features = complete.shape[1]
+    k = min(n_filled_by(n_features), len(components))
+    leading = variances[:k].astype(np.float64)
+    columns = row_slices(n_features, len(complete))
     whole = sum(complete[:, part].var(0, ddof=1, dtype=np.float64).sum() for part in columns)
-    left = whole - variances.sum()
-    noise = max(left / max(1, complete.shape[1] - k), FLOOR * variances.max(initial=1.0))
-    scales = np.sqrt(np.maximum(variances - noise, 0.0))
-    return LinearModel(pca.mean_, pca.components_[:k].T * scales, float(noise))
+    left = (whole - leading.sum()) / max(1, n_features - k)
+    noise = max(left, FLOOR * leading.max(initial=1.0))
+    scales = np.sqrt(np.maximum(leading - noise, 0.0))
+    return LinearModel(mean, components[:k].T * scales, float(noise))

@@ -126,14 +126,17 @@ def principal_components(
     n_components = min(n_components, rows.n_features, len(sample))
     if not np.ptp(sample, axis=0).any():
         return None
-    pca = PCA(n_components, random_state=seed)
+    told = None
     if peers.is_main:
-        pca.fit(sample)
-        linear = linear or linear_model_of(pca, sample)
-    found = (pca.mean_, pca.components_.T, pca.explained_variance_) if peers.is_main else None
-    *line, variances = peers.tell(found)
-    mean, axes = (torch.as_tensor(v.astype(rows.dtype), device=rows.device) for v in line)
-    return Components(seen, mean, axes, variances, peers.tell(linear).filling(rows.device))
+        pca = PCA(n_components, random_state=seed).fit(sample)
+        found = (pca.mean_, pca.components_, pca.explained_variance_)
+        told = (*found, linear or linear_model_of(*found, sample))
+    mean, components, variances, linear = peers.tell(told)
+    mean, axes = (
+        torch.as_tensor(values.astype(rows.dtype), device=rows.device)
+        for values in (mean, components.T)
+    )
+    return Components(seen, mean, axes, variances, linear.filling(rows.device))
 
 
 def beside(
