@@ -162,7 +162,7 @@ def faults():
         mine = dealt(group.rank, group.size, "random")
         odd = group.rank == 1
         holes = X[mine].copy()
-        holes[3, 2] = np.nan if odd else 0.0
+        holes[3, 2] = np.inf if odd else 0.0
         own = {
             "parameter": (small(VaDEClustering, batch_size=0 if odd else "auto"), X[mine]),
             "rows": (small(VaDEClustering), holes),

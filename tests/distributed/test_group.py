@@ -107,7 +107,7 @@ def test_an_error_of_one_is_an_error_of_all():
     messages = found[0]
     assert messages["parameter"].startswith("ValueError: Process 1 of 2: The 'batch_size'")
     assert "Process 1 of 2: " in messages["rows"]
-    assert "NaN" in messages["rows"]
+    assert "infinity" in messages["rows"]
     for name, text in [
         ("columns", "the number of columns: process 0 has 60, process 1 has 61"),
         ("dtype", "the dtype of X: process 0 has float64, process 1 has float32"),

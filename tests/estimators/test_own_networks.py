@@ -139,7 +139,7 @@ class FailsInTraining(nn.Module):
 @pytest.mark.parametrize("name", REFUSED)
 def test_modules_that_cannot_be_trained_are_refused_before(name, monkeypatch):
     make, message = REFUSED[name]
-    monkeypatch.setattr(Guard, "step", lambda *args: pytest.fail("it was trained"))
+    monkeypatch.setattr(Guard, "descend", lambda *args: pytest.fail("it was trained"))
     with pytest.raises(ValueError, match=f"(?s)^encoder .*{message}"):
         small(VaDEClustering, encoder=make(), batch_size=80).fit(X)
 
@@ -147,7 +147,7 @@ def test_modules_that_cannot_be_trained_are_refused_before(name, monkeypatch):
 @pytest.mark.parametrize(("batch_size", "n_rows"), [(2, 1), (3, 1)])
 def test_batch_norm_on_single_rows_is_refused_before(monkeypatch, batch_size, n_rows):
     """With neighbours half of a batch are rows, and batch norm has no variance of one."""
-    monkeypatch.setattr(Guard, "step", lambda *args: pytest.fail("it was trained"))
+    monkeypatch.setattr(Guard, "descend", lambda *args: pytest.fail("it was trained"))
     encoder = TRAINED["batch norm"]()
     with pytest.raises(ValueError, match=rf"encoder fails.*batch of {n_rows} row.*batch_size"):
         small(VaDEClustering, encoder=encoder, batch_size=batch_size).fit(X)

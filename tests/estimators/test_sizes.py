@@ -6,6 +6,7 @@ from sklearn.decomposition import PCA
 
 from skvade import AuxiliaryTaskClassifier, VaDEClassifier, VaDEClustering
 from skvade.estimators.sizes import auto_hidden_layer_sizes, auto_latent_dim
+from skvade.nn.filling import Filling
 from skvade.training.neighbours import Components
 
 RNG = np.random.default_rng(0)
@@ -13,7 +14,7 @@ BUDGET = {"pretrain_iter": 1, "max_iter": 1, "random_state": 0, "precision": "fl
 
 
 def components(variances):
-    return Components(lambda x: x, None, None, np.asarray(variances, float))
+    return Components(lambda x: x, None, None, np.asarray(variances, float), Filling(3, 0))
 
 
 @pytest.mark.parametrize(
