@@ -84,7 +84,7 @@ def test_columns_of_numbers_in_other_dress_are_taken():
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("kind", [object, "Float64", float])
 def test_holes_are_missing_and_not_text(kind):
-    frame, array = FRAME.astype(kind), FRAME.to_numpy(dtype=float)
+    frame, array = FRAME.astype(kind), FRAME.to_numpy(dtype=float).copy()
     frame.iloc[3, 1], array[3, 1] = None, np.nan
     model = small(VaDEClustering).fit(frame)
     np.testing.assert_array_equal(model.labels_, small(VaDEClustering).fit(array).labels_)
