@@ -8,6 +8,7 @@ from skvade.estimators.gmvae import GMVAEClustering
 from skvade.estimators.load import load
 from skvade.estimators.m2 import M2Clustering
 from skvade.estimators.m2_classifier import M2Classifier
+from skvade.estimators.save import save
 from skvade.estimators.vade import VaDEClustering
 from skvade.estimators.vade_classifier import VaDEClassifier
 
@@ -23,4 +24,5 @@ __all__ = [
     "VaDEClustering",
     "__version__",
     "load",
+    "save",
 ]

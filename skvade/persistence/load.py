@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from skvade.persistence import container
 from skvade.persistence.fingerprint import network_text
 from skvade.persistence.model_file import KIND, fitted_from, parameters_from, request_metadata
+from skvade.persistence.pipeline_file import PIPELINE, pipeline_from
 from skvade.persistence.rebuilding import rebuild
 from skvade.training.runtime import resolve_device
 
@@ -35,23 +37,36 @@ def load_estimator(
     """
     place = resolve_device(device)
     contents = container.read(path, KIND)
+    load_model = partial(_model_from, place=place, given=given, classes=classes)
     try:
-        cls = _class_named(contents["class"], classes)
-        fitted = fitted_from(contents, cls)
-        _check_given(contents, fitted, given)
-        parameters = {
-            **parameters_from(contents, cls),
-            **{name: given[name] for name in contents["modules"]},
-        }
-        module = rebuild(cls, fitted, contents["module"], given)
-        estimator = cls(**parameters)
-        request_metadata(estimator, contents.get("requests", {}))  # older files have none
+        if contents["class"] == PIPELINE:
+            return pipeline_from(contents, load_model)
+        return load_model(contents)
     except ValueError as error:
         raise ValueError(f"{os.fsdecode(path)} cannot be loaded: {error}") from error
     except container.STRAYS as error:
         raise ValueError(
             f"{os.fsdecode(path)} was altered: it does not hold what a model needs ({error!r})."
         ) from error
+
+
+def _model_from(
+    contents: Mapping[str, Any],
+    place: torch.device,
+    given: Mapping[str, torch.nn.Module | None],
+    classes: Mapping[str, Any],
+) -> Any:
+    contents = dict(contents)
+    cls = _class_named(contents["class"], classes)
+    fitted = fitted_from(contents, cls)
+    _check_given(contents, fitted, given)
+    parameters = {
+        **parameters_from(contents, cls),
+        **{name: given[name] for name in contents["modules"]},
+    }
+    module = rebuild(cls, fitted, contents["module"], given)
+    estimator = cls(**parameters)
+    request_metadata(estimator, contents.get("requests", {}))  # older files have none
     # A warm start goes on with what was passed, which may differ in its weights from the older one.
     templates = {name: network_text(given[name]) for name in fitted["_supplied"]}
     vars(estimator).update(fitted, module_=module.to(place), _templates=templates)
