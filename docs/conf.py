@@ -100,6 +100,7 @@ EXAMPLES = [
     "plot_digits.py",
     "plot_comparison.py",
     "plot_table.py",
+    "plot_missing_values.py",
     "plot_topics.py",
     "plot_counts.py",
     "plot_styles.py",
