@@ -101,12 +101,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--sets", default=",".join(SETS), help="with commas between them")
+    parser.add_argument("--rates", default=",".join(map(str, RATES)), help="likewise")
     given = parser.parse_args()
     names = ("set", "rate", "seed")
     if given.table:
         print(table(complete(RESULTS, names, [], measure)))
         return
-    complete(RESULTS, names, product(given.sets.split(","), RATES, SEEDS), measure)
+    rates = map(float, given.rates.split(","))
+    complete(RESULTS, names, product(given.sets.split(","), rates, SEEDS), measure)
 
 
 if __name__ == "__main__":

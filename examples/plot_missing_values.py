@@ -3,8 +3,8 @@ A table with holes
 ==================
 
 Real tables have holes. skvade's estimators take missing values as they are: no imputer before, no
-rows dropped. Here a fifth of all values of the wines are taken away at random, so that only one wine
-in twenty is complete, and three growers are to be found again.
+rows dropped. Here a fifth of all values of the wines are taken away at random, so that only one
+wine in twenty is complete, and three growers are to be found again.
 
 Then two questions that follow every clustering: who is in each cluster, in the columns of the
 table; and what might have stood in the holes.

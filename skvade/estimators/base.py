@@ -58,7 +58,15 @@ from skvade.training.peers import ALONE, Peers, current_peers
 from skvade.training.run import Keeper, Phase, Run
 from skvade.training.runtime import Runtime, resolve_runtime
 from skvade.training.schedules import auto_batch_size, is_small
-from skvade.training.units import FAR, Units, extent, measure_units, n_observed, summarize
+from skvade.training.units import (
+    FAR,
+    Units,
+    extent,
+    has_holes,
+    measure_units,
+    n_observed,
+    summarize,
+)
 
 N_COMPONENTS = 40
 STARTS, MANY_STARTS = 24, 64  # mixtures; a small table's take milliseconds
@@ -157,8 +165,8 @@ class BaseDeepModel(
         Parameters
         ----------
         X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
-            Numbers of any real dtype. Memory maps are read in batches, and sparse rows are made
-            dense a batch at a time.
+            Numbers of any real dtype, NaN where a value is missing. Memory maps are read in
+            batches, and sparse rows are made dense a batch at a time.
         y : Ignored
             Present for API consistency by convention; callbacks that score are given it.
         checkpoint : path-like or None, default=None
@@ -317,6 +325,7 @@ class BaseDeepModel(
             n_seen = n_observed(X, peers)
             with peers.alike():
                 validation.check_observed(self, n_seen)
+                validation.check_can_miss(self, warm and self._n_filling is None)
         with peers.alike():
             validation.check_support(name, likelihood, summary.minimum, summary.maximum)
         units, doubts = Units(), choice.doubts
@@ -717,7 +726,7 @@ class BaseDeepModel(
     def _check_new(self, X: Any) -> Any:
         X = validation.check_rows(self, X, reset=False)
         if self._n_filling is None:
-            validation.check_complete(self, X)
+            validation.check_can_miss(self, has_holes(X))
         likelihood = LIKELIHOODS[self.likelihood_]
         if likelihood.bounded:
             validation.check_support(self.likelihood_, likelihood, *extent(X))

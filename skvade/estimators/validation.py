@@ -268,9 +268,9 @@ def check_observed(estimator: BaseEstimator, n_observed: np.ndarray) -> None:
         )
 
 
-def check_complete(estimator: BaseEstimator, X: Any) -> None:
-    """X must have no holes, where a model was saved before there was something to fill them."""
-    if not np.isfinite(X.sum()):
+def check_can_miss(estimator: BaseEstimator, misses: bool) -> None:
+    """No holes for a model that was saved before there was something to fill them with."""
+    if misses:
         raise ValueError(
             f"X has missing values, and this {type(estimator).__name__} was saved by a version of "
             "skvade that knew none; fit it again."

@@ -187,6 +187,8 @@ def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     sizes = {"D": fitted["n_features_in_"]}
     for name, kind in names.items():
         _check_attribute(name, fitted[name], kind, sizes)
+    if "M" in sizes and sizes.get("G") != sizes["M"] + 1:
+        raise ValueError("its tree has not the leaves that it knows the sizes of.")
     if "_group" in fitted:
         sizes_of_group = fitted["_group"]
         _check_attribute("the size of a group", sizes_of_group["size"], int, sizes)

@@ -113,6 +113,11 @@ def n_observed(X: Any, peers: Peers = ALONE) -> np.ndarray:
     return peers.total(sum((~np.isnan(block)).sum(0) for _, block in _blocks(X)))
 
 
+def has_holes(X: Any) -> bool:
+    """Whether any entry is missing."""
+    return any(bool(np.isnan(block).any()) for _, block in _blocks(X))
+
+
 def observed_in_rows(X: Any) -> np.ndarray:
     """How many entries of each row are there: (n_samples,)."""
     return np.concatenate([(~np.isnan(block)).sum(1) for _, block in _blocks(X)])

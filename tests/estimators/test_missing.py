@@ -314,3 +314,13 @@ def test_a_column_of_holes_is_refused():
         small(VaDEClustering).fit(frame)
     with pytest.raises(ValueError, match="infinity.*, first in row 3 of column 1"):
         small(VaDEClustering).fit(np.where(np.arange(600).reshape(150, 4) == 13, np.inf, WITH))
+
+
+@pytest.mark.parametrize("method", ["predict", "impute", "fit"])
+def test_models_of_files_that_knew_no_holes_say_so(method, monkeypatch):
+    model = small(VaDEClustering, warm_start=True).fit(X)
+    monkeypatch.setattr(model, "_n_filling", None)
+    monkeypatch.setattr(model.module_.encoder, "filling", None)
+    model.predict(X)
+    with pytest.raises(ValueError, match="knew none; fit it again"):
+        getattr(model, method)(WITH)
