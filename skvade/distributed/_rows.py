@@ -83,6 +83,7 @@ def _of_parquet(place: Path, columns: Sequence[str] | None) -> np.ndarray:
     parquet = _imported("pyarrow.parquet")
     files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     metadata = [parquet.read_metadata(file) for file in files]
+    holed = _with_holes(metadata)
     own, first, parts = _own(sum(of_file.num_rows for of_file in metadata)), 0, []
     for file, of_file in zip(files, metadata, strict=True):
         groups, starts = [], []
@@ -96,8 +97,27 @@ def _of_parquet(place: Path, columns: Sequence[str] | None) -> np.ndarray:
             table = parquet.ParquetFile(file).read_row_groups(groups, columns=columns)
             cut = slice(max(0, own.start - starts[0]), own.stop - starts[0])
             names = columns or metadata[0].schema.names  # files may have them in other orders
-            parts.append(np.column_stack([table[name].to_numpy()[cut] for name in names]))
+            columns_read = [_column(table[name], name in holed, cut) for name in names]
+            parts.append(np.column_stack(columns_read))
     return np.concatenate(parts)
+
+
+def _column(column: Any, may_have_holes: bool, cut: slice) -> np.ndarray:
+    """Floats where any process may have holes, so that all have the same dtype."""
+    values = column.to_numpy()[cut]
+    return values.astype(np.float64) if may_have_holes and values.dtype.kind in "biuO" else values
+
+
+def _with_holes(metadata: Sequence[Any]) -> set[str]:
+    """Columns that have missing values anywhere in the files, or may have."""
+    found = set()
+    for of_file in metadata:
+        for number in range(of_file.num_row_groups):
+            group = of_file.row_group(number)
+            for column in (group.column(place) for place in range(group.num_columns)):
+                if column.statistics is None or column.statistics.null_count != 0:
+                    found.add(column.path_in_schema)
+    return found
 
 
 def _imported(name: str) -> Any:

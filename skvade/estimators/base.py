@@ -681,8 +681,8 @@ class BaseDeepModel(
         -------
         {ndarray, DataFrame, sparse container} of shape (n_samples, n_features)
             A pandas DataFrame has the index and the columns of X; a sparse X stays sparse, and
-            only its explicit NaN are filled; of all else comes an array. Whole numbers, where there
-            are holes among them, become floats.
+            only its explicit NaN are filled; of all else comes an array. Columns of whole numbers
+            with holes become floats.
         """
         rows = self._check_new(X)
         decoded = self._predictor.of_rows(rows, lambda m, x: m.expected_rows(x), n_draws=1)
@@ -692,12 +692,14 @@ class BaseDeepModel(
             holes = np.isnan(filled.data)
             filled.data[holes] = expected[filled.row[holes], filled.col[holes]]
             return filled.asformat(rows.format)
-        filled = np.where(np.isnan(rows), expected, rows) if rows.dtype.kind == "f" else rows.copy()
+        if rows.dtype.kind != "f":
+            return X if hasattr(X, "iloc") else rows.copy()
+        filled = np.where(np.isnan(rows), expected.astype(rows.dtype, copy=False), rows)
         if not (hasattr(X, "iloc") and hasattr(X, "columns")):
             return filled
         frame = X.copy()
         for number in range(X.shape[1]):
-            if X.iloc[:, number].isna().any():
+            if np.isnan(rows[:, number]).any():
                 frame.isetitem(number, filled[:, number])
         return frame
 

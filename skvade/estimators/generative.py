@@ -43,7 +43,7 @@ class GenerativeMixin:
             n_compared = peers.share(self._n_calibrated, n_rows)
             if n_compared < n_rows:
                 X = X[np.linspace(0, n_rows - 1, n_compared).astype(int)]
-        self._ordinary = np.sort(peers.concatenate(self._log_densities(X)))
+        self._ordinary = np.sort(peers.concatenate(self._whole_densities(X)))
 
     @of_one_fit
     def score_samples(self, X: Any) -> np.ndarray:
@@ -88,7 +88,8 @@ class GenerativeMixin:
         """How unusual each row is: the share of training rows that are more probable.
 
         Rows are compared by `score_samples` with the training rows, or with 2,000 of them that are
-        evenly spaced, so that scores of rows like these are uniform between 0 and 1.
+        evenly spaced, so that scores of rows like these are uniform between 0 and 1. Of rows with
+        missing values the density is taken to be as high, per value, as that of what is observed.
 
         Parameters
         ----------
@@ -113,8 +114,23 @@ class GenerativeMixin:
 
     def _outlier_scores(self, X: Any) -> np.ndarray:
         n_rows = len(self._ordinary)
-        no_more = np.searchsorted(self._ordinary, self._log_densities(X), side="right")
+        no_more = np.searchsorted(self._ordinary, self._whole_densities(X), side="right")
         return (n_rows - no_more) / n_rows
+
+    def _whole_densities(self, X: Any) -> np.ndarray:
+        """Log densities; of a row with holes, as if these were as probable as what is observed.
+
+        So that rows compare whatever is missing of them, and in whatever units. A row without any
+        value is ordinary.
+        """
+        scores, n_values = self._log_densities(X), observed_in_rows(X)
+        part = n_values < self.n_features_in_
+        if part.any():
+            in_model_units = scores + n_values * math.log(self._units.scale)
+            each = in_model_units / np.maximum(n_values, 1)
+            whole = self._in_data_units(each * self.n_features_in_, self.n_features_in_)
+            scores = np.where(part, np.where(n_values > 0, whole, np.inf), scores)
+        return scores
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-likelihood of the rows; higher is better.

@@ -27,9 +27,9 @@ def check_same(estimator: Any, X: Any, checkpoint: Any, peers: Peers) -> None:
     facts = {name: v for name, v in parameters_of(estimator).items() if name not in OF_EACH}
     names, init = getattr(estimator, "feature_names_in_", None), estimator.init
     facts |= {
-        "the number of columns": X.shape[1],
-        "the names of columns": None if names is None else names.tolist(),
-        "the dtype of X": np.dtype(X.dtype).name,
+        "number of columns": X.shape[1],
+        "names of columns": None if names is None else names.tolist(),
+        "dtype of X": np.dtype(X.dtype).name,
         "checkpoint": checkpoint is not None,
         "kind of X": "sparse" if sp.issparse(X) else "dense",
         "kind of init": init if isinstance(init, str) else type(init).__name__,

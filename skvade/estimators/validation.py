@@ -137,6 +137,7 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
         If X is not a finite, real, two-dimensional table of numbers with the fitted columns.
     """
     _refuse_containers(X)
+    X = _with_none_as_object(X)
     _refuse_texts(X)
     try:
         X = validate_data(
@@ -165,6 +166,17 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
         narrow, input_name="X", allow_nan=True
     )  # a longdouble may be larger than any float64
     return narrow
+
+
+def _with_none_as_object(X: Any) -> Any:
+    """Lists with None as arrays, which scikit-learn makes numbers of only if they are arrays."""
+    if not isinstance(X, list | tuple):
+        return X
+    try:
+        array = np.asarray(X)
+    except ValueError:  # ragged, which scikit-learn refuses in words of its own
+        return X
+    return array if array.dtype == object and array.ndim == 2 else X
 
 
 # What is of a type with such an attribute is no table yet, and how to make one of it.

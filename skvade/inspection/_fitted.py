@@ -179,17 +179,19 @@ class Fitted:
 def _undoable(steps: list[Any], rows: np.ndarray) -> tuple[Pipeline | None, list[Any]]:
     """The steps of a pipeline that cannot be undone, and how the later ones are, the last first.
 
-    A ColumnTransformer, a selection or a projection that loses columns cannot; an imputer has
-    nothing to undo.
+    A ColumnTransformer or a selection that loses columns cannot; an imputer has nothing to undo,
+    unless it adds columns. A projection leads back to the plane on which it projects.
     """
     undone: list[Any] = []
     for number in range(len(steps), 0, -1):
         step = steps[number - 1][1]
         if step in (None, "passthrough") or _only_fills(step, rows):
             continue
+        if _loses(step):
+            return Pipeline(steps[:number]), undone
         try:
             before = np.asarray(step.inverse_transform(rows))
-        except (AttributeError, NotImplementedError, TypeError, ValueError):
+        except (AttributeError, LookupError, NotImplementedError, TypeError, ValueError):
             return Pipeline(steps[:number]), undone
         if before.ndim != 2 or before.dtype.kind not in "buif":
             return Pipeline(steps[:number]), undone
@@ -201,6 +203,13 @@ def _undoable(steps: list[Any], rows: np.ndarray) -> tuple[Pipeline | None, list
 def _only_fills(step: Any, rows: np.ndarray) -> bool:
     imputes = type(step).__module__.startswith("sklearn.impute")
     return imputes and getattr(step, "n_features_in_", None) == rows.shape[1]
+
+
+def _loses(step: Any) -> bool:
+    """Whether a step's inverse would make up what it has left out, or read what was decoded."""
+    if type(step).__module__.startswith("sklearn.impute"):
+        return True
+    return hasattr(step, "get_support") and not np.all(step.get_support())
 
 
 def _names_after(steps: Pipeline) -> Any:

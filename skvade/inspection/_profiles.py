@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -254,7 +255,7 @@ def _values(column: np.ndarray) -> np.ndarray:
         return column.astype(float)
     objects = np.array([None if _is_absent(v) else v for v in column.tolist()], dtype=object)
     seen = [value for value in objects if value is not None]
-    if seen and all(isinstance(v, int | float) and not isinstance(v, bool) for v in seen):
+    if seen and all(isinstance(v, Real) and not isinstance(v, bool | np.bool_) for v in seen):
         return np.array([np.nan if value is None else value for value in objects], dtype=float)
     return objects
 

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
+from torch.nn import Module
 
 from skvade.persistence import container
 from skvade.persistence.model_file import contents_of
@@ -54,8 +55,14 @@ def _encoded(value: Any, place: str) -> Any:
         return {"kind": "model", "model": contents_of(value)}
     if name in KNOWN and type(value) is _class_of(name):
         state = {n: v for n, v in vars(value).items() if n not in LEFT_OUT}
+        if state.get("memory") is not None:
+            raise TypeError(
+                f"{place} has a memory, whose files hold code; set_params(memory=None) before."
+            )
         whole = {n: _encoded(v, f"{place}.{n}") for n, v in state.items()}
         return {"kind": "estimator", "name": name, "state": whole}
+    if type(value).__module__.startswith("pandas") and getattr(value, "ndim", 0) == 1:
+        return _encoded(value.tolist(), place)  # an Index of columns
     if isinstance(value, list | tuple):
         items = [_encoded(item, f"{place}.{number}") for number, item in enumerate(value)]
         return {"kind": type(value).__name__, "items": items}
@@ -69,7 +76,9 @@ def _encoded(value: Any, place: str) -> Any:
     if isinstance(value, type) and value.__name__ in TYPES and value is _type(value.__name__):
         return {"kind": "type", "name": value.__name__}
     if sp.issparse(value) and value.format in ("csr", "dia"):
-        return {"kind": "diagonal", "values": value.tocsr().diagonal()}
+        diagonal = value.tocsr().diagonal()
+        if (value.tocsr() - sp.diags_array(diagonal, format="csr")).nnz == 0:
+            return {"kind": "diagonal", "values": diagonal}
     if isinstance(value, np.ndarray) and value.dtype == object:
         items = [_encoded(item, place) for item in value.ravel().tolist()]
         return {"kind": "objects", "shape": list(value.shape), "items": items}
@@ -80,7 +89,8 @@ def _encoded(value: Any, place: str) -> Any:
     except TypeError as error:
         raise TypeError(
             f"{place} is a {type(value).__module__}.{name}, which a file without code cannot hold; "
-            f"save the last step alone, or use transformers of {', '.join(sorted(KNOWN))}."
+            "pass a number, a string or a list there, or save the last step alone. Steps may be "
+            f"{', '.join(sorted(KNOWN))}."
         ) from error
     return {"kind": "value", "value": value}
 
@@ -105,9 +115,10 @@ def pipeline_from(
             stacklevel=4,
         )
     pipeline = _decoded(contents, load_model)
-    steps = pipeline.steps
+    steps = getattr(pipeline, "steps", [])
     pairs = all(type(s) is tuple and len(s) == 2 and type(s[0]) is str for s in steps)
-    if not steps or not pairs or not hasattr(steps[-1][1], "module_"):
+    ends = bool(steps) and pairs and isinstance(getattr(steps[-1][1], "module_", None), Module)
+    if type(pipeline) is not Pipeline or not ends or type(steps[-1][1]).__name__ in KNOWN:
         raise ValueError("its steps are no pairs of names and steps that end in a model.")
     return pipeline
 
@@ -149,6 +160,8 @@ def _estimator(name: Any, state: Any, load_model: Callable[[Mapping[str, Any]], 
         raise ValueError(f"it has a step of the class {str(name)[:100]!r}, which is not known.")
     cls = _class_of(name)
     attributes = {n: _decoded(v, load_model) for n, v in state.items()}
+    if attributes.get("memory") is not None:
+        raise ValueError(f"its {name} has a memory, whose files could hold code.")
     missing = {parameter for parameter in cls._get_param_names() if parameter not in attributes}
     if missing:
         raise ValueError(f"its {name} has no {', '.join(sorted(missing))}.")

@@ -64,10 +64,10 @@ def linear_model(sample: np.ndarray) -> LinearModel:
     mean = X.sum(0) / np.maximum(counts, 1)
     centred = np.where(observed, X - mean, 0.0)
     size = max(np.square(centred).sum() / max(1, counts.sum()), 1e-30)
-    variances, axes = np.linalg.eigh(centred.T @ centred / len(X))
-    variances, axes = variances[::-1], axes[:, ::-1]
-    noise = max(variances[k:].mean(), FLOOR * size)
-    W = axes[:, :k] * np.sqrt(np.maximum(variances[:k] - noise, FLOOR * size))
+    variances, axes = _leading(centred, k)
+    left = np.square(centred).sum() / len(X) - variances.sum()
+    noise = max(left / max(1, n_features - k), FLOOR * size)
+    W = axes * np.sqrt(np.maximum(variances - noise, FLOOR * size))
     complete = bool(observed.all())
     for _ in range(0 if complete or not k else N_ITERATIONS):
         products = (W[:, :, None] * W[:, None, :]).reshape(n_features, -1)
@@ -85,6 +85,16 @@ def linear_model(sample: np.ndarray) -> LinearModel:
         spread = second.mean(0).reshape(k, k)  # of z, which the loadings take over: z is N(0, I)
         W = W @ np.linalg.cholesky(spread + FLOOR * np.eye(k))
     return LinearModel(mean, W, float(noise))
+
+
+def _leading(centred: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k largest variances, 0 where there are fewer, and their axes: (k,), (n_features, k)."""
+    _, scales, axes = np.linalg.svd(centred, full_matrices=False)
+    variances, directions = np.zeros(k), np.zeros((centred.shape[1], k))
+    found = min(k, len(scales))
+    variances[:found] = scales[:found] ** 2 / len(centred)
+    directions[:, :found] = axes[:found].T
+    return variances, directions
 
 
 def linear_model_of(

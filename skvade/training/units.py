@@ -230,7 +230,7 @@ def measure_units(
     fences = _fences(X, unit, peers)
     if ((moments.low < fences[0]) | (moments.high > fences[1])).any():
         n_beyond, n_behind = peers.total(_tails(X, unit, fences))
-        few = n_beyond <= FEW * moments.n_rows
+        few = n_beyond <= FEW * moments.counts
         chosen = few & (n_behind > 0) & (2 * n_behind >= n_beyond)
         n_beyond = np.where(chosen, n_beyond, 0)
         if chosen.any():

@@ -109,8 +109,8 @@ def test_an_error_of_one_is_an_error_of_all():
     assert "Process 1 of 2: " in messages["rows"]
     assert "infinity" in messages["rows"]
     for name, text in [
-        ("columns", "the number of columns: process 0 has 60, process 1 has 61"),
-        ("dtype", "the dtype of X: process 0 has float64, process 1 has float32"),
+        ("columns", "the same number of columns: process 0 has 60, process 1 has 61"),
+        ("dtype", "the same dtype of X: process 0 has float64, process 1 has float32"),
         ("different", "the same tol: process 0 has 0.2, process 1 has 0.1"),
         ("labels", "Process 1 of 2: init has 3 labels"),
         ("y", "Process 1 of 2: VaDEClassifier requires y"),

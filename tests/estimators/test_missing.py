@@ -1,5 +1,7 @@
 """Rows with missing values: what is not there has no density, and nothing depends on it."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -239,6 +241,52 @@ def test_scores_are_densities_of_what_is_observed():
         exact.append(density.logpdf(x) - seen.sum() * np.log(units.scale))
     assert (scores < np.array(exact) + 0.3).all()  # estimates from below
     assert np.abs(scores - exact).mean() < 0.3
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_outlier_scores_of_rows_with_holes_do_not_depend_on_the_unit(unit):
+    """Half of the columns missing, an ordinary row is about as ordinary as before."""
+    table = np.random.RandomState(0).normal(size=(300, 8))
+    model = small(VaDEClustering, noise_quantile=0.95).fit(table * unit)
+    half = np.where(np.arange(8) % 2, np.nan, table) * unit
+    assert 0.3 < model.outlier_scores(half).mean() < 0.7
+    assert (model.predict(half) == -1).mean() < 0.2
+    nothing = np.full((1, 8), np.nan)
+    assert model.outlier_scores(nothing) == 0
+
+
+def test_lists_may_have_none():
+    rows = WITH[:60].tolist()
+    with_none = [[None if value != value else value for value in row] for row in rows]
+    model = small(VaDEClustering).fit(with_none)
+    np.testing.assert_array_equal(model.labels_, small(VaDEClustering).fit(rows).labels_)
+
+
+def test_wide_tables_with_holes_need_no_square_of_their_columns():
+    rng = np.random.RandomState(0)
+    rows = rng.normal(size=(30, 3)) @ rng.normal(size=(3, 6_000))
+    rows[rng.random_sample(rows.shape) < 0.1] = np.nan
+    tracemalloc.start()
+    found = linear_model(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.loadings.shape == (6_000, 20)
+    assert peak < 6_000 * 6_000 * 8 / 3
+
+
+def test_limits_count_what_is_observed():
+    """A fifth of the values lie apart, and that is too many to be sentinels, holes or not."""
+    table = np.random.RandomState(0).normal(size=(1_000, 2))
+    table[:200, 0] = 100
+    assert measure_units(table).beyond.tolist() == [0, 0]
+    table[np.random.RandomState(1).random_sample(1_000) < 0.6, 0] = np.nan
+    assert measure_units(table).beyond.tolist() == [0, 0]
+
+
+def test_what_is_filled_has_the_dtype_of_the_rows(fitted):
+    assert fitted.impute(WITH.astype(np.float32)).dtype == np.float32
+    whole = np.round(X).astype(int)
+    assert fitted.impute(whole).dtype == whole.dtype
 
 
 def test_rows_of_other_scales_and_dtypes_are_the_same_rows(fitted):

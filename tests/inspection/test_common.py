@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -211,6 +212,17 @@ def test_pipelines_show_the_columns_to_which_they_lead_back():
     np.testing.assert_allclose(np.nansum(rows.inputs, axis=0), numbers.sum())
     shades = rows.image_.get_array()
     assert np.isfinite(shades).sum() > 100
+
+
+def test_columns_that_steps_add_or_remove_are_not_made_up(iris):
+    X, _, _ = iris
+    holes = np.where(np.random.RandomState(0).random_sample(X.shape) < 0.1, np.nan, X)
+    steps = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
+    model = make_pipeline(*steps, fit(VaDEClustering, steps.fit_transform(holes)))
+    assert GeneratedSamplesDisplay.from_estimator(model, n_samples=2).samples.shape == (3, 2, 8)
+    constant = np.column_stack([X, np.full(150, 7.0)])
+    model = fit_pipeline(VarianceThreshold(), constant)
+    assert GeneratedSamplesDisplay.from_estimator(model, n_samples=2).samples.shape == (3, 2, 4)
 
 
 def test_reduced_features_come_back(iris):

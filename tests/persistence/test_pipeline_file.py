@@ -144,7 +144,33 @@ def altered(path, change):
     return load(path)
 
 
+def test_columns_may_be_an_index(tmp_path):
+    numbers = FRAME[["a", "b", "c", "d"]]
+    columns = make_column_transformer((StandardScaler(), numbers.columns[:3]))
+    model = make_pipeline(columns, small(VaDEClustering)).fit(numbers)
+    np.testing.assert_array_equal(saved(model, tmp_path).predict(numbers), model.predict(numbers))
+
+
+def test_a_memory_is_refused(tmp_path):
+    """Its files are pickles, which a later fit would read from wherever the file says."""
+    memory = str(tmp_path / "memory")
+    model = make_pipeline(StandardScaler(), small(VaDEClustering), memory=memory).fit(X)
+    with pytest.raises(TypeError, match=r"memory.*set_params\(memory=None\)"):
+        save(model, tmp_path / "file")
+    save(model.set_params(memory=None), tmp_path / "file")
+
+    def remember(contents):
+        contents["state"]["memory"] = {"kind": "value", "value": memory}
+
+    with pytest.raises(ValueError, match="has a memory"):
+        altered(tmp_path / "file", remember)
+
+
 CHANGES = {
+    "a step that only looks like a model": (
+        lambda c: c["state"]["steps"]["items"].pop(),
+        "end in a model",
+    ),
     "another class": (lambda c: c.update(name="SVC"), "class 'SVC'"),
     "a function's name": (
         lambda c: c["state"].update(predict={"kind": "value", "value": 1}),
