@@ -142,7 +142,7 @@ def _plain(value: Any) -> Any:
     """A value as JSON can hold it: numbers, names of functions and types, and what objects hold."""
     if value is None or isinstance(value, int | float | str):
         return value
-    if isinstance(value, np.ndarray | torch.Tensor | Rows):
+    if isinstance(value, np.ndarray | torch.Tensor | torch.nn.Module | Rows):
         return type(value).__name__
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
