@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from skvade.estimators.candidate import Candidate
 from skvade.estimators.predictor import of_one_fit
-from skvade.training.units import observed_in_rows
+from skvade.training.units import n_observed, observed_in_rows
 
 N_SCORE_DRAWS = 32
 N_CALIBRATED = 2_000
@@ -37,7 +37,9 @@ class GenerativeMixin:
         super()._publish(X, candidates, rng)
         self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim_))
         n_rows, peers = X.shape[0], candidates[0].run.runtime.peers
-        n_values = peers.total(observed_in_rows(X).sum()) / peers.total(n_rows)
+        n_values: float = self.n_features_in_
+        if candidates[0].run.model.likelihood.has_holes:
+            n_values = n_observed(X, peers).sum() / peers.total(n_rows)
         self.lower_bound_ = self._in_data_units(candidates[0].run.handover.bound, n_values)
         if self._n_calibrated is not None:
             n_compared = peers.share(self._n_calibrated, n_rows)

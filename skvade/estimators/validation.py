@@ -389,7 +389,7 @@ def doubt(estimator: BaseEstimator, measured: Measured) -> tuple[str, ...]:
             f"{_listed(names, far)} values far from all others: {int(measured.beyond[first])} in "
             f"column {names[first]!r}, such as {measured.farthest[first]:.6g}, lie beyond "
             f"[{low:.6g}, {high:.6g}]. They count as these limits. If they stand for missing "
-            "values, drop or impute them before any column is scaled; if they are real, transform "
+            "values, set them to NaN before any column is scaled; if they are real, transform "
             "the column, by its logarithm for instance."
         )
     top = _most_of_all(shares)

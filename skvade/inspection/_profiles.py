@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from skvade.estimators.validation import is_absent
 from skvade.inspection._fitted import Fitted
 
 N_BINS = 10
@@ -253,14 +254,8 @@ def _values(column: np.ndarray) -> np.ndarray:
     """Floats where all that is there are numbers, else objects with None where nothing is."""
     if column.dtype.kind in "iuf":
         return column.astype(float)
-    objects = np.array([None if _is_absent(v) else v for v in column.tolist()], dtype=object)
+    objects = np.array([None if is_absent(v) else v for v in column.tolist()], dtype=object)
     seen = [value for value in objects if value is not None]
     if seen and all(isinstance(v, Real) and not isinstance(v, bool | np.bool_) for v in seen):
         return np.array([np.nan if value is None else value for value in objects], dtype=float)
     return objects
-
-
-def _is_absent(value: Any) -> bool:
-    from skvade.estimators.validation import is_absent
-
-    return is_absent(value)

@@ -186,10 +186,10 @@ def _calibrate(model: Autoencoder, rows: Rows, peers: Peers) -> None:
     moments = torch.zeros(3, rows.n_features, dtype=torch.float64)
     counts = torch.zeros(rows.n_features, dtype=torch.float64)
     for x in rows.blocks(row_bytes=1 << 14):
-        outputs = model.reconstruct(model.code(x))
-        mean, absent = model.likelihood.expectation(x, outputs), x.isnan()
+        mean, absent = model.likelihood.expectation(x, model.reconstruct(model.code(x))), x.isnan()
+        residual = (x - mean).masked_fill(absent, 0.0)
         mean = mean.masked_fill(absent, 0.0)
-        parts = (model.likelihood.residual(x, outputs).square(), mean, mean.square())
+        parts = (residual.square(), mean, mean.square())
         moments += torch.stack([part.sum(0) for part in parts]).cpu().double()
         counts += (~absent).sum(0).cpu()
     moments = peers.total(moments) / peers.total(counts).clamp(min=1)

@@ -159,14 +159,15 @@ def look_at(X: Any, largest: float, peers: Peers = ALONE) -> Values:
     """What kind of numbers there are, whose largest is known, in one pass over blocks."""
     n_features = X.shape[1]
     whole, n_largest, n_above = True, 0, 0
-    sums, squares, zeros = np.zeros((3, n_features))
+    sums, squares, zeros, counts = np.zeros((4, n_features))
     for _, block in _blocks(X):
         whole = whole and bool(((block == np.round(block)) | np.isnan(block)).all())
         n_largest, n_above = n_largest + (block == largest).sum(), n_above + (block > 0).sum()
         zeros += (block == 0).sum(0)
+        counts += (~np.isnan(block)).sum(0)
         with np.errstate(over="ignore"):
             sums, squares = sums + _sum(block), squares + _sum(np.square(block))
-    whole, n_rows = all(peers.collect(whole)), np.maximum(1, n_observed(X, peers))
+    whole, n_rows = all(peers.collect(whole)), np.maximum(1, peers.total(counts))
     n_largest, n_above = peers.total(n_largest), peers.total(n_above)
     sums, squares, zeros = peers.total(np.stack([sums, squares, zeros]))
     means = sums / n_rows
@@ -245,8 +246,10 @@ class _Moments:
     def __init__(self, X: Any, unit: float, peers: Peers, limits: np.ndarray | None = None):
         self.n_rows, n_features = peers.total(X.shape[0]), X.shape[1]
         self.unit, self.limits = unit, limits
-        self.counts = np.maximum(1, n_observed(X, peers))
-        sums = sum(_sum(self._within(block)) for _, block in _blocks(X))
+        sums, counts = np.zeros((2, n_features))
+        for _, block in _blocks(X):
+            sums, counts = sums + _sum(self._within(block)), counts + (~np.isnan(block)).sum(0)
+        self.counts = np.maximum(1, peers.total(counts))
         self.shift = peers.total(sums) / self.counts
         self.squares, self.total = np.zeros(n_features), 0.0
         self.low, self.high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
