@@ -21,6 +21,7 @@ from sklearn.utils import ClassifierTags, check_array, check_random_state
 from skvade.estimators import validation
 from skvade.estimators.callbacks import Callbacks, CallbackSupportMixin, with_callbacks
 from skvade.estimators.candidate import Candidate, information
+from skvade.estimators.columns import Columns, look, settle
 from skvade.estimators.comparison import objections
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import DeepParameters
@@ -34,7 +35,7 @@ from skvade.estimators.warm_start import check_warm
 from skvade.nn.autoencoder import Autoencoder, Networks
 from skvade.nn.draws import Draws
 from skvade.nn.filling import Filling
-from skvade.nn.likelihoods import LIKELIHOODS
+from skvade.nn.mixed import FAMILIES, MIXED
 from skvade.nn.networks import (
     copied,
     example_codes,
@@ -43,7 +44,7 @@ from skvade.nn.networks import (
     start_linear_paths_,
     try_training,
 )
-from skvade.nn.summary import ModelShape
+from skvade.nn.summary import DataSummary, ModelShape
 from skvade.persistence import model_file
 from skvade.persistence.fingerprint import identity_of, networks_of
 from skvade.persistence.shared_checkpoint import open_checkpoint
@@ -53,6 +54,7 @@ from skvade.training.events import HeldOut, History, Listener, Progress, Settled
 from skvade.training.handover import Handover
 from skvade.training.initialisation import LabelledStart, make_initialiser
 from skvade.training.initialiser import Initialiser
+from skvade.training.latent_classes import Table
 from skvade.training.neighbours import Components, principal_components
 from skvade.training.peers import ALONE, Peers, current_peers
 from skvade.training.run import Keeper, Phase, Run
@@ -129,6 +131,7 @@ class BaseDeepModel(
     _cure_of_empty = "Lower n_clusters, or raise n_init or pretrain_iter."
     covariance_type = "full"  # of the mixtures that start methods without one of their own
     _counts_clusters = False  # before it fits
+    _gives_numbers = False  # where a table of several kinds came in
 
     @abstractmethod
     def _make_model(self, networks: Networks, shape: ModelShape) -> Autoencoder:
@@ -229,8 +232,16 @@ class BaseDeepModel(
         warm, peers = draft._warm_model(), current_peers()
         with peers.together():
             draft._check_parameters()
-            X = validation.check_rows(draft, X, reset=warm is None)
             resolve_runtime(draft.device, draft.precision)
+            seen = None
+            if warm is None:
+                validation.refuse_containers(X)
+                vars(draft).pop("_columns", None)  # of an earlier fit
+                seen = look(draft, X)
+        if warm is None and (columns := settle(seen, peers)) is not None:
+            draft._columns = columns
+        with peers.together():
+            X = draft._check_rows(X, reset=warm is None)
         check_same(draft, X, checkpoint, peers)
         n_clusters, labels = draft._read_labels(y, X.shape[0])
         n_rows = peers.total(X.shape[0])
@@ -318,13 +329,19 @@ class BaseDeepModel(
     ) -> tuple[Facts, Rows]:
         peers = runtime.peers
         summary = summarize(X, peers)
-        fitted = self.likelihood_ if warm else None
-        choice = validation.choose_likelihood(fitted or self.likelihood, X, summary, peers)
-        name, likelihood = choice.name, LIKELIHOODS[choice.name]
+        columns = self._columns_in_use
+        if columns is None:
+            fitted = self.likelihood_ if warm else None
+            choice = validation.choose_likelihood(fitted or self.likelihood, X, summary, peers)
+        else:
+            blocks = self._summary.blocks if warm else columns.blocks(X, summary, peers)
+            summary = replace(summary, blocks=blocks)
+            choice = validation.LikelihoodChoice(MIXED, columns.kinds)
+        name, likelihood = choice.name, FAMILIES[choice.name]
         if summary.has_holes:
             n_seen = n_observed(X, peers)
             with peers.alike():
-                validation.check_observed(self, n_seen)
+                validation.check_observed(self._names_of_numbers(X), n_seen)
                 validation.check_can_miss(self, warm and self._n_filling is None)
         with peers.alike():
             validation.check_support(name, likelihood, summary.minimum, summary.maximum)
@@ -333,8 +350,8 @@ class BaseDeepModel(
             if warm:
                 units = self._units
             else:
-                measured = measure_units(X, (summary.minimum, summary.maximum), peers)
-                units, doubts = measured.units, (*doubts, *validation.doubt(self, measured))
+                units, more = self._measure(X, summary, peers)
+                doubts = (*doubts, *more)
         rows = Rows(X, runtime.device, units=units)
         n_samples = X.shape[0]
         kept = np.arange(n_samples)
@@ -374,10 +391,16 @@ class BaseDeepModel(
         dealt = replace(dealt, rows=runtime.place(dealt.rows))
         sizes = self._fitted_sizes() if warm else self._sizes(components, small)
         shape = ModelShape(n_clusters, name, summary, **sizes)
-        initialiser = self._make_initialiser(shape, n_samples, small, peers)
+        table = None
+        if columns is not None and columns.mostly_categories and isinstance(self.init, str):
+            table = Table.of(Rows(X, units=units), likelihood(summary))
+        initialiser = self._make_initialiser(shape, n_samples, small, peers, table)
         if labels is not None:
             initialiser = LabelledStart(initialiser, labels, n_clusters)
         initialiser = initialiser.restricted(kept).of_all(peers)
+        dealt_from = peers.concatenate(dealt.numbers)
+        if table is not None:
+            table = table.restricted(kept).of_all(peers).restricted(dealt_from)
         if labels is not None:
             labels = peers.concatenate(labels[kept])[dealt.numbers]
         facts = Facts(
@@ -387,22 +410,49 @@ class BaseDeepModel(
             small=small,
             batch_size=size,
             components=components,
-            initialiser=initialiser.restricted(peers.concatenate(dealt.numbers)),
+            initialiser=initialiser.restricted(dealt_from),
             monitor=monitor,
             trained_on=kept,
             dealt=dealt,
             labels=labels,
+            table=table,
             reason=choice.reason,
             doubts=doubts,
         )
         return facts, dealt.rows
 
+    def _measure(
+        self, X: Any, summary: DataSummary, peers: Peers
+    ) -> tuple[Units, tuple[str, ...]]:
+        """The units of real numbers, and what their scales make doubtful."""
+        columns, names = self._columns_in_use, self._names_of_numbers(X)
+        if columns is None:
+            measured = measure_units(X, (summary.minimum, summary.maximum), peers)
+            return measured.units, validation.doubt(names, measured)
+        names = columns.named("gaussian")
+        if not names:
+            return Units(), ()
+        measured = measure_units(X[:, : len(names)], None, peers, scale_each=True)
+        doubts = validation.doubt(names, measured, scaled=True)
+        return columns.around(measured.units, len(names)), doubts
+
+    def _names_of_numbers(self, X: Any) -> list[Any]:
+        """Of the columns of X, in which there are numbers only."""
+        columns = self._columns_in_use
+        names = getattr(self, "feature_names_in_", range(X.shape[1]))
+        return list(names) if columns is None else columns.names
+
     def _make_initialiser(
-        self, shape: ModelShape, n_samples: int, small: bool, peers: Peers
+        self,
+        shape: ModelShape,
+        n_samples: int,
+        small: bool,
+        peers: Peers,
+        table: Table | None = None,
     ) -> Initialiser:
         size = (shape.n_clusters, shape.latent_dim, n_samples, self.covariance_type)
         with peers.together():
-            return make_initialiser(self.init, *size, MANY_STARTS if small else STARTS)
+            return make_initialiser(self.init, *size, MANY_STARTS if small else STARTS, table)
 
     def _train(
         self,
@@ -453,10 +503,10 @@ class BaseDeepModel(
 
     def _make_networks(self, shape: ModelShape, rows: Rows, seed: int) -> Networks:
         generator = torch.Generator().manual_seed(seed)
-        likelihood = LIKELIHOODS[shape.likelihood](shape.summary)
+        likelihood = FAMILIES[shape.likelihood](shape.summary)
         sizes = shape.hidden_layer_sizes
         shared = (self.activation, generator, shape.linear_path)
-        example = likelihood.encoder_input(rows.take(slice(0, 2)).cpu().nan_to_num())
+        example = rows.take(slice(0, 2)).cpu().nan_to_num()  # of its shape is what encoders see
         n_decoded = self._n_decoded(shape)
         encoder = make_encoder(self.encoder, example, sizes, shape.latent_dim, *shared)
         if shape.n_filling is not None:
@@ -541,7 +591,11 @@ class BaseDeepModel(
         self.converged_ = run.handover.converged
         for name, values in predictor.statistics().items():
             setattr(self, f"{name}_", values)
-        self.cluster_centers_ = predictor.centers()
+        centers = predictor.centers()
+        self.cluster_centers_ = self._given_back(centers)
+        vars(self).pop("_decoded", None)  # of an earlier fit
+        if self._columns_in_use is not None:
+            self._decoded = centers
 
     def _look_back(self, X: Any, facts: Facts, peers: Peers) -> None:
         """Look at a fit that has ended, once, at what `report` says of it."""
@@ -687,6 +741,8 @@ class BaseDeepModel(
         rows = self._check_new(X)
         decoded = self._predictor.of_rows(rows, lambda m, x: m.expected_rows(x), n_draws=1)
         expected = self._units.to_data(decoded)
+        if self._columns_in_use is not None:
+            return self._columns_in_use.fill(X, rows, expected)
         if sp.issparse(rows):
             filled = rows.tocoo(copy=True)
             holes = np.isnan(filled.data)
@@ -717,19 +773,48 @@ class BaseDeepModel(
         ndarray of shape (n_samples, n_features)
             In the units of the training data. Counts are decoded for its median row sum.
         """
-        return self._decode(self._check_codes(X), lambda module, z: module.expect(z))
+        rows = self._decode(self._check_codes(X), lambda module, z: module.expect(z))
+        return self._given_back(rows)
 
     # -------------------------------------------------------------- helpers
+
+    @property
+    def _columns_in_use(self) -> Columns | None:
+        """Those of a table of several kinds; None where all are numbers of one kind."""
+        return getattr(self, "_columns", None)
+
+    @staticmethod
+    def _columns_from(values: dict[str, Any]) -> Columns:
+        """Those of a file."""
+        return Columns.of(values)
+
+    def _given_back(self, rows: np.ndarray) -> Any:
+        """Decoded rows in the columns that came in."""
+        columns = None if self._gives_numbers else self._columns_in_use
+        return rows if columns is None else columns.decode(rows)
+
+    def _one_of_each(self, X: Any) -> Any:
+        """Of rows as numbers, one column for each that came in."""
+        columns = self._columns_in_use
+        return X if columns is None else X[:, columns.firsts]
+
+    def _check_rows(self, X: Any, *, reset: bool) -> Any:
+        """The rows as numbers, with the columns that were fitted."""
+        columns = self._columns_in_use
+        if columns is None:
+            return validation.check_rows(self, X, reset=reset)
+        validation.check_columns(self, X, reset=reset)
+        return columns.encode(X)
 
     @property
     def _n_features_out(self) -> int:
         return self.means_.shape[1]
 
     def _check_new(self, X: Any) -> Any:
-        X = validation.check_rows(self, X, reset=False)
+        X = self._check_rows(X, reset=False)
         if self._n_filling is None:
             validation.check_can_miss(self, has_holes(X))
-        likelihood = LIKELIHOODS[self.likelihood_]
+        likelihood = FAMILIES[self.likelihood_]
         if likelihood.bounded:
             validation.check_support(self.likelihood_, likelihood, *extent(X))
         return X
@@ -752,7 +837,7 @@ class BaseDeepModel(
     def _decode(
         self, codes: np.ndarray, function: Callable[[Any, torch.Tensor], torch.Tensor]
     ) -> np.ndarray:
-        return self._predictor.of_codes(codes, function, self.n_features_in_)
+        return self._predictor.of_codes(codes, function, self._summary.n_features)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

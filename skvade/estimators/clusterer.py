@@ -73,7 +73,8 @@ class ClustererMixin(ClusterMixin):
         groups = facts.dealt.give_back(count.groups.cpu().numpy(), n_own, peers)
         count = replace(count, groups=torch.from_numpy(groups))
         shape = replace(facts.shape, n_clusters=count.n_clusters)
-        start = self._make_initialiser(shape, facts.n_rows, facts.small, peers)
+        size = (facts.n_rows, facts.small)
+        start = self._make_initialiser(shape, *size, peers, facts.table)
         return replace(facts, shape=shape, initialiser=start, count=count)
 
     def _finish(self, X: Any, facts: Facts, *args: Any) -> None:

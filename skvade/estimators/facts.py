@@ -11,6 +11,7 @@ from skvade.training.dealing import Dealt
 from skvade.training.events import Listener
 from skvade.training.handover import Count
 from skvade.training.initialiser import Initialiser
+from skvade.training.latent_classes import Table
 from skvade.training.neighbours import Components
 from skvade.training.units import Units
 
@@ -40,6 +41,9 @@ class Facts:
         Known clusters of the rows that this process trains on, -1 where none is known.
     dealt : Dealt
         These rows, and whose they are.
+    table : Table or None
+        The rows of all processes, in the order in which they are dealt, as latent classes see
+        them, where clusters may start at such.
     count : Count or None
         How many clusters were found, where that was asked.
     reason : str
@@ -59,6 +63,7 @@ class Facts:
     trained_on: np.ndarray
     dealt: Dealt
     labels: np.ndarray | None = None
+    table: Table | None = None
     count: Count | None = None
     reason: str = ""
     doubts: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from numbers import Integral
 from typing import Any
 
@@ -12,7 +11,7 @@ from sklearn.utils import check_random_state
 
 from skvade.estimators.candidate import Candidate
 from skvade.estimators.predictor import of_one_fit
-from skvade.training.units import n_observed, observed_in_rows
+from skvade.training.units import observed_in_rows
 
 N_SCORE_DRAWS = 32
 N_CALIBRATED = 2_000
@@ -37,10 +36,11 @@ class GenerativeMixin:
         super()._publish(X, candidates, rng)
         self._noise = rng.standard_normal((N_SCORE_DRAWS, self.latent_dim_))
         n_rows, peers = X.shape[0], candidates[0].run.runtime.peers
-        n_values: float = self.n_features_in_
+        change = self._units.log_scale_of_whole(X.shape[1])
         if candidates[0].run.model.likelihood.has_holes:
-            n_values = n_observed(X, peers).sum() / peers.total(n_rows)
-        self.lower_bound_ = self._in_data_units(candidates[0].run.handover.bound, n_values)
+            change = peers.total(float(self._units.log_scale(X).sum())) / peers.total(n_rows)
+        # Change of variables: x_model = (x - shift) / scale in each value that is observed.
+        self.lower_bound_ = float(candidates[0].run.handover.bound - change)
         if self._n_calibrated is not None:
             n_compared = peers.share(self._n_calibrated, n_rows)
             if n_compared < n_rows:
@@ -83,7 +83,8 @@ class GenerativeMixin:
             return module.log_evidence(x, torch.from_numpy(self._noise).to(x))
 
         scores = self._predictor.of_rows(X, log_evidence, n_draws=len(self._noise))
-        return self._in_data_units(scores - self._predictor.excess(X), observed_in_rows(X))
+        scores = scores - self._predictor.excess(X)
+        return scores - self._units.log_scale(X).astype(scores.dtype)  # change of variables
 
     @of_one_fit
     def outlier_scores(self, X: Any) -> np.ndarray:
@@ -125,12 +126,12 @@ class GenerativeMixin:
         So that rows compare whatever is missing of them, and in whatever units. A row without any
         value is ordinary.
         """
-        scores, n_values = self._log_densities(X), observed_in_rows(X)
+        scores, n_values = self._log_densities(X), observed_in_rows(self._one_of_each(X))
         part = n_values < self.n_features_in_
         if part.any():
-            in_model_units = scores + n_values * math.log(self._units.scale)
+            in_model_units = scores + self._units.log_scale(X)
             each = in_model_units / np.maximum(n_values, 1)
-            whole = self._in_data_units(each * self.n_features_in_, self.n_features_in_)
+            whole = each * self.n_features_in_ - self._units.log_scale_of_whole(X.shape[1])
             scores = np.where(part, np.where(n_values > 0, whole, np.inf), scores)
         return scores
 
@@ -189,7 +190,7 @@ class GenerativeMixin:
         weights = self.weights_ if cluster is None else np.eye(n_clusters)[cluster]
         labels = rng.choice(n_clusters, n_samples, p=weights / weights.sum())
         rows = self._predictor.sample(labels, seed=int(rng.randint(2**31)))
-        return rows, self._named(labels)
+        return self._given_back(rows), self._named(labels)
 
     def _check_cluster(self, cluster: Any) -> None:
         n_clusters = len(self.weights_)
@@ -202,8 +203,3 @@ class GenerativeMixin:
     def _named(self, clusters: np.ndarray) -> np.ndarray:
         """Clusters by the names under which `predict` gives them."""
         return clusters
-
-    def _in_data_units(self, log_density: Any, n_values: Any) -> Any:
-        """Change of variables: x_model = (x - shift) / scale in each value that is observed."""
-        change = n_values * math.log(self._units.scale)
-        return log_density - np.asarray(change, np.asarray(log_density).dtype)[()]

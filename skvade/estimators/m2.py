@@ -119,9 +119,10 @@ class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
         """
         codes = self._check_codes(X)
         if cluster is None:
-            return self._decode(codes, lambda model, z: model.expect(z))
+            return self._given_back(self._decode(codes, lambda model, z: model.expect(z)))
         self._check_cluster(cluster)
-        return self._decode(codes, lambda model, z: model.expect_given(z, cluster))
+        rows = self._decode(codes, lambda model, z: model.expect_given(z, cluster))
+        return self._given_back(rows)
 
 
 @inherit_docs

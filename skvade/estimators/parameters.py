@@ -147,7 +147,8 @@ class DeepParameters:
     hidden_layer_sizes: Sequence[int] | str = "auto"
     activation: str = "relu"
     linear_path: bool = True
-    likelihood: str = "auto"
+    likelihood: str | dict[Any, str] = "auto"
+    categorical_features: Any = None
     encoder: Any = None
     decoder: Any = None
     n_neighbors: int = 15

@@ -98,9 +98,9 @@ class Predictor:
         """What Gaussian noise makes of the way from rows to what the model sees of them: (n,)."""
         if self.units.identical:
             return np.zeros(X.shape[0], working_dtype(X))
-        variance = float(self.module.likelihood.variance.detach())
-        parts = [self.units.beyond(dense(X[part])) for part in row_slices(*X.shape)]
-        return (np.concatenate(parts) / (2 * variance)).astype(working_dtype(X))
+        variance = self.module.likelihood.variance.detach().double().cpu().numpy()
+        parts = [self.units.beyond(dense(X[part]), 2 * variance) for part in row_slices(*X.shape)]
+        return np.concatenate(parts).astype(working_dtype(X))
 
     @torch.no_grad()
     def statistics(self) -> dict[str, np.ndarray]:

@@ -84,11 +84,12 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
     several = estimator._n_runs > 1
     restarts = "fits" if several else "mixtures on the same codes"
     reason = estimator._reason
+    by = "" if estimator._columns_in_use else "auto: "
     return Report(
         title=f"{type(estimator).__name__}, fitted",
         lines={
             "data": f"{n_rows} rows, {estimator.n_features_in_} features",
-            "likelihood": estimator.likelihood_ + (f" (auto: {reason})" if reason else ""),
+            "likelihood": estimator.likelihood_ + (f" ({by}{reason})" if reason else ""),
             "networks": _networks(estimator),
             **{f"phase {name}": text for name, text in _phases(estimator.history_).items()},
             **_group(estimator),

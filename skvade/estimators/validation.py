@@ -9,6 +9,7 @@ import math
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -22,6 +23,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from sklearn.utils import check_array
 from sklearn.utils.validation import assert_all_finite, validate_data
 
 from skvade.nn.covariances import COVARIANCES
@@ -63,7 +65,8 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _AUTO],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "linear_path": ["boolean"],
-    "likelihood": [StrOptions({"auto", *LIKELIHOODS})],
+    "likelihood": [StrOptions({"auto", *LIKELIHOODS}), dict],
+    "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     "covariance_type": [StrOptions(set(COVARIANCES))],
     "reg_covar": [Interval(Real, 0.0, 1.0, closed="right")],
     "encoder": [HasMethods(["forward", "parameters", "state_dict"]), None],
@@ -128,6 +131,39 @@ def check_parameters(estimator: BaseEstimator) -> None:
         )
 
 
+def check_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
+    """Only the number of rows and columns, and their names."""
+    refuse_containers(X)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    n_rows, needed = len(X), 2 if reset else 1
+    if n_rows < needed:
+        raise ValueError(
+            f"Found array with {n_rows} sample(s) while a minimum of {needed} is required by "
+            f"{type(estimator).__name__}."
+        )
+
+
+def as_numbers(X: Any, names: list[Any]) -> np.ndarray:
+    """Columns of numbers, missing ones as NaN.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a column holds something else, or infinity; with its name.
+    """
+    _refuse_texts(X, names)
+    values = check_array(X, dtype="numeric", ensure_all_finite=False)
+    if values.dtype.kind not in "buif":
+        raise TypeError(f"X must hold real numbers, got dtype {values.dtype}; convert it to float.")
+    rows, columns = np.nonzero(np.isinf(values))
+    if len(rows):
+        raise ValueError(
+            f"Input X contains infinity, first in row {rows[0]} of column {names[columns[0]]!r}; "
+            "drop such rows, or set what is not known to NaN."
+        )
+    return values
+
+
 def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     """X as a numeric array or CSR container in its own dtype; nothing is copied that need not be.
 
@@ -136,7 +172,7 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     ValueError, TypeError
         If X is not a finite, real, two-dimensional table of numbers with the fitted columns.
     """
-    _refuse_containers(X)
+    refuse_containers(X)
     X = _with_none_as_object(X)
     _refuse_texts(X)
     try:
@@ -190,7 +226,7 @@ CONTAINERS = {
 NO_NUMBERS = ("date", "time", "duration", "interval", "period")
 
 
-def _refuse_containers(X: Any) -> None:
+def refuse_containers(X: Any) -> None:
     """Raise an error that says how to make rows of what numpy makes none of."""
     if isinstance(X, torch.Tensor):
         if X.requires_grad:
@@ -210,12 +246,13 @@ def _refuse_containers(X: Any) -> None:
             )
 
 
-def _refuse_texts(X: Any) -> None:
+def _refuse_texts(X: Any, names: Sequence[Any] | None = None) -> None:
     """Raise an error that names the columns that hold strings, categories, dates or holes."""
     if hasattr(X, "dtypes") and hasattr(X, "columns"):
         columns = {name: (X[name], kind) for name, kind in zip(X.columns, X.dtypes, strict=False)}
     elif isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "USO":
-        columns = {number: (X[:, number], X.dtype) for number in range(X.shape[1])}
+        names = range(X.shape[1]) if names is None else names
+        columns = {name: (X[:, number], X.dtype) for number, name in enumerate(names)}
     else:
         return
     found = {name: _text_of(values, kind) for name, (values, kind) in columns.items()}
@@ -224,8 +261,8 @@ def _refuse_texts(X: Any) -> None:
         shown = ", ".join(f"column {name!r} ({text})" for name, text in [*texts.items()][:5])
         raise ValueError(
             f"X holds no numbers in {shown}{', ...' if len(texts) > 5 else ''}; make numbers of "
-            "texts (pandas.to_numeric), encode categories (OneHotEncoder, OrdinalEncoder), or "
-            "leave the columns out."
+            "texts (pandas.to_numeric), name categories in categorical_features (or "
+            "'from_dtype') or encode them (OneHotEncoder), or leave the columns out."
         )
 
 
@@ -268,11 +305,10 @@ def is_absent(value: Any) -> bool:
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
-def check_observed(estimator: BaseEstimator, n_observed: np.ndarray) -> None:
+def check_observed(names: list[Any], n_observed: np.ndarray) -> None:
     """Something must be known of every column."""
     empty = np.flatnonzero(n_observed == 0)
     if len(empty):
-        names = list(getattr(estimator, "feature_names_in_", range(len(n_observed))))
         shown = ", ".join(repr(names[column]) for column in empty[:5].tolist())
         more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
         raise ValueError(
@@ -376,11 +412,10 @@ def _choose_within_one(spread: float, values: str) -> LikelihoodChoice:
     return LikelihoodChoice(name, within, (doubt,) if doubtful else ())
 
 
-def doubt(estimator: BaseEstimator, measured: Measured) -> tuple[str, ...]:
-    """What the scales of columns make doubtful, each with its cure."""
+def doubt(names: list[Any], measured: Measured, scaled: bool = False) -> tuple[str, ...]:
+    """What the scales of columns make doubtful, each with its cure; of scaled ones less."""
     doubts = []
     shares = measured.shares
-    names = list(getattr(estimator, "feature_names_in_", range(len(shares))))
     far = np.flatnonzero(measured.beyond)
     if len(far) and measured.units.low is not None and measured.units.high is not None:
         first = int(far[0])
@@ -393,7 +428,7 @@ def doubt(estimator: BaseEstimator, measured: Measured) -> tuple[str, ...]:
             "the column, by its logarithm for instance."
         )
     top = _most_of_all(shares)
-    if len(top):
+    if len(top) and not scaled:
         others = (shares > 0).sum() - len(top)
         doubts.append(
             f"{_listed(names, top)} {shares[top].sum():.1%} of the variance of all columns, which "

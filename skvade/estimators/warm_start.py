@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from skvade.persistence.fingerprint import networks_of
@@ -18,7 +19,7 @@ def check_warm(estimator: Any) -> None:
     _check_networks(estimator)
     now = {"likelihood": estimator.likelihood, **estimator._shape_parameters()}
     fitted = {"likelihood": estimator.likelihood_, **estimator._shaped_by}
-    if estimator.likelihood == "auto":
+    if estimator.likelihood == "auto" or isinstance(estimator.likelihood, Mapping):
         now["likelihood"] = estimator.likelihood_
     changed = [name for name in fitted if now[name] != fitted[name]]
     if changed:

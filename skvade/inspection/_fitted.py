@@ -49,11 +49,17 @@ class Fitted:
             )
         check_is_fitted(self.model)
         self.model = snapshot(self.model)  # another thread may fit it anew
+        self.columns = self.model._columns_in_use
+        self.model._gives_numbers = True
         steps = [] if self.before is None else self.before.steps
-        self.kept, self.undone = _undoable(steps, self.model.cluster_centers_)
-        self.feature_names = getattr(estimator, "feature_names_in_", None)
-        if self.kept:
-            self.feature_names = _names_after(self.kept)
+        self.kept, self.undone, self.feature_names = None, [], None
+        if self.columns is None:
+            self.kept, self.undone = _undoable(steps, self.model.cluster_centers_)
+            self.feature_names = getattr(estimator, "feature_names_in_", None)
+            if self.kept:
+                self.feature_names = _names_after(self.kept)
+        else:
+            self.feature_names = self.columns.names
 
     @property
     def name(self) -> str:
@@ -88,7 +94,8 @@ class Fitted:
     @property
     def centers(self) -> np.ndarray:
         """The decoded middle of each cluster."""
-        return self._to_data(self.model.cluster_centers_)
+        centers = self.model.cluster_centers_ if self.columns is None else self.model._decoded
+        return self._to_data(centers)
 
     def need(self, name: str, cure: str) -> None:
         """Check that the model has a fitted attribute or method."""
@@ -164,7 +171,12 @@ class Fitted:
         return self.centers
 
     def rows(self, X: Any) -> np.ndarray:
-        """Rows as they are shown: in the columns to which what is decoded leads back."""
+        """Rows as they are shown: in the columns to which what is decoded leads back.
+
+        A category is shown by a column for each of its values.
+        """
+        if self.columns is not None:
+            return self.columns.encode(self._seen(X))
         return as_rows(self.kept.transform(X) if self.kept else X)
 
     def _seen(self, X: Any) -> Any:

@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, s
 from skvade.nn.summary import DataSummary
 
 RARE = 1e-3  # least mean from which a linear decoder starts
+LARGEST_LOG = 20.0  # of a mean count
 
 
 class Likelihood(nn.Module, ABC):
@@ -56,7 +57,7 @@ class Likelihood(nn.Module, ABC):
         """What the encoder sees of x; same shape."""
         return x
 
-    def linear_start(self, mean: Tensor) -> tuple[Tensor, float]:
+    def linear_start(self, mean: Tensor) -> tuple[Tensor, Tensor | float]:
         """Where a linear decoder starts, given the mean of what the encoder sees: (n_features,).
 
         The outputs at that mean, and how much they change with what the encoder sees.
@@ -182,7 +183,8 @@ class Gaussian(Likelihood):
 class _Counts(Likelihood):
     """What count families share: E[x|z] = total(x) * softmax(f), with the row sum as offset.
 
-    Draws and decoded means, which have no row sum of their own, use the median of the data.
+    Draws and decoded means, which have no row sum of their own, use the median of the data. Where
+    row sums mean nothing, as in a table of several kinds of columns, E[x|z] = exp(f).
     """
 
     counts = True
@@ -192,7 +194,8 @@ class _Counts(Likelihood):
 
     def __init__(self, summary: DataSummary):
         super().__init__(summary)
-        total = max(summary.median_total, 1e-8)
+        self.has_totals = summary.median_total is not None
+        total = max(summary.median_total or 0.0, 1e-8)
         self.register_buffer("typical_total", torch.tensor(float(total)))
 
     def encoder_input(self, x: Tensor) -> Tensor:
@@ -206,6 +209,8 @@ class _Counts(Likelihood):
 
         Where entries are missing, the sum is of those observed, and so is what it is shared among.
         """
+        if not self.has_totals:
+            return outputs.clamp(max=LARGEST_LOG)
         if not self.misses(x):
             total = x.sum(-1, keepdim=True).clamp(min=1e-8)
             return log_softmax(outputs, -1) + total.log()
@@ -216,6 +221,8 @@ class _Counts(Likelihood):
         return outputs - observed + total.clamp(min=1e-8).log()
 
     def _given(self, absent: Tensor, outputs: Tensor) -> Tensor:
+        if not self.has_totals:
+            return outputs
         # No share of the row sum falls to what is missing; of a row without entries, to all.
         return torch.where(absent & ~absent.all(-1, keepdim=True), -1e4, outputs)
 
@@ -223,6 +230,8 @@ class _Counts(Likelihood):
         return self.log_rate(x, outputs).exp()
 
     def mean(self, outputs: Tensor) -> Tensor:
+        if not self.has_totals:
+            return outputs.clamp(max=LARGEST_LOG).exp()
         return torch.softmax(outputs, -1) * self.typical_total
 
 

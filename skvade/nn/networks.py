@@ -135,7 +135,7 @@ def start_linear_paths_(
     mean: Tensor,
     axes: Tensor,
     bias: Tensor,
-    gain: float,
+    gain: Tensor | float,
 ) -> None:
     """Let codes be principal components, and be decoded linearly; nothing without such paths.
 
@@ -149,8 +149,8 @@ def start_linear_paths_(
         V, orthonormal; the first `latent_dim` are used, and dimensions beyond them are zero.
     bias : Tensor of shape (n_features,)
         b.
-    gain : float
-        U is the transpose of V times this.
+    gain : Tensor of shape (n_features,) or float
+        U is V, each row times this.
     """
     source, target = encoder.body, decoder.body
     if isinstance(source, BesideComponents):
@@ -163,7 +163,8 @@ def start_linear_paths_(
     if isinstance(target, BesideLinear):
         back = target.path
         n_used = min(axes.shape[1], encoder.mean_head.out_features)
-        back.weight[:, :n_used] = gain * axes[:, :n_used].to(back.weight)
+        gains = torch.as_tensor(gain).to(back.weight).reshape(-1, 1)
+        back.weight[:, :n_used] = gains * axes[:, :n_used].to(back.weight)
         back.bias.copy_(bias)
         if target.perceptron is not None:
             for parameter in target.perceptron[-1].parameters():

@@ -3,6 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring columns of one kind, in a table that has several.
+
+    Attributes
+    ----------
+    likelihood : str
+        A key of `PARTS` in `skvade.nn.mixed`.
+    summary : DataSummary
+        Of these columns.
+    widths : tuple of int
+        How many columns each feature fills: one for numbers, one per category for categories.
+    scales : tuple of float
+        Of each column, by which what the encoder sees of it is multiplied.
+    """
+
+    likelihood: str
+    summary: DataSummary
+    widths: tuple[int, ...]
+    scales: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -16,10 +39,13 @@ class DataSummary:
         Over all entries.
     binary : bool
         Whether every entry is 0 or 1.
-    median_total : float
-        Median over rows of the row sum: the typical library size of counts.
+    median_total : float or None
+        Median over rows of the row sum: the typical library size of counts. None where columns are
+        nothing that could be summed.
     has_holes : bool
         Whether any entry is missing. The others speak of what is observed.
+    blocks : tuple of Block
+        The kinds of columns, one beside the other; empty where all are of one kind.
     """
 
     n_samples: int
@@ -27,8 +53,18 @@ class DataSummary:
     minimum: float
     maximum: float
     binary: bool
-    median_total: float
+    median_total: float | None
     has_holes: bool = False
+    blocks: tuple[Block, ...] = ()
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> DataSummary:
+        """One from the dict that `dataclasses.asdict` makes of it."""
+        blocks = (
+            Block(**{**block, "summary": cls.of(block["summary"])})
+            for block in values.get("blocks", ())
+        )
+        return cls(**{**values, "blocks": tuple(blocks)})
 
 
 @dataclass(frozen=True)
@@ -39,7 +75,7 @@ class ModelShape:
     ----------
     n_clusters : int
     likelihood : str
-        A key of `LIKELIHOODS`.
+        A key of `FAMILIES` in `skvade.nn.mixed`.
     summary : DataSummary
     latent_dim : int
     hidden_layer_sizes : tuple of int

@@ -14,6 +14,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from skvade.nn.likelihoods import LIKELIHOODS
+from skvade.nn.mixed import MIXED
 from skvade.nn.summary import DataSummary
 from skvade.persistence import container
 from skvade.training.units import Units
@@ -22,11 +23,11 @@ KIND = "model"
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
 # What loading expects of fitted attributes: a type, or for arrays the kinds of dtype and what each
-# dimension counts, K clusters, L latent dimensions, D features, N rows, S draws.
+# dimension counts, K clusters, L latent dimensions, D features, E columns of numbers that these
+# become, N rows, S draws.
 OF_ALL = {
     "n_features_in_": int,
     "means_": ("f", "KL"),
-    "cluster_centers_": ("f", "KD"),
     "cluster_sizes_": ("i", "K"),
     "labels_": ("biufUO", "N"),
     "likelihood_": str,
@@ -70,6 +71,8 @@ OF_COUNTED = {
 }
 OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int}
 OF_NAMED = {"feature_names_in_": ("O", "D")}
+OF_NUMBERS = {"cluster_centers_": ("f", "KE")}
+OF_COLUMNS = {"_columns": dict, "_decoded": ("f", "KE")}  # of a table of several kinds
 # Not saved: what loading makes anew, and scikit-learn's own, callbacks and what a fit leaves out.
 NOT_SAVED = (
     *("module_", "_templates", "_metadata_request"),
@@ -113,6 +116,9 @@ def contents_of(estimator: Any) -> dict[str, Any]:
     fitted["_units"] = asdict(state["_units"])
     fitted["_summary"] = asdict(state["_summary"])
     fitted["_dtype"] = np.dtype(state["_dtype"]).name
+    if "_columns" in state:
+        fitted["_columns"] = asdict(state["_columns"])
+        del fitted["cluster_centers_"]  # in the user's columns, which can be made again
     return {
         "class": cls.__name__,
         "parameters": parameters,
@@ -185,6 +191,17 @@ def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
         if hasattr(cls, name) or not name.isidentifier():
             raise ValueError(f"it has an attribute {name[:100]!r}, which no fit sets.")
     sizes = {"D": fitted["n_features_in_"]}
+    summary = DataSummary.of(fitted["_summary"])
+    if "_columns" not in fitted:
+        sizes["E"] = sizes["D"]
+        kinds = tuple(LIKELIHOODS)
+    else:
+        _check_attribute("_columns", fitted["_columns"], dict, sizes)
+        columns = cls._columns_from(fitted["_columns"])
+        sizes["E"] = columns.n_encoded
+        kinds = (MIXED,)
+        if len(columns.columns) != sizes["D"] or not columns.agree_with(summary.blocks):
+            raise ValueError("its columns are not those of its blocks.")
     for name, kind in names.items():
         _check_attribute(name, fitted[name], kind, sizes)
     if "M" in sizes and sizes.get("G") != sizes["M"] + 1:
@@ -199,19 +216,23 @@ def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
         types = ((record["phase"], str), (record["steps"], int), (record["loss"], float))
         if not all(isinstance(value, kind) for value, kind in types):
             raise ValueError("history_ is not a list of records.")
-    if fitted["likelihood_"] not in LIKELIHOODS:
+    if fitted["likelihood_"] not in kinds:
         raise ValueError(f"{fitted['likelihood_'][:100]!r} is not a likelihood.")
-    units, summary = Units(**fitted["_units"]), DataSummary(**fitted["_summary"])
-    _check_attribute("shift", np.asarray(units.shift), ("f", "D"[: np.ndim(units.shift)]), sizes)
-    _check_attribute("scale", units.scale, float, sizes)
+    units = Units(**fitted["_units"])
+    for name, value in (("shift", units.shift), ("scale", units.scale)):
+        _check_attribute(name, np.asarray(value), ("f", "E"[: np.ndim(value)]), sizes)
     if (units.low is None) != (units.high is None):
         raise ValueError("its units have limits on one side only.")
     for limits in () if units.low is None else (units.low, units.high):
-        _check_attribute("limits", limits, ("f", "D"), sizes)
-    if summary.n_features != sizes["D"]:
+        _check_attribute("limits", limits, ("f", "E"), sizes)
+    if summary.n_features != sizes["E"]:
         raise ValueError("its summary of the data is not of its features.")
     dtype = DTYPES[fitted["_dtype"]]
-    return {**fitted, "_units": units, "_summary": summary, "_dtype": dtype}
+    fitted |= {"_units": units, "_summary": summary, "_dtype": dtype}
+    if "_columns" in fitted:
+        fitted["_columns"] = columns
+        fitted["cluster_centers_"] = columns.decode(fitted["_decoded"])
+    return fitted
 
 
 def expected(cls: Any, fitted: dict[str, Any]) -> dict[str, Any]:
@@ -219,6 +240,7 @@ def expected(cls: Any, fitted: dict[str, Any]) -> dict[str, Any]:
     attributes = dict(OF_ALL)
     if hasattr(cls, "score_samples"):
         attributes |= OF_GENERATIVE
+    attributes |= OF_COLUMNS if "_columns" in fitted else OF_NUMBERS
     if "_group" in fitted:
         attributes["_group"] = dict
     if "_noise_from" in fitted:

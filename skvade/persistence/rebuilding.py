@@ -69,14 +69,14 @@ def rebuild(
     supplied = {name: given[name] for name in fitted["_supplied"]}
     builder = _make_builder(cls, fitted)
     shape = _shape(fitted, supplied, len(state))
-    rows = Rows(np.zeros((2, fitted["n_features_in_"])), CPU)
+    rows = Rows(np.zeros((2, fitted["_summary"].n_features)), CPU)
     with WithoutMemory():
         networks = builder._make_networks(shape, rows, seed=0)
     generator = torch.Generator()
     with Draws(0)():
         if "encoder" in supplied:
             # Its heads could be of any size in an altered file: one dimension tells their input.
-            example = networks.likelihood.encoder_input(rows.take(slice(0, 2)))
+            example = rows.take(slice(0, 2))
             small = make_encoder(supplied["encoder"], example, (), 1, "relu", generator)
             n_hidden = small.mean_head.in_features
             with WithoutMemory():

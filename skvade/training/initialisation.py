@@ -13,6 +13,7 @@ from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils import check_array
 
 from skvade.training.initialiser import Initialiser, Partition
+from skvade.training.latent_classes import LatentClassStart, Table
 from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.parted_start import PartedStart
@@ -179,8 +180,11 @@ def make_initialiser(
     n_samples: int,
     covariance_type: str,
     n_restarts: int = 24,
+    table: Table | None = None,
 ) -> Initialiser:
     """The initialiser that an estimator's `init` names.
+
+    "auto" is latent classes of a table, where one is given.
 
     Raises
     ------
@@ -190,7 +194,7 @@ def make_initialiser(
     if isinstance(init, str):
         mixtures = GaussianMixtureStart(n_clusters, covariance_type, n_restarts)
         return {
-            "auto": PartedStart(mixtures),
+            "auto": PartedStart(mixtures) if table is None else LatentClassStart(table, n_clusters),
             "gmm": mixtures,
             "k-means": KMeansStart(n_clusters),
             "random": RandomStart(n_clusters),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,26 +28,27 @@ ORDINARY = 1e100  # squares of what is larger, or of its inverse, do not fit int
 class Units:
     """The affine map between the data's units and the model's: x_model = (x - shift) / scale.
 
-    One scale for all features, so that the geometry of the data is kept. Values beyond a feature's
-    limits count as these, and none is farther than 1e6 from the middle in the model's units.
+    One scale for all features, so that the geometry of the data is kept, unless features are of
+    several kinds. Values beyond a feature's limits count as these, and none is farther than 1e6
+    from the middle in the model's units.
 
     Attributes
     ----------
     shift : ndarray of shape (n_features,) or float
-    scale : float
+    scale : ndarray of shape (n_features,) or float
     low, high : ndarray of shape (n_features,) or None
         Limits, infinite where a feature has none; None where no feature has any.
     """
 
     shift: np.ndarray | float = 0.0
-    scale: float = 1.0
+    scale: np.ndarray | float = 1.0
     low: np.ndarray | None = None
     high: np.ndarray | None = None
 
     @property
     def identical(self) -> bool:
         """Whether the map does nothing."""
-        return self.scale == 1.0 and not np.any(self.shift) and self.low is None
+        return bool(np.all(self.scale == 1.0)) and not np.any(self.shift) and self.low is None
 
     def to_model(self, x: np.ndarray) -> np.ndarray:
         """Data units to model units; same shape."""
@@ -63,17 +65,30 @@ class Units:
         with np.errstate(over="ignore"):
             return x if self.identical else x * self.scale + self.shift
 
-    def beyond(self, x: np.ndarray) -> np.ndarray:
+    def beyond(self, x: np.ndarray, variance: np.ndarray) -> np.ndarray:
         """How far rows lie beyond what the model sees of them, squared: (n, D) to (n,).
 
-        In the model's units; 0 where the model sees all of a row.
+        In units of a variance, which all features share or each has its own; 0 where the model sees
+        all of a row.
         """
         if self.identical:
             return np.zeros(len(x))
         with np.errstate(over="ignore"):
             moved = (np.asarray(x, np.float64) - self.shift) / self.scale
         excess = np.abs(moved - self.to_model(np.asarray(x, np.float64)))
-        return np.nansum(np.square(np.minimum(excess, FARTHEST)), axis=1)
+        return np.nansum(np.square(np.minimum(excess, FARTHEST)) / variance, axis=1)
+
+    def log_scale(self, X: Any) -> np.ndarray:
+        """sum_d log(scale_d) over what is observed of each row: (n_samples,)."""
+        if np.ndim(self.scale) == 0:
+            return observed_in_rows(X) * math.log(self.scale)
+        return np.concatenate([~np.isnan(block) @ np.log(self.scale) for _, block in _blocks(X)])
+
+    def log_scale_of_whole(self, n_features: int) -> float:
+        """The same of a row without holes."""
+        if np.ndim(self.scale) == 0:
+            return n_features * math.log(self.scale)
+        return float(np.log(self.scale).sum())
 
 
 def row_slices(n_rows: int, n_features: int, row_bytes: int = 0) -> Iterator[slice]:
@@ -203,7 +218,10 @@ class Measured:
 
 
 def measure_units(
-    X: Any, extremes: tuple[float, float] | None = None, peers: Peers = ALONE
+    X: Any,
+    extremes: tuple[float, float] | None = None,
+    peers: Peers = ALONE,
+    scale_each: bool = False,
 ) -> Measured:
     """The shift to zero means and the scale to a mean feature variance of one.
 
@@ -218,6 +236,8 @@ def measure_units(
         The smallest and the largest entry, where they are known.
     peers : Peers
         Who has the other rows.
+    scale_each : bool
+        Whether each feature gets a scale of its own, and so a variance of one.
     """
     low, high = extremes or extent(X)
     largest = max(-low, high)
@@ -237,7 +257,8 @@ def measure_units(
         if chosen.any():
             limits = np.where(chosen, fences, np.array([[-np.inf], [np.inf]]))
             moments = _Moments(X, unit, peers, limits)
-    return Measured(moments.units(), moments.shares(), n_beyond, farthest)
+    units = moments.units(scale_each)
+    return Measured(units, moments.shares(), n_beyond, farthest)
 
 
 class _Moments:
@@ -264,10 +285,13 @@ class _Moments:
         self.low = np.min(peers.collect(self.low), axis=0)
         self.high = np.max(peers.collect(self.high), axis=0)
 
-    def units(self) -> Units:
+    def units(self, scale_each: bool) -> Units:
         """The shift and the scale, in the data's own units."""
-        scale = float(np.sqrt(self.total / self.counts.sum())) / self.unit
         limits = () if self.limits is None else (limit / self.unit for limit in self.limits)
+        if scale_each:
+            scales = np.sqrt(self.squares / self.counts) / self.unit
+            return Units(self.shift / self.unit, np.where(scales > 0, scales, 1.0), *limits)
+        scale = float(np.sqrt(self.total / self.counts.sum())) / self.unit
         return Units(self.shift / self.unit, scale if scale > 0 else 1.0, *limits)
 
     def shares(self) -> np.ndarray:

@@ -1,0 +1,175 @@
+"""The first partition of a table that is mostly categories: latent classes of its rows.
+
+    p(x) = sum_c pi_c prod_d p(x_d | c)
+
+over what is observed of each row, with a Gaussian for each number and a share for each category,
+fitted by expectation-maximisation. Codes know distances, which say little where most columns hold
+one of a few values; classes ask in which columns rows are alike.
+
+References
+----------
+Vermunt, Magidson, "Latent class cluster analysis", in: Applied latent class analysis, 2002.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from skvade.nn.mixed import Mixed
+from skvade.training.batches import Rows
+from skvade.training.initialiser import Initialiser, Partition
+from skvade.training.jury import subsample
+from skvade.training.neighbourhood import Neighbourhood
+from skvade.training.peers import Peers
+from skvade.training.runtime import on_one_blas_thread
+from skvade.training.units import row_slices
+
+FLOOR = 1e-2  # least variance of a number within a class; over all rows it is one
+LEAST = 1e-9  # share
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as latent classes see them.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_rows, n_columns), float32
+        Numbers of variance one, and zeros and ones, of which those of a category have the sum one;
+        NaN where a value is missing.
+    is_share : ndarray of shape (n_columns,), bool
+        Which are zeros and ones.
+    """
+
+    values: np.ndarray
+    is_share: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Rows, likelihood: Mixed) -> Table:
+        """The table of rows of a mixed likelihood."""
+        values = rows.map(likelihood.as_classes, row_bytes=8 * rows.n_features).numpy()
+        return cls(values, np.array(likelihood.are_shares))
+
+    def restricted(self, rows: np.ndarray) -> Table:
+        """The given rows only."""
+        return replace(self, values=self.values[rows])
+
+    def of_all(self, peers: Peers) -> Table:
+        """The rows of all processes, in the order of ranks."""
+        return replace(self, values=peers.concatenate(self.values))
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Latent classes that have been fitted.
+
+    Attributes
+    ----------
+    log_weights : ndarray of shape (n_classes,)
+    means, variances : ndarray of shape (n_classes, n_columns)
+        Of a zero or one, the mean is its share.
+    """
+
+    log_weights: np.ndarray
+    means: np.ndarray
+    variances: np.ndarray
+
+    def log_joint(self, known: np.ndarray, observed: np.ndarray, is_share: np.ndarray) -> np.ndarray:
+        """log pi_c p(x | c) of what is observed, (n_rows, n_classes); `known` is 0 elsewhere."""
+        numbers = ~is_share
+        x, there = known[:, numbers], observed[:, numbers]
+        means, variances = self.means[:, numbers], self.variances[:, numbers]
+        # -1/2 sum_d [ (x_d - m_d)^2 / v_d + log(2 pi v_d) ], term by term
+        constant = means**2 / variances + np.log(2 * np.pi * variances)
+        log_p = x @ (means / variances).T - 0.5 * (x**2 @ (1 / variances).T + there @ constant.T)
+        shares = np.clip(self.means[:, is_share], LEAST, 1.0)
+        return self.log_weights + log_p + known[:, is_share] @ np.log(shares).T
+
+
+@dataclass(frozen=True)
+class LatentClassStart(Initialiser):
+    """Latent classes of the rows, the most probable of several fits; codes are not looked at.
+
+    Attributes
+    ----------
+    table : Table
+    n_clusters : int
+    n_restarts : int
+    max_samples : int
+        Rows that classes are fitted to.
+    max_iter : int
+        Of expectation-maximisation.
+    tol : float
+        Nats per row, below which it has ended.
+    prior : float
+        Rows that each class has beside its own, spread as all rows are.
+    """
+
+    table: Table
+    n_clusters: int
+    n_restarts: int = 10
+    max_samples: int = 20_000
+    max_iter: int = 200
+    tol: float = 1e-4
+    prior: float = 1.0
+
+    def __call__(
+        self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
+    ) -> Partition:
+        rng = np.random.RandomState(seed)
+        chosen = self.table.restricted(subsample(len(self.table.values), self.max_samples, rng))
+        with on_one_blas_thread():
+            fits = [self.fit_one(chosen, rng) for _ in range(self.n_restarts)]
+            fits.sort(key=lambda fit: fit[0], reverse=True)
+            found = [self.assign(classes, self.table) for _, classes in fits[:2]]
+        agreement = adjusted_rand_score(*found) if len(found) == 2 else float("nan")
+        return Partition(found[0], agreement)
+
+    def restricted(self, rows: np.ndarray) -> Initialiser:
+        return replace(self, table=self.table.restricted(rows))
+
+    def of_all(self, peers: Peers) -> Initialiser:
+        return replace(self, table=self.table.of_all(peers))
+
+    def assign(self, classes: Classes, table: Table) -> np.ndarray:
+        """The most probable class of each row."""
+        labels = []
+        for part in row_slices(*table.values.shape, 64 * self.n_clusters):
+            known, observed = _split(table.values[part])
+            labels.append(classes.log_joint(known, observed, table.is_share).argmax(1))
+        return np.concatenate(labels)
+
+    def fit_one(self, table: Table, rng: np.random.RandomState) -> tuple[float, Classes]:
+        """The log-likelihood per row, and classes, from random memberships."""
+        known, observed = _split(table.values)
+        squares, n_rows = known**2, len(known)
+        counts = np.maximum(observed.sum(0), 1)
+        mean = known.sum(0) / counts
+        square = squares.sum(0) / counts
+        members = rng.dirichlet(np.ones(self.n_clusters), n_rows)
+        before = -np.inf
+        for _ in range(self.max_iter):
+            weights = members.sum(0) + self.prior
+            mass = members.T @ observed + self.prior
+            means = (members.T @ known + self.prior * mean) / mass
+            variances = (members.T @ squares + self.prior * square) / mass - means**2
+            log_weights = np.log(weights / weights.sum())
+            classes = Classes(log_weights, means, np.maximum(variances, FLOOR))
+            log_joint = classes.log_joint(known, observed, table.is_share)
+            top = log_joint.max(1, keepdims=True)
+            likelihood = np.exp(log_joint - top)
+            total = likelihood.sum(1, keepdims=True)
+            members, bound = likelihood / total, float((top + np.log(total)).mean())
+            if bound - before < self.tol:
+                break
+            before = bound
+        return bound, classes
+
+
+def _split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values with 0 where they are missing, and 1 where they are not; float64."""
+    absent = np.isnan(values)
+    return np.where(absent, 0.0, values.astype(np.float64)), (~absent).astype(np.float64)
