@@ -21,7 +21,8 @@ from sklearn.utils import ClassifierTags, check_array, check_random_state
 from skvade.estimators import validation
 from skvade.estimators.callbacks import Callbacks, CallbackSupportMixin, with_callbacks
 from skvade.estimators.candidate import Candidate, information
-from skvade.estimators.columns import Columns, look, settle
+from skvade.estimators.column_kinds import look, settle
+from skvade.estimators.columns import Columns
 from skvade.estimators.comparison import objections
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import DeepParameters
@@ -421,9 +422,7 @@ class BaseDeepModel(
         )
         return facts, dealt.rows
 
-    def _measure(
-        self, X: Any, summary: DataSummary, peers: Peers
-    ) -> tuple[Units, tuple[str, ...]]:
+    def _measure(self, X: Any, summary: DataSummary, peers: Peers) -> tuple[Units, tuple[str, ...]]:
         """The units of real numbers, and what their scales make doubtful."""
         columns, names = self._columns_in_use, self._names_of_numbers(X)
         if columns is None:

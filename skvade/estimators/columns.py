@@ -7,15 +7,20 @@ unknown category is missing in all of its columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Integral
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
+from skvade.estimators.tables import (
+    CONTAINERS,
+    as_container,
+    as_table,
+    chosen_of,
+    column_of,
+    factorize,
+)
 from skvade.estimators.validation import as_numbers, is_absent
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.nn.summary import Block, DataSummary
@@ -26,8 +31,6 @@ CATEGORICAL = "categorical"
 ORDER = ("gaussian", "negative_binomial", "poisson", "bernoulli", CATEGORICAL)  # of blocks
 SCALES = {"bernoulli": 2**0.5}  # one column for two that always differ together
 MOSTLY = 0.5  # of the columns are categories
-FEW, SHARE = 50, 1 / 3  # texts with more values than both are no categories
-TEXTS = ("object", "str", "string", "large_string", "utf8")
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Column:
 
     def places_of(self, values: Any) -> np.ndarray:
         """Which of the categories each value is, -1 for a missing or an unknown one."""
-        codes, found = _factorize(values)
+        codes, found = factorize(values)
         known = {category: place for place, category in enumerate(self.categories)}
         places = np.array([*(known.get(value, -1) for value in found), -1])
         return places[codes]
@@ -98,12 +101,12 @@ class Columns:
     Attributes
     ----------
     columns : tuple of Column
-    framed : bool
-        Whether they came in a DataFrame.
+    container : str
+        What they came in: "pandas", "polars", "pyarrow", or "" for an array.
     """
 
     columns: tuple[Column, ...]
-    framed: bool
+    container: str
 
     @cached_property
     def layout(self) -> tuple[tuple[int, slice], ...]:
@@ -158,13 +161,13 @@ class Columns:
         X = as_table(X)
         plain = [number for number, column in enumerate(self.columns) if not column.categories]
         names = [self.columns[number].name for number in plain]
-        numbers = as_numbers(_chosen(X, plain), names) if plain else np.empty((len(X), 0), bool)
+        numbers = as_numbers(chosen_of(X, plain), names) if plain else np.empty((len(X), 0), bool)
         exact = numbers.dtype == np.float32 or numbers.dtype.itemsize < 4
         encoded = np.empty((len(X), self.n_encoded), np.float32 if exact else np.float64)
         for number, part in self.layout:
             column = self.columns[number]
             if column.categories:
-                encoded[:, part] = column.encode(_column(X, number))
+                encoded[:, part] = column.encode(column_of(X, number))
             else:
                 encoded[:, part] = numbers[:, [plain.index(number)]]
                 _check_within(column, encoded[:, part])
@@ -175,23 +178,20 @@ class Columns:
         values: list[Any] = [None] * len(self.columns)
         for number, part in self.layout:
             values[number] = self.columns[number].decode(rows[:, part])
-        if not self.framed:
-            table = np.empty((len(rows), len(values)), object)
-            for number, column in enumerate(values):
-                table[:, number] = column
-            return table.astype(_array_dtype(self.columns[0].dtype), copy=False)
+        if not self.container:
+            return _as_array(values, self.columns[0].dtype)
         import pandas as pd
 
-        of_dtype = [_of_dtype(*pair) for pair in zip(values, self.columns, strict=True)]
-        frame = pd.concat([pd.Series(column) for column in of_dtype], axis=1)
+        typed = [_of_dtype(*pair) for pair in zip(values, self.columns, strict=True)]
+        frame = pd.concat(typed, axis=1)
         frame.columns = [column.name for column in self.columns]
-        return frame
+        return as_container(frame, self.container)
 
     def fill(self, X: Any, encoded: np.ndarray, expected: np.ndarray) -> Any:
         """A copy of the user's rows with the missing values filled by expected ones."""
-        filled = self.decode(np.where(np.isnan(encoded), expected, encoded))
         X = as_table(X)
-        if not self.framed:
+        filled = as_table(self.decode(np.where(np.isnan(encoded), expected, encoded)))
+        if not self.container:
             holes = np.vectorize(is_absent, otypes=[bool])(X.astype(object))
             return np.where(holes, filled, X).astype(filled.dtype, copy=False)
         frame = X.copy()
@@ -201,7 +201,7 @@ class Columns:
                 column = filled.iloc[:, number].set_axis(frame.index)
                 whole = frame.iloc[:, number].where(~holes, column)
                 frame.isetitem(number, whole.astype(column.dtype))
-        return frame
+        return as_container(frame, self.container)
 
     def blocks(self, encoded: np.ndarray, summary: DataSummary, peers: Peers) -> tuple[Block, ...]:
         """What a model is to know of each kind of columns.
@@ -268,9 +268,9 @@ class Columns:
                 and (column.likelihood != "bernoulli" or categories <= 2)
             ):
                 raise ValueError(f"it has a column {str(column.name)[:100]!r} of no kind.")
-        if not columns or not isinstance(values["framed"], bool):
+        if not columns or values["container"] not in CONTAINERS:
             raise ValueError("it has no columns.")
-        return cls(columns, values["framed"])
+        return cls(columns, values["container"])
 
     def around(self, units: Units, n_features: int) -> Units:
         """Units of the measurements as those of all columns, of which the others have none."""
@@ -278,7 +278,10 @@ class Columns:
         if units.low is None or units.high is None:
             limits = ()
         else:
-            limits = (_extended(units.low, n_others, -np.inf), _extended(units.high, n_others, np.inf))
+            limits = (
+                _extended(units.low, n_others, -np.inf),
+                _extended(units.high, n_others, np.inf),
+            )
         shift = _extended(np.broadcast_to(units.shift, n_features), n_others, 0.0)
         scale = _extended(np.broadcast_to(units.scale, n_features), n_others, 1.0)
         return Units(shift, scale, *limits)
@@ -302,267 +305,6 @@ def _deviations(counts: np.ndarray, peers: Peers) -> np.ndarray:
     return np.sqrt(np.where(variances > 0, variances, 1.0))
 
 
-# ------------------------------------------------------------------------------ learning
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a process has seen of a column.
-
-    Attributes
-    ----------
-    column : Column
-        Without the likelihood of numbers, where the user has not named it.
-    observed : int
-        Values that are there.
-    binary : bool
-        Whether all numbers are zero or one.
-    text : bool
-        Whether it is taken for categories because it holds texts.
-    """
-
-    column: Column
-    observed: int
-    binary: bool
-    text: bool = False
-
-
-def look(estimator: Any, X: Any) -> tuple[bool, list[Seen]] | None:
-    """What this process's rows tell of the columns; None where these are plain numbers.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If `categorical_features` or `likelihood` name what is not there, or values are no
-        categories.
-    """
-    chosen, given = estimator.categorical_features, estimator.likelihood
-    if chosen is None and not isinstance(given, Mapping):
-        return None
-    if sp.issparse(X):
-        raise TypeError(
-            "categorical_features, and a likelihood for each column, need a dense table, got a "
-            f"sparse {type(X).__name__}; pass X.toarray(), or leave both out."
-        )
-    X = as_table(X)
-    framed = hasattr(X, "iloc")
-    n_columns = X.shape[1]
-    names = [_plain_name(name) for name in X.columns] if framed else list(range(n_columns))
-    kinds = _kinds(given, names)
-    texts: set[int] = set()
-    if isinstance(chosen, str):
-        if framed:
-            texts = {n for n in range(n_columns) if n not in kinds and _holds_texts(_column(X, n))}
-            dtypes = {n for n in range(n_columns) if str(X.dtypes.iloc[n]) == "category"}
-            kinds = {**dict.fromkeys(texts | dtypes, CATEGORICAL), **kinds}
-    elif chosen is not None:
-        for number in _numbers_of(chosen, names):
-            if kinds.setdefault(number, CATEGORICAL) != CATEGORICAL:
-                raise ValueError(
-                    f"Column {names[number]!r} is named in categorical_features, and "
-                    f"likelihood={kinds[number]!r} is asked for it; name it in one of them."
-                )
-    if CATEGORICAL not in kinds.values() and not isinstance(given, Mapping):
-        return None
-    of_numbers = "" if isinstance(given, Mapping) or given == "auto" else given
-    seen = []
-    for number, name in enumerate(names):
-        dtype = str(X.dtypes.iloc[number]) if framed else X.dtype.name
-        kind = kinds.get(number, of_numbers)
-        values = _column(X, number)
-        if kind == CATEGORICAL:
-            seen.append(_see_categories(Column(name, kind, dtype), values, number in texts))
-        else:
-            numbers = as_numbers(_chosen(X, [number]), [name])
-            observed = numbers[~np.isnan(numbers)]
-            binary = bool(np.isin(observed, (0, 1)).all())
-            seen.append(Seen(Column(name, kind, dtype), len(observed), binary))
-    return framed, seen
-
-
-def settle(found: tuple[bool, list[Seen]] | None, peers: Peers) -> Columns | None:
-    """What all processes' rows together tell of the columns.
-
-    Raises
-    ------
-    ValueError
-        In all processes, if a column has no values, or texts are no categories.
-    """
-    of_all = peers.collect(found)
-    with peers.alike():
-        if any((other is None) != (of_all[0] is None) for other in of_all):
-            raise ValueError(
-                "All processes must have columns of the same kinds, and some have categories where "
-                "others have numbers only; name them in categorical_features."
-            )
-        if found is None or of_all[0] is None:
-            return None
-        framed = of_all[0][0]
-        columns = tuple(map(_together, zip(*(seen for _, seen in of_all), strict=False)))
-        return Columns(columns, framed)
-
-
-def _together(seen: tuple[Seen, ...]) -> Column:
-    column, observed = seen[0].column, sum(one.observed for one in seen)
-    if not observed:
-        raise ValueError(
-            f"X has no value but NaN in column {column.name!r}; leave the column out, or fill it."
-        )
-    if column.likelihood != CATEGORICAL:
-        binary = all(one.binary for one in seen)
-        likelihood = column.likelihood or ("bernoulli" if binary else "gaussian")
-        return replace(column, likelihood=likelihood)
-    values = {category for one in seen for category in one.column.categories}
-    if seen[0].text and len(values) > max(FEW, SHARE * observed):
-        raise ValueError(
-            f"Column {column.name!r} holds texts with {len(values)} different values in {observed} "
-            "rows, too many for categories; leave it out, make numbers of it, or name it in "
-            "categorical_features."
-        )
-    levels = {level: place for place, level in enumerate(column.levels)}
-    in_order = sorted(values, key=lambda v: (levels.get(v, len(levels)), *_sorting(v)))
-    likelihood = "bernoulli" if len(in_order) <= 2 else CATEGORICAL
-    return replace(column, likelihood=likelihood, categories=tuple(in_order))
-
-
-def _see_categories(column: Column, values: Any, text: bool) -> Seen:
-    codes, found = _factorize(values)
-    for value in found:
-        if not isinstance(value, str | bool | int | float):
-            raise ValueError(
-                f"Column {column.name!r} holds {value!r}, a {type(value).__name__}, and categories "
-                "are texts, numbers or truth values; convert the column, or leave it out."
-            )
-    levels: tuple[Any, ...] = ()
-    ordered = False
-    if column.dtype == "category":
-        levels, ordered = tuple(_plain(values.cat.categories)), bool(values.cat.ordered)
-    seen = replace(column, categories=tuple(found), levels=levels, ordered=ordered)
-    return Seen(seen, int((codes >= 0).sum()), False, text)
-
-
-def _kinds(given: Any, names: list[Any]) -> dict[int, str]:
-    """What `likelihood` says of columns, by their numbers."""
-    if not isinstance(given, Mapping):
-        return {}
-    known = (*LIKELIHOODS, CATEGORICAL)
-    kinds = {}
-    for name, kind in given.items():
-        if kind not in known:
-            raise ValueError(
-                f"The 'likelihood' parameter must be a str among {sorted(known)} for each column, "
-                f"got {kind!r} for column {name!r}."
-            )
-        kinds[_number_of(name, names, "likelihood")] = kind
-    return kinds
-
-
-def _numbers_of(chosen: Any, names: list[Any]) -> Iterator[int]:
-    """The numbers of the columns that `categorical_features` names."""
-    chosen = np.asarray(chosen)
-    if chosen.ndim != 1:
-        raise ValueError(
-            "categorical_features must be one-dimensional, a mask, numbers or names of columns, "
-            f"got an array of shape {chosen.shape}."
-        )
-    if chosen.dtype.kind == "b":
-        if len(chosen) != len(names):
-            raise ValueError(
-                f"categorical_features is a mask of {len(chosen)} columns, but X has {len(names)}; "
-                "give one value for each column."
-            )
-        yield from np.flatnonzero(chosen).tolist()
-    elif chosen.dtype.kind in "iuOUT" or not len(chosen):
-        for name in dict.fromkeys(chosen.tolist()):
-            yield _number_of(name, names, "categorical_features")
-    else:
-        raise ValueError(
-            "categorical_features must be a mask, or numbers or names of columns, got an array of "
-            f"dtype {chosen.dtype}."
-        )
-
-
-def _number_of(name: Any, names: list[Any], parameter: str) -> int:
-    if name in names and not isinstance(name, bool):
-        return names.index(name)
-    if isinstance(name, Integral) and not isinstance(name, bool):
-        if -len(names) <= name < len(names):
-            return int(name) % len(names)
-        raise ValueError(
-            f"{parameter} names column {name}, but X has columns 0 to {len(names) - 1}."
-        )
-    cure = "pass a DataFrame, or numbers of columns"
-    if not all(isinstance(number, int) for number in names):
-        shown = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
-        cure = f"its columns are {shown}"
-    raise ValueError(f"{parameter} names column {name!r}, which X has not; {cure}.")
-
-
-# ------------------------------------------------------------------------------- reading
-
-
-def as_table(X: Any) -> Any:
-    """A DataFrame as it is, all else as an array with two dimensions."""
-    if hasattr(X, "iloc"):
-        return X
-    if isinstance(X, list | tuple) and any(isinstance(v, str) for row in X[:1] for v in row):
-        X = np.asarray(X, dtype=object)
-    table = np.asarray(X)
-    if table.ndim != 2:
-        raise ValueError(f"Expected 2D array, got an array of {table.ndim} dimension(s) instead.")
-    return table
-
-
-def _column(X: Any, number: int) -> Any:
-    return X.iloc[:, number] if hasattr(X, "iloc") else X[:, number]
-
-
-def _chosen(X: Any, numbers: list[int]) -> Any:
-    return X.iloc[:, numbers] if hasattr(X, "iloc") else X[:, numbers]
-
-
-def _factorize(values: Any) -> tuple[np.ndarray, list[Any]]:
-    """Which of the different values each one is, -1 for a missing one, and these values."""
-    if hasattr(values, "factorize"):
-        codes, found = values.factorize()
-        return codes, _plain(found)
-    numbers: dict[Any, int] = {}
-    codes = np.array(
-        [-1 if is_absent(v) else numbers.setdefault(v, len(numbers)) for v in _plain(values)], int
-    )
-    return codes, list(numbers)
-
-
-def _plain(values: Any) -> list[Any]:
-    """Values without their numpy types."""
-    listed = np.asarray(values, dtype=object).tolist()
-    return [value.item() if isinstance(value, np.generic) else value for value in listed]
-
-
-def _plain_name(name: Any) -> Any:
-    return name if isinstance(name, str | int) else str(name)
-
-
-def _sorting(value: Any) -> tuple[str, Any]:
-    return ("", value) if not isinstance(value, str) else ("text", value)
-
-
-def _holds_texts(values: Any) -> bool:
-    """Whether all values are texts, and not all of these numbers in another dress."""
-    if str(values.dtype) not in TEXTS:
-        return False
-    _, found = _factorize(values)
-    return bool(found) and all(isinstance(v, str) for v in found) and not all(map(_is_number, found))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _check_within(column: Column, values: np.ndarray) -> None:
     """Numbers must lie where their likelihood is defined."""
     family = LIKELIHOODS[column.likelihood]
@@ -577,25 +319,29 @@ def _check_within(column: Column, values: np.ndarray) -> None:
         )
 
 
-def _array_dtype(name: str) -> Any:
-    """Of an array that gives back one with this dtype, into which means of numbers fit."""
-    return object if name.startswith(("str", "object")) else np.dtype(name)
+def _as_array(columns: list[Any], dtype: str) -> np.ndarray:
+    """Values of columns as an array of the dtype that came in."""
+    kind = np.dtype(object if dtype.startswith("str") else dtype)
+    table = np.empty((len(columns[0]), len(columns)), object)
+    for number, values in enumerate(columns):
+        whole = kind.kind in "biu" and values.dtype.kind == "f"
+        table[:, number] = np.round(values) if whole else values
+    return table.astype(kind, copy=False)
 
 
 def _of_dtype(values: Any, column: Column) -> Any:
-    """Values of a column of a DataFrame as what it came in as."""
+    """Values of a column of a DataFrame as a Series of the dtype that came in."""
     import pandas as pd
 
     if column.dtype == "category":
-        return pd.Categorical(values, categories=list(column.levels), ordered=column.ordered)
+        levels = list(column.levels)
+        return pd.Series(pd.Categorical(values, categories=levels, ordered=column.ordered))
     kind = pd.api.types.pandas_dtype(column.dtype)
-    if column.categories:
-        return pd.array(list(values), dtype=kind)
-    if pd.api.types.is_bool_dtype(kind):
-        return pd.array(values > 0.5, dtype=kind)
-    if pd.api.types.is_integer_dtype(kind):
-        return pd.array(np.round(values).astype(np.int64), dtype=kind)
-    if pd.api.types.is_float_dtype(kind):
-        return pd.array(values, dtype=kind)
-    return np.asarray(values, float)
-
+    if not column.categories:
+        if pd.api.types.is_bool_dtype(kind):
+            values = values > 0.5
+        elif pd.api.types.is_integer_dtype(kind):
+            values = np.round(values).astype(np.int64)
+        elif not pd.api.types.is_float_dtype(kind):
+            kind = np.dtype(float)
+    return pd.Series(values, dtype=kind)

@@ -38,11 +38,24 @@ class DeepParameters:
         start at the principal components of the data and their reconstruction. All of it is
         trained. Networks of your own have none, and neither has the other network beside them. Turn
         it off to get the method as in its paper.
-    likelihood : {"auto", "bernoulli", "gaussian", "poisson", "negative_binomial"}, default="auto"
-        Family of p(x|z). "bernoulli" is for data in [0, 1], such as pixels; "gaussian" for real
+    likelihood : str or dict, default="auto"
+        Family of p(x|z): "auto", "bernoulli", "gaussian", "poisson" or "negative_binomial".
+        "bernoulli" is for data in [0, 1], such as pixels; "gaussian" for real
         numbers, with one learned noise variance; "poisson" and "negative_binomial" for counts,
         with each row's sum as offset. "auto" chooses between "bernoulli", for data in [0, 1], and
         "gaussian"; `likelihood_` and the report say which. Set it where you know what the data are.
+        A dict from columns (names, or numbers) to one of these or "categorical" makes the table one
+        of several kinds; columns that it leaves out are "bernoulli" if all their values are 0 or 1,
+        else "gaussian".
+    categorical_features : None, "from_dtype" or array-like, default=None
+        Columns that hold categories: texts, or numbers that name something. A mask, numbers or
+        names of columns; "from_dtype" stands for the columns of a DataFrame of the dtype
+        "category", and for those that hold texts. Then `likelihood_` is "mixed": a category has
+        a probability for each of its values, every column of numbers a noise variance of its own
+        in units of its own deviation, and the log-likelihood is the sum over columns. Values that
+        fit has not seen count as missing. What comes back (`cluster_centers_`, `sample`,
+        `inverse_transform`, `impute`) has the columns, dtypes and categories that came in. With
+        None all columns must be numbers.
     encoder, decoder : torch.nn.Module or None, default=None
         Your own networks, used as templates: each fit trains copies. An encoder maps
         (n_samples, n_features) to (n_samples, n_hidden); linear heads for m(x) and log s2(x) are

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn.utils import check_array
 from sklearn.utils.validation import assert_all_finite, validate_data
 
 from skvade.nn.covariances import COVARIANCES
@@ -135,7 +135,7 @@ def check_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
     """Only the number of rows and columns, and their names."""
     refuse_containers(X)
     validate_data(estimator, X, reset=reset, skip_check_array=True)
-    n_rows, needed = len(X), 2 if reset else 1
+    n_rows, needed = X.shape[0] if hasattr(X, "shape") else len(X), 2 if reset else 1
     if n_rows < needed:
         raise ValueError(
             f"Found array with {n_rows} sample(s) while a minimum of {needed} is required by "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -138,9 +138,8 @@ class Mixed(Likelihood):
 
         (n_samples, n_features) to (n_samples, n_columns); `are_shares` says which are shares.
         """
-        parts = zip(
-            self.parts, x.split(self.sizes, -1), self.scale.split(self.sizes), strict=True
-        )
+        sizes, families = self.sizes, self._families
+        parts = zip(families, x.split(sizes, -1), self.scale.split(sizes), strict=True)
         columns = []
         for part, own, scale in parts:
             whole = part.encoder_input(own) * scale
@@ -161,7 +160,7 @@ class Mixed(Likelihood):
     def linear_start(self, mean: Tensor) -> tuple[Tensor, Tensor]:
         starts = [
             part.linear_start(own)
-            for part, own in zip(self.parts, (mean / self.scale).split(self.sizes), strict=True)
+            for part, own in zip(self._families, (mean / self.scale).split(self.sizes), strict=True)
         ]
         gains = [torch.full((n,), float(s[1])) for s, n in zip(starts, self.sizes, strict=True)]
         return torch.cat([start for start, _ in starts]), torch.cat(gains).to(mean) / self.scale
@@ -179,6 +178,10 @@ class Mixed(Likelihood):
         moments = (moment.split(self.sizes) for moment in (residual, mean, squared_mean))
         for part, *own in zip(self.parts, *moments, strict=True):
             part.calibrate_(*own)
+
+    @property
+    def _families(self) -> list[Likelihood]:
+        return cast(list[Likelihood], list(self.parts))
 
     def _of_each(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
         """A function of each part and of its columns; all columns again."""

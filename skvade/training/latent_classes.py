@@ -77,7 +77,9 @@ class Classes:
     means: np.ndarray
     variances: np.ndarray
 
-    def log_joint(self, known: np.ndarray, observed: np.ndarray, is_share: np.ndarray) -> np.ndarray:
+    def log_joint(
+        self, known: np.ndarray, observed: np.ndarray, is_share: np.ndarray
+    ) -> np.ndarray:
         """log pi_c p(x | c) of what is observed, (n_rows, n_classes); `known` is 0 elsewhere."""
         numbers = ~is_share
         x, there = known[:, numbers], observed[:, numbers]
@@ -137,7 +139,8 @@ class LatentClassStart(Initialiser):
     def assign(self, classes: Classes, table: Table) -> np.ndarray:
         """The most probable class of each row."""
         labels = []
-        for part in row_slices(*table.values.shape, 64 * self.n_clusters):
+        n_rows, n_columns = table.values.shape
+        for part in row_slices(n_rows, n_columns, 64 * self.n_clusters):
             known, observed = _split(table.values[part])
             labels.append(classes.log_joint(known, observed, table.is_share).argmax(1))
         return np.concatenate(labels)

@@ -1,0 +1,79 @@
+"""Latent classes against scikit-learn's mixtures, and against classes that are known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+
+from skvade.training.latent_classes import Classes, LatentClassStart, Table
+
+RNG = np.random.default_rng(0)
+
+
+def categories(n_rows=600, n_features=8, strength=0.8):
+    """Three classes, in each of which every feature has a favourite among three values."""
+    labels = RNG.integers(0, 3, n_rows)
+    favourite = RNG.integers(0, 3, (3, n_features))
+    values = np.where(
+        RNG.random((n_rows, n_features)) < strength,
+        favourite[labels],
+        RNG.integers(0, 3, (n_rows, n_features)),
+    )
+    hot = np.eye(3)[values].reshape(n_rows, -1)
+    return Table(hot.astype(np.float32), np.ones(hot.shape[1], bool)), labels
+
+
+def test_the_density_is_that_of_independent_columns():
+    classes = Classes(
+        np.log([0.3, 0.7]),
+        np.array([[0.5, 0.2, 0.8], [-1.0, 0.6, 0.4]]),
+        np.array([[2.0, 1.0, 1.0], [0.5, 1.0, 1.0]]),
+    )
+    is_share = np.array([False, True, True])
+    known = np.array([[0.3, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    observed = np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 1.0]])  # the second number is missing
+    for c, weight in enumerate((0.3, 0.7)):
+        mean, deviation = classes.means[c], np.sqrt(classes.variances[c, 0])
+        first = np.log(weight) + stats.norm.logpdf(0.3, mean[0], deviation) + np.log(mean[1])
+        second = np.log(weight) + np.log(mean[2])
+        found = classes.log_joint(known, observed, is_share)[:, c]
+        np.testing.assert_allclose(found, [first, second], rtol=1e-12)
+
+
+def test_of_numbers_they_are_a_mixture_with_diagonal_covariances():
+    X = np.concatenate([RNG.normal(m, 1, (200, 4)) for m in (0.0, 3.0)])
+    X = (X - X.mean(0)) / X.std(0)
+    start = LatentClassStart(Table(X.astype(np.float32), np.zeros(4, bool)), 2, prior=1e-9)
+    bound, classes = start.fit_one(start.table, np.random.RandomState(0))
+    mixture = GaussianMixture(2, covariance_type="diag", n_init=5, random_state=0).fit(X)
+    assert bound == pytest.approx(mixture.score(X), abs=2e-3)
+    order = np.argsort(classes.means[:, 0]), np.argsort(mixture.means_[:, 0])
+    np.testing.assert_allclose(classes.means[order[0]], mixture.means_[order[1]], atol=0.05)
+
+
+def test_classes_are_found_whatever_is_missing():
+    table, labels = categories()
+    hidden = np.repeat(RNG.random((len(labels), 8)) < 0.3, 3, axis=1)
+    for values, least in ((table.values, 0.9), (np.where(hidden, np.nan, table.values), 0.7)):
+        start = LatentClassStart(Table(values.astype(np.float32), table.is_share), 3)
+        found = start(np.empty((len(labels), 0)), seed=0)
+        assert adjusted_rand_score(labels, found.labels) > least
+        assert 0.5 < found.agreement <= 1
+
+
+def test_rows_beyond_the_sample_get_the_most_probable_class():
+    table, labels = categories()
+    start = LatentClassStart(table, 3, max_samples=200)
+    assert adjusted_rand_score(labels, start(np.empty((600, 0)), seed=1).labels) > 0.85
+    few = start.restricted(np.arange(50))
+    assert len(few(np.empty((50, 0)), seed=1).labels) == 50
+
+
+def test_likelihood_never_falls():
+    table, _ = categories(300, strength=0.4)
+    bounds = []
+    for max_iter in range(1, 30):
+        start = LatentClassStart(table, 3, max_iter=max_iter, tol=-np.inf, prior=1e-12)
+        bounds.append(start.fit_one(table, np.random.RandomState(0))[0])
+    assert (np.diff(bounds) > -1e-9).all()
