@@ -483,7 +483,8 @@ class BaseDeepModel(
         else:
             model = copied(warm)
             model.likelihood.has_holes = facts.shape.summary.has_holes
-            phases, handover = self._make_warm_phases(facts), Handover(scale=self._scale)
+            phases = (make_phases or self._make_warm_phases)(facts)
+            handover = Handover(scale=self._scale)
         run = Run(model, rows, runtime, seed, listeners, handover=handover, keeper=keeper)
         run.draws = draws if runtime.peers.size == 1 else own_draws
         return Candidate(run.go(phases), rows)

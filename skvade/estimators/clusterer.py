@@ -17,6 +17,7 @@ from skvade.estimators.candidate import Candidate
 from skvade.estimators.comparison import MAX_ROWS, compare
 from skvade.estimators.facts import Facts
 from skvade.estimators.predictor import of_one_fit
+from skvade.estimators.updating import UpdatingMixin
 from skvade.training.batches import Rows
 from skvade.training.jury import subsample
 from skvade.training.peers import Peers, current_peers
@@ -26,7 +27,7 @@ OF_COUNT = ("merge_tree_", "cluster_evidence_", "_groups", "_group_sizes", "_cou
 HELD_OUT = -1
 
 
-class ClustererMixin(ClusterMixin):
+class ClustererMixin(UpdatingMixin, ClusterMixin):
     """A clusterer, whose number of clusters is given or found.
 
     Attributes
@@ -92,6 +93,7 @@ class ClustererMixin(ClusterMixin):
         super()._finish(X, facts, *args)
 
     def _look_back(self, X: Any, facts: Facts, peers: Peers) -> None:
+        self._keep(X)
         self._comparison = {}
         if facts.components is None or not self.compare:
             return

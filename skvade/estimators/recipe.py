@@ -146,6 +146,10 @@ class Recipe(ABC):
         graph = [find] if self.neighbor_weight else []
         return [*graph, *self._make_last_phases(facts)]
 
+    def _make_update_phases(self, facts: Facts) -> list[Phase]:
+        """The same for a few more rows, which in an M step would outvote all before."""
+        return [phase for phase in self._make_warm_phases(facts) if not isinstance(phase, MStep)]
+
     def _make_last_phases(self, facts: Facts) -> list[Phase]:
         """What every fit ends with: the phase that `max_iter` and `tol` speak of, and an M step."""
         objectives = self._make_objectives(facts)

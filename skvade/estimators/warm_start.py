@@ -8,15 +8,25 @@ from typing import Any
 from skvade.persistence.fingerprint import networks_of
 
 
-def check_warm(estimator: Any) -> None:
+def check_warm(
+    estimator: Any,
+    caller: str = "warm_start=True",
+    anew: str = "set warm_start=False to start anew",
+) -> None:
     """What shaped the fitted model must be as it was, networks of the user's own included.
+
+    Parameters
+    ----------
+    estimator : BaseDeepModel
+    caller, anew : str
+        What goes on with the model, and what would not, for messages.
 
     Raises
     ------
     ValueError
         With what has changed, and how to go on.
     """
-    _check_networks(estimator)
+    _check_networks(estimator, caller, anew)
     now = {"likelihood": estimator.likelihood, **estimator._shape_parameters()}
     fitted = {"likelihood": estimator.likelihood_, **estimator._shaped_by}
     if estimator.likelihood == "auto" or isinstance(estimator.likelihood, Mapping):
@@ -26,12 +36,11 @@ def check_warm(estimator: Any) -> None:
         was = ", ".join(f"{name}={fitted[name]!r}" for name in changed)
         new = ", ".join(f"{name}={now[name]!r}" for name in changed)
         raise ValueError(
-            f"warm_start=True goes on with the fitted model's {was}, got {new}; set them back, "
-            "or set warm_start=False to start anew."
+            f"{caller} goes on with the fitted model's {was}, got {new}; set them back, or {anew}."
         )
 
 
-def _check_networks(estimator: Any) -> None:
+def _check_networks(estimator: Any, caller: str, anew: str) -> None:
     now, fitted = networks_of(estimator), getattr(estimator, "_templates", None)
     if fitted is None:  # a pickle of an older version
         fitted = {name: now.get(name, "") for name in estimator._supplied}
@@ -39,7 +48,6 @@ def _check_networks(estimator: Any) -> None:
     if changed:
         names = " and ".join(changed)
         raise ValueError(
-            f"warm_start=True goes on with the networks that were fitted, and {names} differs "
-            "from what it was then, by an attribute, a parameter or altogether; set it back, "
-            "or set warm_start=False to start anew."
+            f"{caller} goes on with the networks that were fitted, and {names} differs from what "
+            f"it was then, by an attribute, a parameter or altogether; set it back, or {anew}."
         )

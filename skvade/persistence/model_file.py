@@ -76,6 +76,7 @@ OF_COLUMNS = {"_columns": dict, "_decoded": ("f", "KE")}  # of a table of severa
 # Not saved: what loading makes anew, and scikit-learn's own, callbacks and what a fit leaves out.
 NOT_SAVED = (
     *("module_", "_templates", "_metadata_request"),
+    "_replay",  # rows of the user's, which nobody expects in a file of a model
     *("_skl_callbacks", "_skl_callbacks_to_teardown"),
     *("_callback_fit_ctx", "_parent_callback_ctx"),
 )

@@ -1,0 +1,159 @@
+"""More rows for a fitted clusterer, a batch at a time, without forgetting the older ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import check_random_state
+
+from skvade.estimators.predictor import snapshot
+from skvade.estimators.warm_start import check_warm
+from skvade.training.events import Listener
+from skvade.training.jury import subsample
+from skvade.training.peers import current_peers
+from skvade.training.run import Keeper
+from skvade.training.runtime import resolve_runtime
+
+N_PASSES, RATE = 2, 0.25
+OF_THE_FIT = ("converged_", "n_iter_", "restart_agreement_", "_findings", "_n_runs")
+MAX_REPLAY, MAX_REPLAY_VALUES, LEAST = 2_000, 2_000_000, 200
+
+
+class UpdatingMixin:
+    """A clusterer that keeps a sample of the rows that it has seen, and trains on it again."""
+
+    def partial_fit(self, X: Any, y: Any = None) -> Any:
+        """Go on with more rows of the same kind; the first call is `fit`.
+
+        The model is trained for two passes over the new rows and a sample of those seen before, at
+        most 2,000, in which every row seen has the same chance to be. The last phase goes on with
+        them, neighbours are sought among both, and the learning rate is a quarter. There is no M
+        step: in it a few new rows would outvote all before. Clusters keep their numbers, and the
+        data their units. For another number of clusters, or rows of another kind, fit anew.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+            Rows with the columns of the first fit; one is enough.
+        y : Ignored
+            Present for API consistency by convention.
+
+        Returns
+        -------
+        self
+            `labels_` are those of the new rows; `cluster_sizes_` count all rows since the first
+            fit, each in the cluster that it had when it came.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X is not valid; if a file was loaded of a model that cannot generate rows (files hold
+            no rows of yours, and others that were loaded train on generated ones beside the new);
+            in a group of processes. The model is as it was then.
+        FloatingPointError
+            If the loss stays non-finite although training was taken back and slowed.
+        """
+        if not hasattr(self, "module_"):
+            return self.fit(X, y)
+        if current_peers().size > 1:
+            raise ValueError(
+                f"{type(self).__name__}.partial_fit trains in one process; call it outside "
+                "skvade.distributed.group, or fit anew with all rows."
+            )
+        worker = snapshot(self)
+        worker._check_parameters()
+        check_warm(worker, "partial_fit", "call fit to start anew")
+        new = worker._check_new(X)
+        worker._update(new)
+        parameters = self.get_params(deep=False)
+        fitted = {name: v for name, v in vars(worker).items() if name not in parameters}
+        self.__dict__ = {**vars(self), **fitted}
+        return self
+
+    def _update(self, new: Any) -> None:
+        """Train a copy of the model on older and new rows, and publish it."""
+        before = {name: getattr(self, name) for name in OF_THE_FIT}
+        sizes, learned = self.cluster_sizes_, self.history_
+        n_seen, n_clusters = int(sizes.sum()), len(sizes)
+        rng = _at(self.random_state, n_seen)
+        older = self._older_rows(rng)
+        both = _stacked(older, new)
+        runtime = resolve_runtime(self.device, self.precision)
+        self.warm_start, self.early_stopping, self.max_iter = True, False, N_PASSES
+        self.learning_rate = RATE * self.learning_rate
+        facts, rows = self._prepare(both, runtime, True, rng, n_clusters)
+        facts = replace(facts, monitor=Listener())
+        seed = int(rng.randint(2**31))
+        given = (facts, rows, runtime, self.module_, seed)
+        self._order = _as_they_are
+        phases = self._make_update_phases
+        trained = self._train(*given, keeper=Keeper(), listeners=[], make_phases=phases)
+        self._finish(both, facts, [trained], rng)
+        del self._order
+        self.labels_ = self.labels_[-new.shape[0] :]
+        counts = np.bincount(self._predictor.labels(new), minlength=n_clusters)
+        self.cluster_sizes_ = sizes + counts
+        self.history_ = [*learned, *self.history_]
+        self._replay = _renewed(older, new, n_seen, rng)
+        vars(self).update(before)
+
+    def _older_rows(self, rng: np.random.RandomState) -> Any:
+        """The rows that were kept, or as many that the model generates."""
+        if hasattr(self, "_replay"):
+            return self._replay
+        if not hasattr(self, "sample"):
+            raise ValueError(
+                f"This {type(self).__name__} was loaded from a file, which holds no rows, and it "
+                "generates none; fit it again before partial_fit, or keep it as a pickle."
+            )
+        weights = self.weights_ / self.weights_.sum()
+        size = _size(MAX_REPLAY, self._summary.n_features)
+        labels = rng.choice(len(weights), size, p=weights)
+        return self._predictor.sample(labels, seed=int(rng.randint(2**31)))
+
+    def _keep(self, X: Any) -> None:
+        """Keep a sample of the rows of a fit."""
+        rng = np.random.RandomState(0)
+        kept = np.sort(subsample(X.shape[0], _size(X.shape[0], X.shape[1]), rng))
+        self._replay = X[kept].copy()
+
+
+def _size(n_rows: int, n_features: int) -> int:
+    """How many rows are kept of so many."""
+    return min(n_rows, MAX_REPLAY, max(LEAST, MAX_REPLAY_VALUES // n_features))
+
+
+def _stacked(older: Any, new: Any) -> Any:
+    if sp.issparse(older) or sp.issparse(new):
+        return sp.csr_array(sp.vstack([sp.csr_array(older), sp.csr_array(new)]))
+    return np.concatenate([older, new])
+
+
+def _renewed(older: Any, new: Any, n_seen: int, rng: np.random.RandomState) -> Any:
+    """A sample in which each row seen has had the same chance: places are given by lot."""
+    n_all = n_seen + new.shape[0]
+    size = max(older.shape[0], _size(n_all, new.shape[1]))
+    if older.shape[0] + new.shape[0] <= size:
+        return _stacked(older, new)
+    n_new = min(new.shape[0], rng.binomial(size, new.shape[0] / n_all))
+    n_new = max(n_new, size - older.shape[0])
+    kept = np.sort(rng.permutation(older.shape[0])[: size - n_new])
+    chosen = np.sort(rng.permutation(new.shape[0])[:n_new])
+    return _stacked(older[kept], new[chosen])
+
+
+def _at(random_state: Any, n_seen: int) -> np.random.RandomState:
+    """A generator that differs from one batch to the next."""
+    if isinstance(random_state, np.random.RandomState):
+        return random_state
+    if random_state is None:
+        return np.random.RandomState()
+    seed = int(check_random_state(random_state).randint(2**31))
+    return np.random.RandomState((seed + n_seen) % 2**32)
+
+
+def _as_they_are(counts: np.ndarray) -> np.ndarray:
+    return np.arange(len(counts))
