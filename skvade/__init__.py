@@ -9,6 +9,7 @@ from skvade.estimators.load import load
 from skvade.estimators.m2 import M2Clustering
 from skvade.estimators.m2_classifier import M2Classifier
 from skvade.estimators.save import save
+from skvade.estimators.to_onnx import to_onnx
 from skvade.estimators.vade import VaDEClustering
 from skvade.estimators.vade_classifier import VaDEClassifier
 
@@ -25,4 +26,5 @@ __all__ = [
     "__version__",
     "load",
     "save",
+    "to_onnx",
 ]

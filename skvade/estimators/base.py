@@ -24,6 +24,7 @@ from skvade.estimators.candidate import Candidate, information
 from skvade.estimators.column_kinds import look, settle
 from skvade.estimators.columns import Columns
 from skvade.estimators.comparison import objections
+from skvade.estimators.exported import write_onnx
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import DeepParameters
 from skvade.estimators.pickling import PicklingMixin
@@ -670,6 +671,17 @@ class BaseDeepModel(
             If the file cannot be written; an older one is left as it was.
         """
         model_file.save(self, path)
+
+    @of_one_fit
+    def to_onnx(self, path: Any) -> None:
+        """Write the fitted model as an ONNX file: see :func:`skvade.to_onnx`.
+
+        Parameters
+        ----------
+        path : str, bytes or path-like
+            Such as "model.onnx".
+        """
+        write_onnx(self, path)
 
     @of_one_fit
     def predict(self, X: Any) -> np.ndarray:

@@ -1,0 +1,125 @@
+"""What an ONNX file computes, against `predict` and the other methods."""
+
+import numpy as np
+import pytest
+from sklearn.base import is_classifier
+from sklearn.datasets import load_wine
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
+
+from skvade import VaDEClustering, to_onnx
+from tests.conftest import FAMILY, small
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytestmark = [
+    pytest.mark.usefixtures("quiet"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+X, Y = load_wine(return_X_y=True)
+X = X.astype(np.float32)
+SCALED = StandardScaler().fit_transform(X)
+MANY = np.tile(SCALED, (57, 1))[:10_000]
+
+
+def run(path, rows, *names):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    outputs = [output.name for output in session.get_outputs()]
+    assert [session.get_inputs()[0].name] == ["X"]
+    found = session.run(list(names) or outputs, {"X": rows.astype(np.float32)})
+    return dict(zip(names or outputs, found, strict=True))
+
+
+@pytest.mark.parametrize("cls", FAMILY)
+def test_a_file_gives_what_the_methods_give(cls, tmp_path, capfd):
+    model = small(cls).fit(SCALED, np.where(np.arange(len(Y)) % 2, Y, -1))
+    path = tmp_path / "model.onnx"
+    model.to_onnx(path)
+    assert capfd.readouterr() == ("", "")
+    for rows in (MANY, SCALED[:1]):
+        found = run(path, rows)
+        expected = model.predict(rows)
+        clusters = model.classes_[found["cluster"]] if is_classifier(model) else found["cluster"]
+        np.testing.assert_array_equal(clusters, expected)
+        np.testing.assert_allclose(found["probabilities"], model.predict_proba(rows), atol=1e-5)
+        np.testing.assert_allclose(found["code"], model.transform(rows), rtol=1e-4, atol=1e-5)
+        if hasattr(model, "score_samples"):
+            scores = model.score_samples(rows)
+            np.testing.assert_allclose(found["log_likelihood"], scores, rtol=1e-4, atol=1e-3)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+
+
+STEPS = {
+    "standard": [StandardScaler()],
+    "range": [MinMaxScaler()],
+    "robust": [RobustScaler()],
+    "several": [MaxAbsScaler(), StandardScaler(), PCA(5)],
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_affine_steps_are_folded_in(name, tmp_path):
+    pipeline = make_pipeline(*STEPS[name], small(VaDEClustering, likelihood="gaussian")).fit(X)
+    to_onnx(pipeline, tmp_path / "model.onnx")
+    found = run(tmp_path / "model.onnx", X)
+    np.testing.assert_array_equal(found["cluster"], pipeline.predict(X))
+    np.testing.assert_allclose(found["probabilities"], pipeline.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "poisson", "negative_binomial"])
+def test_other_likelihoods(likelihood, tmp_path):
+    counts = np.abs(SCALED * 3).round() if likelihood != "bernoulli" else (SCALED > 0).astype("f4")
+    model = small(VaDEClustering, likelihood=likelihood).fit(counts)
+    model.to_onnx(tmp_path / "model.onnx")
+    found = run(tmp_path / "model.onnx", counts)
+    np.testing.assert_array_equal(found["cluster"], model.predict(counts))
+    np.testing.assert_allclose(found["log_likelihood"], model.score_samples(counts), rtol=1e-4)
+
+
+def test_noise_and_limits(tmp_path):
+    """Rows beyond what the model sees are noise there too, and as improbable."""
+    rows = np.r_[np.tile(SCALED, (2, 1)), np.full((1, 13), 999.0)].astype(np.float32)
+    with pytest.warns(UserWarning, match="far from all others"):
+        model = small(VaDEClustering, noise_quantile=0.9).fit(rows)
+    model.to_onnx(tmp_path / "model.onnx")
+    found = run(tmp_path / "model.onnx", rows)
+    assert found["cluster"][-1] == -1
+    assert 0.05 < (found["cluster"] == -1).mean() < 0.15
+    np.testing.assert_array_equal(found["cluster"], model.predict(rows))
+    np.testing.assert_allclose(found["log_likelihood"], model.score_samples(rows), rtol=1e-3)
+
+
+def test_large_offsets_are_taken_off_before_rounding(tmp_path):
+    """A column such as a year, whose differences float32 holds, and whose squares it does not."""
+    rows = (SCALED + 4096.0).astype(np.float32)
+    model = small(VaDEClustering).fit(rows)
+    model.to_onnx(tmp_path / "model.onnx")
+    found = run(tmp_path / "model.onnx", rows, "probabilities")
+    np.testing.assert_allclose(found["probabilities"], model.predict_proba(rows), atol=1e-5)
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    path = tmp_path / "model.onnx"
+    with pytest.raises(NotFittedError):
+        to_onnx(VaDEClustering(), path)
+    with pytest.raises(TypeError, match="best_estimator_"):
+        to_onnx(StandardScaler(), path)
+    model = small(VaDEClustering)
+    for step in (QuantileTransformer(n_quantiles=10), MinMaxScaler(clip=True)):
+        pipeline = make_pipeline(step, model).fit(X)
+        with pytest.raises(TypeError, match=f"Step .*{type(step).__name__}.*affine steps only"):
+            to_onnx(pipeline, path)
+    mixed = small(VaDEClustering, categorical_features=[0]).fit(np.c_[Y, X])
+    with pytest.raises(ValueError, match=r"categories.*skvade\.save"):
+        mixed.to_onnx(path)
+    with pytest.raises(ValueError, match="folder"):
+        small(VaDEClustering).fit(SCALED).to_onnx(tmp_path)
+    assert not path.exists()
