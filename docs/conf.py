@@ -59,7 +59,8 @@ html_math_renderer = "mathml"
 CONTENTS = {
     "index": ["/install", "/quick_start", "/user_guide", "Methods </methods/README>",
               "/gallery/index", "/api", "/development"],
-    "user_guide": ["/reproducible_clusters", "/number_and_verdict", "/tables", "/distributed"],
+    "user_guide": ["/reproducible_clusters", "/number_and_verdict", "/tables", "/deployment",
+                   "/distributed"],
     "methods/README": ["vade", "gmvae", "m2", "dec", "idec", "dcn", "vade_classifier",
                        "m2_classifier", "auxiliary_task"],
     "development": ["/measurements", "/benchmarks", "/results", "/changelog", "/citation"],
