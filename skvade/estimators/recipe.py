@@ -36,6 +36,7 @@ MakeEncoded = Callable[[Running], EncodedObjective]
 PRETRAIN_STEPS, PRETRAIN_GROWTH, PRETRAIN_RATE = 1_125, 0.25, 0.5
 PRETRAIN_STEPS_WITHOUT_PATH = 2_500
 NEIGHBOUR_STEPS = 2_100
+LABEL_STEPS = 1_500
 TRAIN_STEPS = 2_500
 
 
@@ -67,6 +68,11 @@ class Objectives:
     pretrain: MakeEncoded = lambda run: Reconstruction()
     rate: Callable[[int], float] = fine_tuning
     n_steps: int = TRAIN_STEPS
+
+
+def labels_stay(run: Running) -> bool:
+    """Whether labels have told so much of the first partition that all rows keep theirs."""
+    return run.handover.stays
 
 
 class Recipe(ABC):
@@ -116,6 +122,17 @@ class Recipe(ABC):
                 learning_rate=rate,
             )
         ]
+        keep = [
+            steps(
+                "labels",
+                self._near(objectives.train),
+                LABEL_STEPS,
+                schedule=WarmUp(schedule),
+                learning_rate=self.learning_rate,
+                when=labels_stay,
+                listeners=[Plateau()],
+            )
+        ]
         return [
             steps(
                 "pretrain",
@@ -129,6 +146,7 @@ class Recipe(ABC):
             *(embed if self.neighbor_weight else []),
             Initialise(facts.initialiser),
             *(hold if objectives.hold else []),
+            *(keep if facts.labels is not None else []),
             *self._make_last_phases(facts),
         ]
 
@@ -165,11 +183,17 @@ class Recipe(ABC):
         return [train] if objectives.bound is None else [train, MStep(objectives.bound)]
 
     def _known(self, run: Running, facts: Facts) -> LabeledRows | None:
-        """The rows whose cluster is known, or None if there are none."""
+        """The rows whose cluster is known, or None if there are none.
+
+        These are all, where labels have told so much of the first partition that it stays.
+        """
         if facts.labels is None:
             return None
+        labels = facts.labels
+        if run.handover.stays:
+            labels = run.handover.need_partition().cpu().numpy()
         of_all = partial(labelled_by_all, peers=run.runtime.peers)
-        return LabeledRows(run.rows, facts.labels, of_all)
+        return LabeledRows(run.rows, labels, of_all)
 
     def _beside_labels(
         self, objective: EncodedObjective, known: LabeledRows | None

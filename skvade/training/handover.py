@@ -81,6 +81,7 @@ class Fate:
 
 
 OF_OWN_ROWS = {"fate": Fate(kept=True, outlives=False, told=Told.NOTHING)}
+UNTIL_THE_END = {"fate": Fate(kept=True, outlives=False, told=Told.THE_VALUE)}
 OUTCOME = {"fate": Fate(kept=True, outlives=True, told=Told.THE_VALUE)}
 OUTCOME_OF_OWN_ROWS = {"fate": Fate(kept=True, outlives=True, told=Told.NOTHING)}
 
@@ -108,6 +109,8 @@ class Handover:
         How many clusters were found, where that was asked.
     lost : float
         Share of the nearest neighbours that are with other processes.
+    stays : bool
+        Whether training is to keep the partition.
     """
 
     graph: Graph | None = field(default=None, metadata=OF_OWN_ROWS)
@@ -118,6 +121,7 @@ class Handover:
     bound: float = field(default=float("nan"), metadata=OUTCOME)
     count: Count | None = field(default=None, metadata=OUTCOME_OF_OWN_ROWS)
     lost: float = field(default=0.0, metadata=OUTCOME)
+    stays: bool = field(default=False, metadata=UNTIL_THE_END)
 
     def state(self, *, at_end: bool = False) -> dict[str, Any]:
         """The fields that are kept, as plain data; at the end of a run only what outlives it."""

@@ -15,11 +15,13 @@ from sklearn.utils import check_array
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.latent_classes import LatentClassStart, Table
 from skvade.training.mixture_start import GaussianMixtureStart
-from skvade.training.neighbourhood import Neighbourhood
-from skvade.training.parted_start import PartedStart
+from skvade.training.neighbourhood import Neighbourhood, Parting
+from skvade.training.parted_start import PartedStart, value
 from skvade.training.peers import Peers
 from skvade.training.runtime import alone, n_distinct
 from skvade.training.spreading import spread_accuracy, spread_labels
+
+MAX_CUT, MARGIN = 0.02, 0.15  # as PartedStart has them
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,10 @@ class LabelledStart(Initialiser):
     """Another start's partition, its clusters named so that known labels agree with it.
 
     Clusters and labels are matched one to one, by the rows that they share; or, where that names
-    more of the labels rightly when they are left out, labels spread along the graph of neighbours:
-    a class need not be one cluster. Then rows with a label go where it says.
+    more of the labels rightly when they are left out, or parts the graph far better, labels spread
+    along the graph of neighbours: a class need not be one cluster. Then rows with a label go where
+    it says. Labels that were spread stay in training, and so do clusters that cut next to nothing
+    and agree with all labels: codes would tear what is no ball.
 
     Attributes
     ----------
@@ -110,12 +114,34 @@ class LabelledStart(Initialiser):
         _, names = linear_sum_assignment(shared, maximize=True)
         named = names[found.labels]
         agreement = np.mean(named[known] == self.labels[known])
-        if neighbours is not None and agreement < 1 and not known.all():
+        stays = False
+        if neighbours is not None and not known.all():
+            first = self._parting(named, neighbours)
+            stays = agreement == 1 and first.worst_cut < MAX_CUT
             given = self.labels, neighbours.rows, self.n_clusters
-            if spread_accuracy(*given) > agreement:
-                spread = spread_labels(*given)
-                named = np.where(spread >= 0, spread, named)
-        return Partition(np.where(known, self.labels, named), found.agreement)
+            spread = spread_labels(*given)
+            spread = np.where(spread >= 0, spread, named)
+            better = agreement < 1 and spread_accuracy(*given) > agreement
+            if better or self._parts_better(spread, first, neighbours):
+                named, stays = spread, True
+        return Partition(np.where(known, self.labels, named), found.agreement, bool(stays))
+
+    def _parts_better(self, spread: np.ndarray, first: Parting, neighbours: Neighbourhood) -> bool:
+        """Whether spread labels cut next to nothing, and part the graph far better than clusters.
+
+        Labels of the user's own for all rows are not judged so.
+        """
+        if isinstance(self.initialiser, LabelsStart):
+            return False
+        parting = self._parting(spread, neighbours)
+        gain = self._value(parting) - self._value(first)
+        return parting.worst_cut < MAX_CUT and gain >= MARGIN
+
+    def _parting(self, labels: np.ndarray, neighbours: Neighbourhood) -> Parting:
+        return Parting.of(neighbours.flow(labels, self.n_clusters))
+
+    def _value(self, parting: Parting) -> float:
+        return value(parting, max(2, self.n_clusters))
 
     def restricted(self, rows: np.ndarray) -> Initialiser:
         return LabelledStart(self.initialiser.restricted(rows), self.labels[rows], self.n_clusters)

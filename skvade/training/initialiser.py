@@ -20,10 +20,13 @@ class Partition:
     labels : ndarray of shape (n_samples,)
     agreement : float
         Adjusted Rand index between the two best restarts; NaN where there was only one.
+    stays : bool
+        Whether it is what known labels say of all rows, so that training is to keep it.
     """
 
     labels: np.ndarray
     agreement: float = float("nan")
+    stays: bool = False
 
 
 class Initialiser(ABC):

@@ -140,7 +140,8 @@ class Initialise(Phase):
                 found = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
                 found_labels = torch.from_numpy(found.labels).to(codes.device)
                 found_scale = self._scale(codes, found_labels)
-        scale, agreement = peers.tell((found_scale, found and found.agreement))
+        told = (found_scale, found and found.agreement, found and found.stays)
+        scale, agreement, stays = peers.tell(told)
         model.rescale_latent_(scale)
         _calibrate(model, run.rows, peers)
         if found_labels is not None:
@@ -148,6 +149,7 @@ class Initialise(Phase):
         peers.agree_(model)
         labels = peers.from_main(None if found is None else found.labels, n_own)
         run.handover.partition = torch.from_numpy(labels).to(codes.device)
+        run.handover.stays = bool(stays)
         run.handover.agreement = agreement
         run.handover.scale *= scale
 

@@ -34,6 +34,11 @@ def autoencoder_parameters(model: Autoencoder) -> list[nn.Parameter]:
     return [parameter for parameter in networks if parameter not in unused]
 
 
+def always(run: Running) -> bool:
+    """That a phase is needed, whatever earlier ones left."""
+    return True
+
+
 @dataclass(frozen=True)
 class Optimise(Phase):
     """Gradient steps on an objective.
@@ -54,6 +59,8 @@ class Optimise(Phase):
     listeners : sequence of Listener
         Hear this phase only.
     max_grad_norm : float
+    when : callable
+        Takes the run and says whether the phase is needed, by what earlier phases left.
     """
 
     name: str
@@ -65,9 +72,10 @@ class Optimise(Phase):
     parameters: Callable[[Autoencoder], list[nn.Parameter]] = all_parameters
     listeners: Sequence[Listener] = ()
     max_grad_norm: float = 100.0
+    when: Callable[[Running], bool] = always
 
     def run(self, run: Run, seed: int) -> None:
-        if self.has_epochs:
+        if self.has_epochs and self.when(run):
             optimise(run, self, seed)
 
     @property

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import make_circles
 
-from skvade import VaDEClassifier
+from skvade import M2Classifier, VaDEClassifier
 from tests.conftest import small
 
 RNG = np.random.default_rng(0)
@@ -66,3 +67,18 @@ def test_with_a_number_of_classes_minus_one_is_no_class(recwarn):
     model = small(VaDEClassifier, n_classes=2).fit(X, y)
     assert model.classes_.tolist() == [1, 2]
     assert not [w for w in recwarn if "alone" in str(w.message)]
+
+
+@pytest.mark.parametrize("cls", [VaDEClassifier, M2Classifier])
+def test_classes_that_are_no_clusters_are_kept_in_training(cls):
+    """Two circles, three labels a class: training does not tear what the graph knows."""
+    X, y = make_circles(400, factor=0.4, noise=0.04, random_state=0)
+    few = np.full(len(y), -1)
+    for c in (0, 1):
+        few[np.flatnonzero(y == c)[:3]] = c
+    model = cls(precision="float32", random_state=0).fit(X, few)
+    assert (model.labels_ == y).mean() > 0.98
+    phases = {record["phase"] for record in model.history_}
+    assert "labels" in phases
+    others, truth = make_circles(200, factor=0.4, noise=0.04, random_state=1)
+    assert model.score(others, truth) > 0.97

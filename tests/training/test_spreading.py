@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import make_circles
 from sklearn.neighbors import NearestNeighbors
 
-from skvade.training.initialisation import LabelledStart, LabelsStart
+from skvade.training.initialisation import KMeansStart, LabelledStart, LabelsStart
 from skvade.training.spreading import spread_accuracy, spread_labels
 from tests.training.conftest import equal_weights
 
@@ -57,12 +57,14 @@ def test_a_start_spreads_labels_only_where_its_clusters_contradict_them():
     X, y, neighbours, labels = circles()
     near = equal_weights(neighbours)
     halves = LabelsStart((X[:, 0] > 0).astype(int))
-    found = LabelledStart(halves, labels, 2)(X, 0, near).labels
-    np.testing.assert_array_equal(found, y)
+    found = LabelledStart(halves, labels, 2)(X, 0, near)
+    np.testing.assert_array_equal(found.labels, y)
+    assert found.stays
     odd = np.where(np.arange(len(y)) % 7 == 0, 1 - y, y)
     odd[labels >= 0] = y[labels >= 0]
-    found = LabelledStart(LabelsStart(1 - odd), labels, 2)(X, 0, near).labels
-    np.testing.assert_array_equal(found, odd)
+    found = LabelledStart(LabelsStart(1 - odd), labels, 2)(X, 0, near)
+    np.testing.assert_array_equal(found.labels, odd)
+    assert not found.stays  # one row in seven lies among others
     without = LabelledStart(halves, labels, 2)(X, 0).labels
     np.testing.assert_array_equal(without[labels >= 0], labels[labels >= 0])
 
@@ -75,6 +77,17 @@ def test_nothing_is_spread_where_it_could_not_help(monkeypatch):
     )
     halves = LabelsStart((X[:, 0] > 0).astype(int))
     np.testing.assert_array_equal(LabelledStart(halves, y, 2)(X, 0, near).labels, y)
-    np.testing.assert_array_equal(
-        LabelledStart(LabelsStart(1 - y), labels, 2)(X, 0, near).labels, y
-    )
+    found = LabelledStart(LabelsStart(1 - y), labels, 2)(X, 0, near)
+    np.testing.assert_array_equal(found.labels, y)
+    assert found.stays
+
+
+def test_one_label_a_class_is_enough_where_the_graph_falls_apart():
+    """Which labels it is that spread cannot be judged then; what they part can."""
+    X, y, neighbours, labels = circles()
+    single = np.full(len(y), -1)
+    for c in (0, 1):
+        single[np.flatnonzero(labels == c)[0]] = c
+    start = LabelledStart(KMeansStart(2), single, 2)(X, 0, equal_weights(neighbours))
+    np.testing.assert_array_equal(start.labels, y)
+    assert start.stays
