@@ -102,6 +102,7 @@ EXAMPLES = [
     "plot_comparison.py",
     "plot_table.py",
     "plot_missing_values.py",
+    "plot_customers.py",
     "plot_topics.py",
     "plot_counts.py",
     "plot_styles.py",

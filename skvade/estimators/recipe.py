@@ -9,7 +9,7 @@ from functools import partial
 
 from skvade.estimators.facts import Facts
 from skvade.objectives.base import EncodedObjective, Objective
-from skvade.objectives.labels import LabeledRows
+from skvade.objectives.labels import LabeledRows, WithLabels
 from skvade.objectives.neighbours import PUSH, WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.training.counting import Counter
@@ -36,7 +36,7 @@ MakeEncoded = Callable[[Running], EncodedObjective]
 PRETRAIN_STEPS, PRETRAIN_GROWTH, PRETRAIN_RATE = 1_125, 0.25, 0.5
 PRETRAIN_STEPS_WITHOUT_PATH = 2_500
 NEIGHBOUR_STEPS = 2_100
-LABEL_STEPS = 1_500
+LABEL_STEPS, CLASS_STEPS, CLASS_WEIGHT = 1_500, 300, 100.0
 TRAIN_STEPS = 2_500
 
 
@@ -125,14 +125,15 @@ class Recipe(ABC):
         keep = [
             steps(
                 "labels",
-                self._near(objectives.train),
-                LABEL_STEPS,
+                self._near(self._all_labelled(objectives, facts)),
+                CLASS_STEPS if facts.labels is None else LABEL_STEPS,
                 schedule=WarmUp(schedule),
                 learning_rate=self.learning_rate,
                 when=labels_stay,
                 listeners=[Plateau()],
             )
         ]
+        told = facts.labels is not None or facts.table is not None
         return [
             steps(
                 "pretrain",
@@ -146,7 +147,7 @@ class Recipe(ABC):
             *(embed if self.neighbor_weight else []),
             Initialise(facts.initialiser),
             *(hold if objectives.hold else []),
-            *(keep if facts.labels is not None else []),
+            *(keep if told else []),
             *self._make_last_phases(facts),
         ]
 
@@ -181,6 +182,22 @@ class Recipe(ABC):
             listeners=[facts.monitor],
         )
         return [train] if objectives.bound is None else [train, MStep(objectives.bound)]
+
+    def _all_labelled(self, objectives: Objectives, facts: Facts) -> MakeEncoded:
+        """What is minimised where the first partition stays, and codes do not know it yet.
+
+        Latent classes stay until then, and labels in what follows too.
+        """
+        if facts.labels is not None:
+            return objectives.train
+
+        def beside_classes(run: Running) -> EncodedObjective:
+            partition = run.handover.need_partition().cpu().numpy()
+            of_all = partial(labelled_by_all, peers=run.runtime.peers)
+            classes = LabeledRows(run.rows, partition, of_all)
+            return WithLabels((objectives.hold or objectives.pretrain)(run), classes, CLASS_WEIGHT)
+
+        return beside_classes
 
     def _known(self, run: Running, facts: Facts) -> LabeledRows | None:
         """The rows whose cluster is known, or None if there are none.

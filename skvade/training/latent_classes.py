@@ -128,7 +128,7 @@ class LatentClassStart(Initialiser):
             fits.sort(key=lambda fit: fit[0], reverse=True)
             found = [self.assign(classes, self.table) for _, classes in fits[:2]]
         agreement = adjusted_rand_score(*found) if len(found) == 2 else float("nan")
-        return Partition(found[0], agreement)
+        return Partition(found[0], agreement, stays=True)
 
     def restricted(self, rows: np.ndarray) -> Initialiser:
         return replace(self, table=self.table.restricted(rows))

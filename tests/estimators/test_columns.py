@@ -218,6 +218,7 @@ def test_clusters_of_categories_are_found():
         3, categorical_features="from_dtype", precision="float32", random_state=0
     ).fit(frame)
     assert adjusted_rand_score(labels, model.labels_) > 0.9
+    assert "labels" in {record["phase"] for record in model.history_}  # codes learn the classes
 
 
 REFUSED = [
