@@ -206,14 +206,14 @@ def _numbers_of(chosen: Any, names: list[Any]) -> Iterator[int]:
 
 
 def _number_of(name: Any, names: list[Any], parameter: str) -> int:
-    if name in names and not isinstance(name, bool):
-        return names.index(name)
-    if isinstance(name, Integral) and not isinstance(name, bool):
+    if isinstance(name, Integral) and not isinstance(name, bool):  # a place, whatever the names
         if -len(names) <= name < len(names):
             return int(name) % len(names)
         raise ValueError(
             f"{parameter} names column {name}, but X has columns 0 to {len(names) - 1}."
         )
+    if name in names and not isinstance(name, bool):
+        return names.index(name)
     cure = "pass a DataFrame, or numbers of columns"
     if not all(isinstance(number, int) for number in names):
         shown = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")

@@ -28,7 +28,7 @@ def as_table(X: Any) -> Any:
     ValueError
         If there are not two dimensions.
     """
-    if hasattr(X, "iloc"):
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
         return X
     if container_of(X):
         return X.to_pandas()

@@ -111,6 +111,8 @@ def contents_of(estimator: Any) -> dict[str, Any]:
         random_state = parameters["random_state"].get_state(legacy=False)
         if random_state["bit_generator"] == "MT19937":
             parameters["random_state"] = None
+    if isinstance(parameters["likelihood"], dict):  # whose keys may be numbers of columns
+        parameters["likelihood"] = list(parameters["likelihood"].items())
     for name, value in parameters.items():
         _check_parameter(cls, name, value)
     fitted = {n: v for n, v in state.items() if n not in parameters and n not in NOT_SAVED}
@@ -161,6 +163,8 @@ def parameters_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     unknown = parameters.keys() - cls().get_params(deep=False).keys()
     if unknown:
         raise ValueError(f"{cls.__name__} has no parameters {str(sorted(unknown))[:200]}.")
+    if isinstance(parameters.get("likelihood"), list):
+        parameters["likelihood"] = dict(parameters["likelihood"])
     if state is not None:
         key, position = state["state"]["key"], state["state"]["pos"]
         # numpy would read beyond the key.

@@ -101,6 +101,12 @@ def kinds():
         found["noise"] = int((model.labels_ == -1).sum())
         model = small(VaDEClustering, init=Y[mine], n_clusters=10).fit(X[mine])
         found["labels"] = digest(model)
+        # One process never sees the category "a", and codes start at classes of all rows.
+        kinds = np.array(list("abcdefghij"))[np.maximum(Y[mine], group.rank)]
+        table = frame[["a", "b"]].assign(kind=kinds, odd=np.array(["no", "yes"])[Y[mine] % 2])
+        model = small(VaDEClustering, categorical_features="from_dtype").fit(table)
+        found["mixed"] = digest(model)
+        found["categories"] = "".join(model._columns.columns[2].categories)
         few = X[mine][: 9 - 3 * group.rank]  # fewer than neighbours are asked for
         found["few"] = digest(small(VaDEClustering, n_clusters=2).fit(few))
         wide = np.tile(X[mine][: 40 - 20 * group.rank], (1, 2_000))  # columns in several blocks
@@ -128,7 +134,7 @@ def statistics():
             rows = Rows(table[mine], units=measured.units)
             lines = principal_components(rows, lambda x: x, 5, 0, group)
             found[name] = {
-                "summary": [float(value) for value in vars(summary).values()],
+                "summary": [float(v) for name, v in vars(summary).items() if name != "blocks"],
                 "shift": measured.units.shift.tolist(),
                 "scale": measured.units.scale,
                 "beyond": measured.beyond.tolist(),

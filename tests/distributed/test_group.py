@@ -76,8 +76,9 @@ def test_the_family(cls, parameters):
 
 def test_every_kind_of_table_and_a_group_that_was_there():
     found = run(2, "kinds")
-    for name in ("sparse", "frame", "labels", "few", "wide"):
+    for name in ("sparse", "frame", "labels", "mixed", "few", "wide"):
         assert found[0][name] == found[1][name]
+    assert found[0]["categories"] == found[1]["categories"] == "abcdefghij"
     assert found[0]["noise"] + found[1]["noise"] == 60
 
 

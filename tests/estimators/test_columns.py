@@ -170,6 +170,23 @@ def test_arrays_with_numbered_categories():
     assert model.impute(texts.tolist()).shape == texts.shape
 
 
+def test_numbers_are_places_whatever_the_columns_are_called():
+    frame = pd.DataFrame({5: RNG.normal(size=N), 0: LABELS})
+    model = small(VaDEClustering, categorical_features=[1]).fit(frame)
+    assert [column.likelihood for column in model._columns.columns] == ["gaussian", "categorical"]
+    with pytest.raises(ValueError, match="2D array"):
+        mixed().fit(X["town"])
+
+
+def test_likelihoods_by_number_come_back_from_a_file(tmp_path):
+    counts = RNG.poisson(3, (N, 2))
+    model = small(VaDEClustering, likelihood={0: "poisson", 1: "gaussian"}).fit(counts)
+    model.save(tmp_path / "counts.safetensors")
+    again = load(tmp_path / "counts.safetensors")
+    assert again.likelihood == {0: "poisson", 1: "gaussian"}
+    np.testing.assert_array_equal(again.predict_proba(counts), model.predict_proba(counts))
+
+
 def test_without_categories_nothing_changes():
     numbers = X[["age", "weight"]].fillna(30.0)
     plain = small(VaDEClustering).fit(numbers)
