@@ -567,7 +567,7 @@ def test_training_leaves_uneven_clusters_whole(sizes):
 def test_labels_take_the_longer_last_phase():
     labelled = plan(70_000, 512, labels=np.zeros(70_000, int))
     phases = VaDEClassifier()._make_phases(labelled)
-    assert [p.n_steps for p in phases if isinstance(p, Optimise)] == [1125, 2100, 500, 2500]
+    assert [p.n_steps for p in phases if isinstance(p, Optimise)] == [1125, 2100, 500, 1500, 2500]
 
 
 @pytest.mark.parametrize(

@@ -115,10 +115,13 @@ def test_rows_beyond_are_as_far_as_they_are():
     units = measure_units(Z).units
     moved = (Z - units.shift) / units.scale
     expected = np.square(moved - units.to_model(Z)).sum(1)
-    np.testing.assert_allclose(units.beyond(Z), expected)
-    assert units.beyond(Z)[-1] > 1e6
-    assert not units.beyond(Z)[:-1].any()
-    assert np.isfinite(units.beyond(np.full((1, 4), 1e300))).all()
+    np.testing.assert_allclose(units.beyond(Z, 1.0), expected)
+    assert units.beyond(Z, 1.0)[-1] > 1e6
+    assert not units.beyond(Z, 1.0)[:-1].any()
+    assert np.isfinite(units.beyond(np.full((1, 4), 1e300), 1.0)).all()
+    variances = np.array([1.0, 2.0, 4.0, 0.5])
+    each = np.square(moved - units.to_model(Z)) / variances
+    np.testing.assert_allclose(units.beyond(Z, variances), each.sum(1))
 
 
 def test_quantiles_of_wide_data_are_taken_in_blocks(monkeypatch):
