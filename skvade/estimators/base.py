@@ -95,8 +95,9 @@ class BaseDeepModel(
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of each training row, the largest cluster first; the same as `predict`.
-    cluster_centers_ : ndarray of shape (n_clusters, n_features)
-        The decoded middle of each cluster, in the units of X.
+    cluster_centers_ : {ndarray, DataFrame} of shape (n_clusters, n_features)
+        The decoded middle of each cluster, in the units of X; where X has categories, in a table
+        like X.
     means_ : ndarray of shape (n_clusters, latent_dim)
         Cluster centres mu_c among the codes.
     cluster_sizes_ : ndarray of shape (n_clusters,)
@@ -394,7 +395,8 @@ class BaseDeepModel(
         sizes = self._fitted_sizes() if warm else self._sizes(components, small)
         shape = ModelShape(n_clusters, name, summary, **sizes)
         table = None
-        if columns is not None and columns.mostly_categories and isinstance(self.init, str):
+        starts = isinstance(self.init, str) and self.init == "auto" and not warm
+        if columns is not None and columns.mostly_categories and starts:
             table = Table.of(Rows(X, units=units), likelihood(summary))
         initialiser = self._make_initialiser(shape, n_samples, small, peers, table)
         if labels is not None:
@@ -748,7 +750,8 @@ class BaseDeepModel(
         {ndarray, DataFrame, sparse container} of shape (n_samples, n_features)
             A pandas DataFrame has the index and the columns of X; a sparse X stays sparse, and
             only its explicit NaN are filled; of all else comes an array. Columns of whole numbers
-            with holes become floats.
+            with holes become floats. Where the model was fitted to a table with categories, a table
+            like that, with its dtypes.
         """
         rows = self._check_new(X)
         decoded = self._predictor.of_rows(rows, lambda m, x: m.expected_rows(x), n_draws=1)
@@ -782,8 +785,10 @@ class BaseDeepModel(
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features)
-            In the units of the training data. Counts are decoded for its median row sum.
+        {ndarray, DataFrame} of shape (n_samples, n_features)
+            In the units of the training data. Counts are decoded for its median row sum. Where the
+            model was fitted to a table with categories, a table like that: the most probable
+            category, and the nearest whole number where there were such.
         """
         rows = self._decode(self._check_codes(X), lambda module, z: module.expect(z))
         return self._given_back(rows)

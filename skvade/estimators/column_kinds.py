@@ -127,6 +127,11 @@ def settle(found: tuple[str, list[Seen]] | None, peers: Peers) -> Columns | None
 
 def _together(seen: tuple[Seen, ...]) -> Column:
     column, observed = seen[0].column, sum(one.observed for one in seen)
+    if any((one.column.likelihood, one.text) != (column.likelihood, seen[0].text) for one in seen):
+        raise ValueError(
+            f"Column {column.name!r} holds categories in some processes and numbers, or nothing, "
+            "in others; name it in categorical_features."
+        )
     if not observed:
         raise ValueError(
             f"X has no value but NaN in column {column.name!r}; leave the column out, or fill it."

@@ -170,8 +170,9 @@ class GenerativeMixin:
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            Grey values, that is Bernoulli data strictly between 0 and 1, come as means.
+        X : {ndarray, DataFrame} of shape (n_samples, n_features)
+            Grey values, that is Bernoulli data strictly between 0 and 1, come as means. Where the
+            model was fitted to a table with categories, a table like that.
         y : ndarray of shape (n_samples,)
             The cluster of each row, int64; of a classifier, its class.
 
