@@ -58,9 +58,9 @@ for row, (name, (X, y)) in zip(axes, data.items(), strict=True):
 # %%
 # On its own skvade cuts both shapes like any mixture, and HDBSCAN's are not kept: nearly all of the
 # rings ends in one cluster, and the moons go back to a straight cut, since a map that is nearly
-# linear reconstructs them as well. With five labels of each class both shapes are found: labels travel along the graph of neighbours, and as
-# they cut next to no neighbours apart, training keeps what they say of all rows. Without labels, if
-# such shapes are what you have, take HDBSCAN.
+# linear reconstructs them as well. With five labels of each class both shapes are found: labels
+# travel along the graph of neighbours, and as they cut next to no neighbours apart, training keeps
+# what they say of all rows. Without labels, if such shapes are what you have, take HDBSCAN.
 
 # %%
 # A density, and new rows
