@@ -1,5 +1,6 @@
 import os
 import warnings
+from functools import partial
 
 # scikit-learn skips one of its checks without it; scipy reads it when it is first imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
@@ -13,10 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 import skvade
 from skvade import VaDEClustering
+from skvade.nn.adgm import ADGM
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.gmvae import GMVAE
 from skvade.nn.likelihoods import LIKELIHOODS
-from skvade.nn.m2 import M2
 from skvade.nn.mixtures import GaussianMixturePrior
 from skvade.nn.networks import make_decoder, make_encoder
 from skvade.nn.summary import DataSummary
@@ -126,10 +127,13 @@ def rows_for(likelihood, n_rows=6, n_features=4):
     }[likelihood]
 
 
+SDGM = partial(ADGM, skip=True)
+
+
 def random_category_model(cls, n_features=4, n_clusters=3, latent_dim=2):
-    """A small float64 GMVAE or M2 whose every parameter is random."""
+    """A small float64 GMVAE, M2, ADGM or SDGM whose every parameter is random."""
     generator = torch.Generator().manual_seed(1)
-    n_decoded = latent_dim + n_clusters * (cls is M2)
+    n_decoded = latent_dim * (1 + (cls is SDGM)) + n_clusters * (cls is not GMVAE)
     parts = {
         "encoder": make_encoder(
             None, torch.zeros(2, n_features), (8,), latent_dim, "tanh", generator
@@ -142,7 +146,9 @@ def random_category_model(cls, n_features=4, n_clusters=3, latent_dim=2):
         parts["mixture"] = random_mixture("full", n_clusters, latent_dim)
     model = cls(**parts).double()
     heads = [model.encoder.log_variance_head.weight, model.mean_offsets, model.log_variance_offsets]
-    heads += [model.style_head.weight, model.logits] if cls is M2 else []
+    heads += [model.style_head.weight, model.logits] if cls is not GMVAE else []
+    heads += [parameter for name, parameter in model.named_parameters() if name.startswith("aux")]
+    heads += [model.category_head.weight, model.style_of_auxiliary] if cls in (ADGM, SDGM) else []
     for parameter in heads:
         torch.nn.init.normal_(parameter, std=0.5, generator=generator)
     return model

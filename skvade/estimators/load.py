@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from skvade.estimators.adgm import ADGMClassifier
 from skvade.estimators.auxiliary_task import AuxiliaryTaskClassifier
 from skvade.estimators.dcn import DCNClustering
 from skvade.estimators.dec import DECClustering, IDECClustering
+from skvade.estimators.depict import DEPICTClustering
 from skvade.estimators.gmvae import GMVAEClustering
 from skvade.estimators.m2 import M2Clustering
 from skvade.estimators.m2_classifier import M2Classifier
@@ -20,9 +22,11 @@ from skvade.persistence.load import load_estimator
 ESTIMATORS = {
     cls.__name__: cls
     for cls in (
+        ADGMClassifier,
         AuxiliaryTaskClassifier,
         DCNClustering,
         DECClustering,
+        DEPICTClustering,
         GMVAEClustering,
         IDECClustering,
         M2Classifier,

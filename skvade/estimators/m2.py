@@ -17,7 +17,8 @@ from skvade.estimators.predictor import of_one_fit
 from skvade.estimators.recipe import Objectives
 from skvade.nn.autoencoder import Networks
 from skvade.nn.m2 import M2
-from skvade.nn.mixtures import make_mixture
+from skvade.nn.mixtures import GaussianMixturePrior, make_mixture
+from skvade.nn.style import CategoryAndStyle
 from skvade.nn.summary import ModelShape
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
@@ -65,9 +66,12 @@ class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
     def _n_decoded(self, shape: ModelShape) -> int:
         return shape.latent_dim + shape.n_clusters
 
-    def _make_model(self, networks: Networks, shape: ModelShape) -> M2:
-        head = make_mixture("full", shape.n_clusters, shape.latent_dim, floor=1e-2)
-        return M2(*networks, head=head)
+    def _make_model(self, networks: Networks, shape: ModelShape) -> CategoryAndStyle:
+        return M2(*networks, head=self._make_head(shape))
+
+    def _make_head(self, shape: ModelShape) -> GaussianMixturePrior:
+        """Of q(c|x), among the codes."""
+        return make_mixture("full", shape.n_clusters, shape.latent_dim, floor=1e-2)
 
     def _make_objectives(self, facts: Facts) -> Objectives:
         def hold(run: Running) -> EncodedObjective:

@@ -174,7 +174,7 @@ class Recipe(ABC):
         objectives = self._make_objectives(facts)
         train = Optimise(
             "train",
-            self._near(objectives.train),
+            self._near(self._beside_noise(objectives.train)),
             self._train_steps(facts),
             batch_size=self._rows_a_step(facts),
             learning_rate=self.learning_rate * objectives.rate(facts.n_rows),
@@ -216,6 +216,10 @@ class Recipe(ABC):
         self, objective: EncodedObjective, known: LabeledRows | None
     ) -> EncodedObjective:
         """The objective beside a loss of known labels, in methods that have one."""
+        return objective
+
+    def _beside_noise(self, objective: MakeEncoded) -> MakeEncoded:
+        """What the last phase minimises beside what a noisy pass does, in methods that have one."""
         return objective
 
     def _rows_a_step(self, facts: Facts) -> int:

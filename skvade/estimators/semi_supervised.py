@@ -12,12 +12,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from skvade.estimators.base import BaseDeepModel
 from skvade.estimators.parameters import DeepParameters, parameters
 from skvade.estimators.predictor import of_one_fit
+from skvade.estimators.recipe import MakeEncoded
 from skvade.estimators.validation import is_absent, warn
 from skvade.objectives.base import EncodedObjective
+from skvade.objectives.denoising import WithDenoising
 from skvade.objectives.labels import LabeledRows, WithLabels
 from skvade.training.peers import current_peers
 
 UNLABELED = -1
+DROPOUT = 0.1  # of the pass with noise, as in DEPICT
 
 
 @parameters
@@ -30,9 +33,15 @@ class ClassifierParameters(DeepParameters):
         Number of classes, including those without any label; None for the number of classes in y.
         Classes without a label are named by the integers after the largest label, so y must then
         hold integers.
+    denoising_weight : float, default=0.0
+        Weight of a denoising cost in the last phase, as ladder networks have it: a pass in which a
+        tenth of the values of the input and of every hidden layer are dropped must still
+        reconstruct the row, by the likelihood, and the layers of the pass without noise. On our
+        data it does not make classes more accurate; 0 leaves it out.
     """
 
     n_classes: int | None = None
+    denoising_weight: float = 0.0
 
 
 class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParameters):
@@ -102,6 +111,11 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
     def _publish(self, X: Any, candidates: Any, rng: np.random.RandomState) -> None:
         super()._publish(X, candidates, rng)
         self.labels_ = self._named(self.labels_)
+
+    def _beside_noise(self, objective: MakeEncoded) -> MakeEncoded:
+        if not self.denoising_weight:
+            return objective
+        return lambda run: WithDenoising(objective(run), self.denoising_weight, DROPOUT)
 
     def _named(self, clusters: np.ndarray) -> np.ndarray:
         return self.classes_[clusters]

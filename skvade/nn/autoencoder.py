@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from skvade.nn.dense import Dense
 from skvade.nn.draws import Draws
+from skvade.nn.layers import Layers, Noise, unchanged
 from skvade.nn.likelihoods import Likelihood
 from skvade.nn.networks import Decoder, GaussianEncoder
 
@@ -113,6 +114,23 @@ class Autoencoder(nn.Module, ABC):
         code, log_variance = self.encoder(hidden)
         return Encoding(code, log_variance, hidden)
 
+    def encode_through(self, view: Tensor, noise: Noise = unchanged) -> tuple[Encoding, Layers]:
+        """The encoding of what the encoder sees, and the layers that lead to it."""
+        with self._surroundings(view):
+            layers = self.encoder.layers(view, noise)
+        code, log_variance = self.encoder(layers.output)
+        return Encoding(code, log_variance, layers.output), layers
+
+    def decode_through(self, encoding: Encoding) -> Layers:
+        """The likelihood's parameters for an encoding without draws, and what leads to them."""
+        with self._surroundings(encoding.code):
+            hidden, outputs = self.decoder.layers(self.decoded_from(encoding))
+        return Layers(hidden, outputs.to(encoding.code.dtype))
+
+    def decoded_from(self, encoding: Encoding) -> Tensor:
+        """What the decoder sees of an encoding, without draws."""
+        return encoding.code
+
     def decode(self, z: Tensor) -> Tensor:
         """The likelihood's parameters f(z): (..., latent_dim) to (..., n_features)."""
         flat = z.reshape(-1, z.shape[-1])
@@ -126,7 +144,7 @@ class Autoencoder(nn.Module, ABC):
 
     def expected_rows(self, x: Tensor) -> Tensor:
         """E[x|z] at each row's own code, holes included; same shape as x."""
-        return self.likelihood.expectation(x, self.reconstruct(self.code(x)))
+        return self.likelihood.expectation(x, self.decode(self.decoded_from(self.encode(x))))
 
     def embed(self, x: Tensor) -> Tensor:
         """What `transform` gives: the code."""

@@ -1,4 +1,4 @@
-"""What models share that have a q(c|x) of their own beside q(z|x, c): GMVAE's and M2's.
+"""What models share that have a q(c|x) of their own beside q(z|x, c): GMVAE, M2 and ADGM.
 
 The category is read off the code, q(c|x) ~ pi_c N(m(x); mu_c, Sigma_c) with parameters of its own:
 a quadratic head, which can be started at a partition exactly. The latent variable z is Gaussian
@@ -55,17 +55,37 @@ class CategoryModel(Autoencoder):
     def base_mean(self, encoding: Encoding) -> Tensor:
         """m'(x), of shape (n_samples, latent_dim)."""
 
+    def base_log_variance(self, encoding: Encoding) -> Tensor:
+        """l(x), of shape (n_samples, latent_dim)."""
+        return encoding.log_variance
+
+    def with_draws(self, encoding: Encoding, generator: torch.Generator) -> Encoding:
+        """The encoding with draws of what the posteriors depend on, in models that have such."""
+        return encoding
+
     @abstractmethod
     def log_weights(self) -> Tensor:
         """log p(c), of shape (K,)."""
 
     @abstractmethod
     def latent_divergences(self, encoding: Encoding) -> Tensor:
-        """KL(q(z|x, c) || p(z|c)) for every c, of shape (n_samples, K)."""
+        """KL(q(z|x, c) || p(z|c)) for every c, of shape (n_samples, K), given `with_draws`."""
 
     @abstractmethod
+    def decoder_input(self, z: Tensor, weights: Tensor) -> Tensor:
+        """What the decoder sees of (..., latent_dim) and categories (..., K), maybe relaxed."""
+
     def decode_given(self, z: Tensor, weights: Tensor) -> Tensor:
-        """Likelihood parameters of (..., latent_dim) and categories (..., K), maybe relaxed."""
+        """Likelihood parameters of the same."""
+        return self.decode(self.decoder_input(z, weights))
+
+    def explain(self, encoding: Encoding, z: Tensor, weights: Tensor) -> Tensor:
+        """The same for draws of z given the encoding, `with_draws`, which may say more."""
+        return self.decode_given(z, weights)
+
+    def decoded_from(self, encoding: Encoding) -> Tensor:
+        weights = self.category_logits(encoding).softmax(-1)
+        return self.decoder_input(self.posterior(encoding, weights)[0], weights)
 
     def category_logits(self, encoding: Encoding) -> Tensor:
         return self.head.log_joint(encoding.code)
@@ -76,7 +96,7 @@ class CategoryModel(Autoencoder):
         Weights of shape (n_samples, K) give (n_samples, latent_dim), and (1, K, K), the identity,
         every category at once, (n_samples, K, latent_dim).
         """
-        mean, log_variance = self.base_mean(encoding), encoding.log_variance
+        mean, log_variance = self.base_mean(encoding), self.base_log_variance(encoding)
         if weights.ndim == 3:
             mean, log_variance = mean.unsqueeze(1), log_variance.unsqueeze(1)
         log_variance = log_variance + weights @ self.log_variance_offsets
@@ -86,12 +106,6 @@ class CategoryModel(Autoencoder):
         """The one-hot categories of every cluster, as `posterior` takes them: (1, K, K)."""
         means = self.mean_offsets
         return torch.eye(self.n_clusters, dtype=means.dtype, device=means.device).unsqueeze(0)
-
-    def expected_rows(self, x: Tensor) -> Tensor:
-        encoding = self.encode(x)
-        weights = self.category_logits(encoding).softmax(-1)
-        outputs = self.decode_given(self.posterior(encoding, weights)[0], weights)
-        return self.likelihood.expectation(x, outputs)
 
     def embed(self, x: Tensor) -> Tensor:
         """E_q[z|x], with the expectation over the category."""

@@ -51,9 +51,9 @@ class GMVAE(MixtureOfCodes, CategoryModel):
         expected = self.mixture.expected_log_components(mean, log_variance.exp())
         return -(expected + entropy(log_variance))
 
-    def decode_given(self, z: Tensor, weights: Tensor) -> Tensor:
+    def decoder_input(self, z: Tensor, weights: Tensor) -> Tensor:
         """The category speaks through z alone."""
-        return self.decode(z)
+        return z
 
     def take_partition_(self, codes: Tensor, labels: Tensor) -> None:
         super().take_partition_(codes, labels)

@@ -9,10 +9,13 @@ likelihood's own version of their reconstruction. All of it is trained.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 from skvade.nn.dense import Dense
+from skvade.nn.layers import Layered, Layers, Noise, Perceptron, unchanged
 
 
 class LinearPath(Dense):
@@ -29,30 +32,43 @@ class LinearPath(Dense):
             return super().forward(x.to(self.weight.dtype))
 
 
-class _Beside(nn.Module):
+class _Beside(Layered, nn.Module):
     """A perceptron, None in a linear model, and a linear path beside it."""
 
-    def __init__(self, perceptron: nn.Sequential | None, path: LinearPath):
+    def __init__(self, perceptron: Perceptron | None, path: LinearPath):
         super().__init__()
         self.perceptron = perceptron
         self.path = path
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Both of the same rows, as `beside` puts them together."""
+        return self.beside(x, None if self.perceptron is None else self.perceptron(x))
+
+    @abstractmethod
+    def beside(self, x: Tensor, found: Tensor | None) -> Tensor:
+        """The linear path of x with what the perceptron has found."""
+
+    def layers(self, x: Tensor, noise: Noise = unchanged) -> Layers:
+        """The output with the perceptron's layers."""
+        if self.perceptron is None:
+            return Layers([], self.beside(x, None))
+        hidden, found = self.perceptron.layers(x, noise)
+        return Layers(hidden, self.beside(x, found))
 
 
 class BesideComponents(_Beside):
     """A body of an encoder: [h(x), V' (x - a)], of n_hidden + latent_dim columns."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def beside(self, x: Tensor, found: Tensor | None) -> Tensor:
         """(n_samples, n_features) to (n_samples, n_hidden + latent_dim)."""
         components = self.path(x)
-        if self.perceptron is None:
-            return components
-        return torch.cat([self.perceptron(x).to(components.dtype), components], -1)
+        return components if found is None else torch.cat([found.to(components), components], -1)
 
 
 class BesideLinear(_Beside):
     """A body of a decoder: g(z) + U z + b."""
 
-    def forward(self, z: Tensor) -> Tensor:
+    def beside(self, x: Tensor, found: Tensor | None) -> Tensor:
         """(n_samples, latent_dim) to (n_samples, n_features)."""
-        outputs = self.path(z)
-        return outputs if self.perceptron is None else outputs + self.perceptron(z)
+        outputs = self.path(x)
+        return outputs if found is None else outputs + found

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from skvade.nn.dense import dense
 from skvade.nn.filling import Filling
+from skvade.nn.layers import Layers, Noise, Perceptron, body_layers, unchanged
 from skvade.nn.linear_path import BesideComponents, BesideLinear, LinearPath
 
 ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
@@ -33,13 +34,15 @@ def make_activation(name: str) -> nn.Module:
 
 
 def multilayer_perceptron(
-    sizes: Sequence[int], activation: str, generator: torch.Generator
-) -> nn.Sequential:
-    """Dense layers of the given sizes, each followed by the activation."""
+    sizes: Sequence[int], activation: str, generator: torch.Generator, n_out: int | None = None
+) -> Perceptron:
+    """Dense layers of the given sizes, each followed by the activation; one to `n_out` without."""
     layers: list[nn.Module] = []
-    for n_in, n_out in itertools.pairwise(sizes):
-        layers += [dense(n_in, n_out, generator), make_activation(activation)]
-    return nn.Sequential(*layers)
+    for n_from, n_to in itertools.pairwise(sizes):
+        layers += [dense(n_from, n_to, generator), make_activation(activation)]
+    if n_out is not None:
+        layers.append(dense(sizes[-1], n_out, generator))
+    return Perceptron(*layers)
 
 
 class GaussianEncoder(nn.Module):
@@ -72,6 +75,10 @@ class GaussianEncoder(nn.Module):
     def hidden(self, x: Tensor) -> Tensor:
         """The body's features, of shape (n_samples, n_hidden)."""
         return self.body(x)
+
+    def layers(self, x: Tensor, noise: Noise = unchanged) -> Layers:
+        """The same with what leads to it; noise is added to x and to every layer."""
+        return body_layers(self.body, noise(x), noise)
 
     def mean(self, hidden: Tensor) -> Tensor:
         """m(x), of shape (n_samples, latent_dim)."""
@@ -112,6 +119,10 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Natural parameters of p(x|z), of shape (n_samples, n_features)."""
         return self.body(z * self.latent_scale)
+
+    def layers(self, z: Tensor) -> Layers:
+        """The same with what leads to it."""
+        return body_layers(self.body, z * self.latent_scale)
 
     def rescale_(self, factor: float) -> None:
         """Undo a division of every code by `factor`."""
@@ -225,8 +236,7 @@ def make_decoder(
     """
     if template is None:
         sizes = (latent_dim, *reversed(hidden_layer_sizes))
-        hidden = multilayer_perceptron(sizes, activation, generator)
-        perceptron = nn.Sequential(*hidden, dense(sizes[-1], n_features, generator))
+        perceptron = multilayer_perceptron(sizes, activation, generator, n_features)
         if not linear_path:
             return Decoder(perceptron)
         path = LinearPath(latent_dim, n_features)

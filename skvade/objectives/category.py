@@ -1,9 +1,10 @@
-"""The negative evidence lower bound of models with a q(c|x) of their own: GMVAE and M2.
+"""The negative evidence lower bound of models with a q(c|x) of their own: GMVAE, M2 and ADGM.
 
     -ELBO = E_q(c|x)[ -E_q(z|x,c) log p(x|z, c) + KL(q(z|x, c) || p(z|c)) ] + KL(q(c|x) || p(c))
 
 (Dilokthanakul et al. 2016 as simplified by Shu; Kingma, Mohamed, Rezende, Welling 2014, Eq. 7.)
-Where the category of a row is known, q(c|x) is one-hot (Eq. 6).
+Where the category of a row is known, q(c|x) is one-hot (Eq. 6). ADGM's auxiliary variable a is
+drawn once for each row, and the latent term holds its own, log q(a|x) - log p(a|x, z, c).
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class CategoryNegativeELBO(EncodedObjective[CategoryModel]):
         encoding: Encoding,
         generator: torch.Generator,
     ) -> Terms:
+        encoding = model.with_draws(encoding, generator)
         log_q = self._log_responsibilities(model, batch, encoding)
         reconstruct = Exact() if batch.index is None else self.marginalization
         q = log_q.exp()

@@ -3,7 +3,10 @@
     KL(P || Q) = mean_i sum_c p_ic log(p_ic / q_ic)
     p_ic = (q_ic^2 / f_c) / sum_d (q_id^2 / f_d),    f_c = sum_i q_ic
 
-q is the model's q(c|x). The target p is fixed for some steps, then found anew from all rows.
+q is the model's q(c|x). The target p is fixed for some steps, then found anew from all rows. That
+of DEPICT (Dizaji et al., ICCV 2017, Eq. 4) is less sharp and as even,
+
+    p_ic = (q_ic / f_c^(1/2)) / sum_d (q_id / f_d^(1/2)).
 """
 
 from __future__ import annotations
@@ -34,6 +37,21 @@ class AllRows(Protocol):
         """A function of all rows, a block at a time."""
 
 
+def sharpened(q: Tensor, frequencies: Tensor) -> Tensor:
+    """DEC's p: (n_samples, n_clusters), (n_clusters,) to (n_samples, n_clusters).
+
+    A cluster without any probability keeps none.
+    """
+    weights = q.square() / frequencies.clamp(min=1e-12)
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
+
+
+def balanced(q: Tensor, frequencies: Tensor) -> Tensor:
+    """DEPICT's p, of the same shapes."""
+    weights = q / frequencies.clamp(min=1e-12).sqrt()
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
+
+
 class SharpenedAssignment(EncodedObjective[Autoencoder]):
     """The loss above.
 
@@ -45,6 +63,8 @@ class SharpenedAssignment(EncodedObjective[Autoencoder]):
         Steps from one target to the next.
     total : callable
         Takes the sums over these rows to those over the rows of all processes.
+    make_target : callable
+        Takes q and f to p: `sharpened` or `balanced`.
     """
 
     changing = ("n_steps", "frequencies", "targets")
@@ -54,10 +74,12 @@ class SharpenedAssignment(EncodedObjective[Autoencoder]):
         rows: AllRows,
         interval: int,
         total: Callable[[Tensor], Tensor] = lambda frequencies: frequencies,
+        make_target: Callable[[Tensor, Tensor], Tensor] = sharpened,
     ):
         self.rows = rows
         self.total = total
         self.interval = interval
+        self.make_target = make_target
         self.n_steps = 0
         self.frequencies = self.targets = torch.empty(0)
 
@@ -68,7 +90,7 @@ class SharpenedAssignment(EncodedObjective[Autoencoder]):
         if not len(self.frequencies) or (model.training and self.n_steps % self.interval == 0):
             self._refresh(model)
         if batch.index is None:  # rows that are not in the data
-            target = sharpened(log_q.detach().exp(), self.frequencies)
+            target = self.make_target(log_q.detach().exp(), self.frequencies)
         else:
             self.n_steps += model.training
             target = self.targets[batch.index]
@@ -85,13 +107,4 @@ class SharpenedAssignment(EncodedObjective[Autoencoder]):
         if len(self.frequencies) and not frequencies.isfinite().all():
             return  # the trainer will take the model back; the old target holds until then
         self.frequencies = frequencies
-        self.targets = sharpened(q, self.frequencies)
-
-
-def sharpened(q: Tensor, frequencies: Tensor) -> Tensor:
-    """p of the module's formula: (n_samples, n_clusters), (n_clusters,) to (n_samples, n_clusters).
-
-    A cluster without any probability keeps none.
-    """
-    weights = q.square() / frequencies.clamp(min=1e-12)
-    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
+        self.targets = self.make_target(q, self.frequencies)

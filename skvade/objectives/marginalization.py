@@ -51,7 +51,7 @@ class Exact(Marginalization):
         z = draw(*model.posterior(encoding, every), generator)  # (B, K, L)
         # One category after the other: all outputs at once would be K times the rows.
         log_likelihoods = [
-            model.likelihood.log_prob(x, model.decode_given(z[:, c], category))
+            model.likelihood.log_prob(x, model.explain(encoding, z[:, c], category))
             for c, category in enumerate(every[0])
         ]
         return (log_q.exp() * torch.stack(log_likelihoods, -1)).sum(-1)
@@ -128,7 +128,7 @@ def one_pass(
 ) -> Tensor:
     """log p(x|z, c) at one z for each row, and its category, one-hot or relaxed: (n_samples,)."""
     z = draw(*model.posterior(encoding, weights), generator)
-    return model.likelihood.log_prob(x, model.decode_given(z, weights))
+    return model.likelihood.log_prob(x, model.explain(encoding, z, weights))
 
 
 def relaxed_draw(log_q: Tensor, temperature: float, generator: torch.Generator) -> Tensor:

@@ -110,6 +110,9 @@ GOOD = {
     "clustering_weight": st.sampled_from([0.0, 1.0, 1e4]),
     "label_weight": st.sampled_from([0.0, 1.0, 1e6]),
     "n_nearest": st.integers(1, 5),
+    "skip": st.booleans(),
+    "denoising_weight": st.sampled_from([0.0, 1.0, 1e4]),
+    "dropout": st.sampled_from([0.0, 0.1, 0.99]),
     "random_state": st.integers(0, 3),
 }
 BAD = {
@@ -132,6 +135,7 @@ BAD = {
     "tol": st.just(-1),
     "validation_fraction": st.sampled_from([1.0, 0.99]),
     "temperature": st.sampled_from([0, 1e-3]),
+    "dropout": st.sampled_from([-0.1, 1.0]),
     "random_state": st.just("no"),
 }
 

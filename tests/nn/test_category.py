@@ -1,18 +1,20 @@
-"""GMVAE's and M2's models: starts at partitions, orders, and GMVAE as VaDE's special case."""
+"""Models of a category: starts at partitions, orders, and GMVAE as VaDE's special case."""
 
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Normal, kl_divergence
 
+from skvade.nn.adgm import ADGM
 from skvade.nn.gmvae import GMVAE
 from skvade.nn.m2 import M2
 from skvade.objectives.base import Batch
-from skvade.objectives.category import CategoryNegativeELBO
+from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
 from skvade.objectives.marginalization import Exact
 from skvade.objectives.vade import NegativeELBO
-from tests.conftest import random_category_model, random_model, rows_for
+from tests.conftest import SDGM, random_category_model, random_model, rows_for
 
-MODELS = [GMVAE, M2]
+MODELS = [GMVAE, M2, ADGM, SDGM]
 
 
 @pytest.mark.parametrize("cls", MODELS)
@@ -47,6 +49,53 @@ def test_m2_starts_at_styles_that_are_codes_without_their_clusters_means():
         means = torch.stack([codes[labels == c].mean(0) for c in range(3)])
         np.testing.assert_allclose(style, codes - means[labels], atol=1e-10)
         np.testing.assert_allclose(model.decode_given(style, one_hot), before, atol=1e-10)
+
+
+def test_adgm_starts_at_the_bound_of_m2(generator):
+    """p(a|x, z, c) is q(a|x, z, c) then, and q(z|x, c), with a integrated out, is M2's."""
+    x, labels = rows_for("gaussian", n_rows=60), torch.arange(60) % 3
+    bounds = []
+    for cls in (M2, ADGM):
+        model = random_category_model(cls)
+        model.encoder.load_state_dict(random_category_model(M2).encoder.state_dict())
+        model.decoder.load_state_dict(random_category_model(M2).decoder.state_dict())
+        model.log_variance_offsets.data.zero_()
+        for name in ("category_head", "style_head", "style_log_variance_head"):
+            if cls is ADGM:
+                torch.nn.init.zeros_(getattr(model, name).weight)
+        batch = Batch(x.repeat(4_000, 1), torch.arange(60).repeat(4_000))
+        with torch.no_grad():
+            model.take_partition_(model.code(x), labels)
+            terms = HeldCategoryELBO(labels)(model, batch, generator)
+        bounds.append([terms[name].item() for name in ("reconstruction", "latent", "category")])
+    np.testing.assert_allclose(bounds[1], bounds[0], rtol=3e-3)
+
+
+def test_sdgm_starts_at_clusters_of_one_variance(generator):
+    """With z integrated out p(a|c) is N(mu_c, w) then, and q(z|a, x, c) is p(z|a, c)."""
+    x, labels = rows_for("gaussian", n_rows=60), torch.arange(60) % 3
+    model = random_category_model(SDGM)
+    model.log_variance_offsets.data.zero_()
+    for name in ("category_head", "style_head", "style_log_variance_head"):
+        torch.nn.init.zeros_(getattr(model, name).weight)
+    with torch.no_grad():
+        codes = model.code(x)
+        before = model.reconstruct(codes)
+        model.take_partition_(codes, labels)
+        encoding = model.encode(x.repeat(4_000, 1))
+        drawn = model.with_draws(encoding, generator)
+        latent = model.latent_divergences(drawn).view(4_000, 60, 3).mean(0)
+        variance = 2 * model.auxiliary_log_variances[0].exp()
+        p = Normal(model.head.means, variance.sqrt())
+        posterior = model.encode(x)
+        q = Normal(posterior.code, (0.5 * posterior.log_variance).exp())
+        divergence = kl_divergence(
+            Normal(q.mean.unsqueeze(1), q.stddev.unsqueeze(1)), Normal(p.mean, p.stddev)
+        )
+        np.testing.assert_allclose(latent, divergence.sum(-1), rtol=0.02, atol=0.02)
+        one_hot = torch.eye(3, dtype=torch.float64)[labels]
+        outputs = model.explain(posterior, torch.randn(60, 2, dtype=torch.float64), one_hot)
+        np.testing.assert_allclose(outputs, before, atol=1e-10)
 
 
 def test_m2_draws_the_same_styles_for_every_cluster():

@@ -18,6 +18,7 @@ from skvade.objectives.base import Batch, Objective, joined
 from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
 from skvade.objectives.dcn import CentroidDistance
 from skvade.objectives.dec import SharpenedAssignment
+from skvade.objectives.denoising import Denoised, WithDenoising
 from skvade.objectives.labels import LabeledRows, WithLabels
 from skvade.objectives.marginalization import Exact, Gumbel
 from skvade.objectives.neighbours import WithNeighbours
@@ -101,6 +102,8 @@ COMPOSITES = {
     "neighbours": lambda: near(NegativeELBO()),
     "neighbours of an autoencoder": lambda: near(Reconstruction()),
     "neighbours held": lambda: near(HeldCategoryELBO(PARTITION, **WEIGHTS)),
+    "depict": lambda: Denoised(Together((0.5, SharpenedAssignment(Whole(), 5))), 0.1),
+    "noise beside a bound": lambda: WithDenoising(HeldNegativeELBO(PARTITION), 0.5, 0.1),
     "labels": lambda: beside_labels(NegativeELBO()),
     "labels held": lambda: beside_labels(HeldCategoryELBO(PARTITION)),
     "neighbours and labels": lambda: near(beside_labels(CategoryNegativeELBO(Exact(), **WEIGHTS))),
@@ -195,7 +198,7 @@ def test_what_is_no_bound_has_none(name):
 
 def test_which_objectives_are_bounds():
     assert NO_BOUNDS == [
-        *("autoencoder", "dec", "dcn", "auxiliary", "idec"),
+        *("autoencoder", "dec", "dcn", "auxiliary", "idec", "depict"),
         *("neighbours of an autoencoder", "neighbours of idec"),
     ]
 
