@@ -20,10 +20,10 @@ class ADGMClassifier(LabelTerm, SemiSupervisedClassifier, StyleModel):
     Rows are explained as by :class:`M2Classifier`, c ~ Cat(pi), z ~ N(0, 1), x | z, c, and a
     further variable a makes their inference more flexible,
 
-        q(a|x) q(c|a, x) q(z|a, x, c),    a | x, z, c ~ N(C z + d_c + B h(x), V_c),
+        q(a|x) q(c|a, x) q(z|a, x, c),    a | x, z, c ~ N(C z + d_c + B m(x), v_c s2(x)),
 
     since q(z|x, c), with a integrated out, is no single Gaussian. With `skip`, rows are generated
-    by way of a as well, a | z, c ~ N(C z + d_c, V_c) and x | a, z, c. A labelled row is explained
+    by way of a as well, a | z, c ~ N(C z + d_c, v_c) and x | a, z, c. A labelled row is explained
     by its class,
 
         E log p(x|z, y) + log p(y) + E[log p(a|x, z, y) - log q(a|x)] - KL(q(z|a, x, y) || N(0, 1)),

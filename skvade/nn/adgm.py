@@ -1,17 +1,19 @@
 """Auxiliary deep generative models: a style, a category, and a variable that helps to infer them.
 
-    c ~ Cat(pi),  z ~ N(0, 1),  x | z, c ~ p(x | f(z, c)),  a | x, z, c ~ N(C z + d_c + B h(x), V_c)
+    c ~ Cat(pi),  z ~ N(0, 1),  x | z, c ~ p(x | f(z, c))
+    a | x, z, c ~ N(C z + d_c + B m(x), diag v_c s2(x))
     q(a|x) = N(m(x), diag s2(x)),  q(c|a, x),  q(z|a, x, c) = N(T a + S h(x) + a_c, diag s2'_c(x))
 
 (Maaloe, Sonderby, Sonderby, Winther, ICML 2016.) The auxiliary variable a says nothing of how rows
 come about; integrated out of q it makes q(z|x, c) more than a Gaussian. With skip connections it
 does,
 
-    a | z, c ~ N(C z + d_c, V_c),    x | a, z, c ~ p(x | f(a, z, c)).
+    a | z, c ~ N(C z + d_c, diag v_c),    x | a, z, c ~ p(x | f(a, z, c)).
 
 Here a is a draw of the code, so that q(c|a, x) can be started at a partition of codes: it is M2's
 head among codes, with a linear one of the features h(x) beside it. Since p(a|.) is linear in z, its
-expectation over z is exact.
+expectation over z is exact; and it speaks of a relative to m(x) and s2(x), so that it need not
+follow where these go.
 """
 
 from __future__ import annotations
@@ -59,10 +61,10 @@ class ADGM(CategoryAndStyle):
         self.style_head = LinearPath(n_hidden, latent_dim)  # S
         self.style_log_variance_head = LinearPath(n_hidden, latent_dim)
         self.style_of_auxiliary = nn.Parameter(torch.eye(latent_dim))  # T
-        self.auxiliary_head = None if skip else LinearPath(n_hidden, latent_dim)  # B
+        self.auxiliary_of_code = None if skip else LinearPath(latent_dim, latent_dim)  # B
         self.auxiliary_of_style = nn.Parameter(torch.eye(latent_dim))  # C
         self.auxiliary_means = nn.Parameter(torch.zeros_like(head.means))  # d
-        self.auxiliary_log_variances = nn.Parameter(torch.zeros_like(head.means))  # log V
+        self.auxiliary_log_variances = nn.Parameter(torch.zeros_like(head.means))  # log v
 
     def with_draws(self, encoding: Encoding, generator: torch.Generator) -> Encoding:
         return encoding._replace(code=draw(encoding.code, encoding.log_variance, generator))
@@ -85,22 +87,27 @@ class ADGM(CategoryAndStyle):
         """
         mean, log_variance = self.posterior(encoding, self.every_category())  # (B, K, L)
         every, spread = self.every_category(), log_variance.exp()
-        difference = encoding.code.unsqueeze(1) - self.auxiliary_mean(encoding, mean, every)
-        squares = difference.square() + spread @ self.auxiliary_of_style.square().T
-        expected = -0.5 * (
-            math.log(2 * math.pi)
-            + self.auxiliary_log_variances
-            + squares * (-self.auxiliary_log_variances).exp()
-        ).sum(-1)
+        mean_a, log_variance_a = self.auxiliary(encoding, mean, every)
+        squares = (encoding.code.unsqueeze(1) - mean_a).square()
+        squares = squares + spread @ self.auxiliary_of_style.square().T
+        log_density = math.log(2 * math.pi) + log_variance_a + squares * (-log_variance_a).exp()
+        expected = -0.5 * log_density.sum(-1)
         own = entropy(encoding.log_variance).unsqueeze(-1)
         return super().latent_divergences(encoding) - expected - own
 
-    def auxiliary_mean(self, encoding: Encoding | None, z: Tensor, weights: Tensor) -> Tensor:
-        """E[a|x, z, c], of the shape of z, (n_samples, n_clusters or n_draws, latent_dim)."""
+    def auxiliary(
+        self, encoding: Encoding | None, z: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of p(a|x, z, c), given (n_samples, n_clusters or n_draws, L).
+
+        The encoding is that of x, on which p(a|z, c) of skip connections does not depend.
+        """
         mean = z @ self.auxiliary_of_style.T + weights @ self.auxiliary_means
-        if self.auxiliary_head is None or encoding is None:
-            return mean
-        return mean + self.auxiliary_head(encoding.hidden).unsqueeze(1)
+        log_variance = weights @ self.auxiliary_log_variances
+        if self.auxiliary_of_code is None or encoding is None:
+            return mean, log_variance
+        of_code = self.auxiliary_of_code(self.encoder.mean(encoding.hidden)).unsqueeze(1)
+        return mean + of_code, log_variance + encoding.log_variance.unsqueeze(1)
 
     def decoder_input(self, z: Tensor, weights: Tensor, auxiliary: Tensor | None = None) -> Tensor:
         """What the decoder sees; with skip connections a is its mean, where it is not given."""
@@ -108,7 +115,7 @@ class ADGM(CategoryAndStyle):
         if not self.skip:
             return style
         if auxiliary is None:
-            auxiliary = self.auxiliary_mean(None, z, weights)
+            auxiliary, _ = self.auxiliary(None, z, weights)
         return torch.cat([auxiliary.expand(z.shape), style], -1)
 
     def explain(self, encoding: Encoding, z: Tensor, weights: Tensor) -> Tensor:
@@ -126,8 +133,7 @@ class ADGM(CategoryAndStyle):
     def decode_drawn(self, z: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
         if not self.skip:
             return self.decode_given(z, weights)
-        mean = self.auxiliary_mean(None, z, weights)
-        a = draw(mean, weights @ self.auxiliary_log_variances, generator)
+        a = draw(*self.auxiliary(None, z, weights), generator)
         return self.decode(self.decoder_input(z, weights, a))
 
     @torch.no_grad()
@@ -141,18 +147,17 @@ class ADGM(CategoryAndStyle):
         """
         super().take_partition_(codes, labels)
         means, thin = self.head.means, self.head.thin_log_variance(VARIANCE_SHARE)
-        if self.auxiliary_head is not None:
+        if self.auxiliary_of_code is not None:
             half = thin - math.log(2)
             self.encoder.set_log_variance_(half)
             self.style_log_variance_head.bias.copy_(half)
             nn.init.eye_(self.style_of_auxiliary)
             self.mean_offsets.copy_(-means)
-            mean_head = self.encoder.mean_head
-            self.auxiliary_head.weight.copy_(0.5 * mean_head.weight)
-            self.auxiliary_head.bias.copy_(0.5 * mean_head.bias)
+            self.auxiliary_of_code.weight.copy_(0.5 * torch.eye(len(half)))
+            nn.init.zeros_(self.auxiliary_of_code.bias)
             self.auxiliary_of_style.copy_(0.5 * torch.eye(len(half)))
             self.auxiliary_means.copy_(0.5 * means)
-            self.auxiliary_log_variances.copy_((half - math.log(2)).expand_as(means))
+            self.auxiliary_log_variances.fill_(-math.log(2))
             self._let_category_bring_means_()
             return
         half = self.head.thin_log_variance(0.5)  # log(w / 2)
@@ -204,11 +209,9 @@ class ADGM(CategoryAndStyle):
         mean_z, log_variance_z = self.posterior(encoding, weights.squeeze(1))
         mean_z = mean_z.unsqueeze(1) + (a - mean) @ self.style_of_auxiliary.T
         z = mean_z + (0.5 * log_variance_z).exp().unsqueeze(1) * noise_z
-        log_variance_a = weights @ self.auxiliary_log_variances
-        residual = (a - self.auxiliary_mean(encoding, z, weights)).square()
-        log_prior = -0.5 * (z.square() + log_variance_a + residual * (-log_variance_a).exp()).sum(
-            -1
-        )
+        mean_a, log_variance_a = self.auxiliary(encoding, z, weights)
+        squares = (a - mean_a).square() * (-log_variance_a).exp()
+        log_prior = -0.5 * (z.square() + log_variance_a + squares).sum(-1)
         log_posterior = -0.5 * (
             noise_a.square().sum(-1)
             + noise_z.square().sum(-1)

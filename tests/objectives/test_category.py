@@ -58,9 +58,11 @@ def test_exact_bound_equals_monte_carlo(cls, generator):
 def log_ratio_of_auxiliary(model, drawn, z, weights):
     """log p(a|x, z, c) - log q(a|x) at draws of a, by torch's distributions."""
     mean = z @ model.auxiliary_of_style.T + weights @ model.auxiliary_means
+    deviation = (0.5 * weights @ model.auxiliary_log_variances).exp()
     if not model.skip:
-        mean = mean + model.auxiliary_head(drawn.hidden)
-    p = Normal(mean, (0.5 * weights @ model.auxiliary_log_variances).exp())
+        mean = mean + model.auxiliary_of_code(model.encoder.mean(drawn.hidden))
+        deviation = deviation * (0.5 * drawn.log_variance).exp()
+    p = Normal(mean, deviation)
     q = Normal(model.encoder.mean(drawn.hidden), (0.5 * drawn.log_variance).exp())
     return (p.log_prob(drawn.code) - q.log_prob(drawn.code)).sum(-1)
 
