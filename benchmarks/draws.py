@@ -36,7 +36,7 @@ from benchmarks.records import complete
 RESULTS = Path(__file__).parent / "results" / "draws.jsonl"
 DRAWS = range(10)
 NEIGHBOURS, ALPHAS = (7, 15), (0.2, 0.8, 0.99)
-METHODS = ("vade", "m2", "auxiliary", "spreading")
+METHODS = ("vade", "m2", "adgm", "sdgm", "auxiliary", "spreading")
 
 
 class Task(NamedTuple):
@@ -97,6 +97,8 @@ def _classifier(method: str, draw: int) -> Any:
     kinds = {
         "vade": skvade.VaDEClassifier,
         "m2": skvade.M2Classifier,
+        "adgm": skvade.ADGMClassifier,
+        "sdgm": partial(skvade.ADGMClassifier, skip=True),
         "auxiliary": skvade.AuxiliaryTaskClassifier,
     }
     return kinds[method](random_state=draw)

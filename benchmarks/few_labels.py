@@ -3,7 +3,7 @@
 A method takes (X, y, seed, likelihood, shelf), where y is -1 for all other rows, to a fitted
 classifier.
 
-- `vade-classifier`, `m2-classifier`, `auxiliary`: the classifiers by default.
+- `vade-classifier`, `m2-classifier`, `adgm`, `sdgm`, `auxiliary`: the classifiers by default.
 - `m1+m2`: M2Classifier on the codes of VaDEClustering(n_clusters=1), in a pipeline.
 - `m1+spreading`, `spreading`: scikit-learn's LabelSpreading on the same codes, and on the rows
   themselves, with 15 neighbours.
@@ -20,7 +20,13 @@ from sklearn.semi_supervised import LabelSpreading
 
 from benchmarks.methods import shelved
 from benchmarks.shelf import Shelf
-from skvade import AuxiliaryTaskClassifier, M2Classifier, VaDEClassifier, VaDEClustering
+from skvade import (
+    ADGMClassifier,
+    AuxiliaryTaskClassifier,
+    M2Classifier,
+    VaDEClassifier,
+    VaDEClustering,
+)
 
 LABELS_A_CLASS = {"circles": 3, "moons": 3}  # and 10 of all others
 
@@ -59,6 +65,8 @@ def _spreading(seed: int) -> Any:
 CLASSIFIERS = {
     "vade-classifier": _classifier(VaDEClassifier),
     "m2-classifier": _classifier(M2Classifier),
+    "adgm": _classifier(ADGMClassifier),
+    "sdgm": _classifier(ADGMClassifier, skip=True),
     "auxiliary": _classifier(AuxiliaryTaskClassifier),
     "m1+m2": _on_codes(lambda seed: M2Classifier(random_state=seed)),
     "m1+spreading": _on_codes(_spreading),

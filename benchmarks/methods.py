@@ -11,7 +11,7 @@ A method takes (X, n_clusters, seed, likelihood, shelf) to something fitted, wit
   at 2e-3 falling by a tenth every ten epochs, 25 epochs (the paper has 300); its pretraining was
   never released, ours stands in.
 - `vade`: VaDEClustering by default.
-- `gmvae`, `m2`, `dec`, `idec`, `dcn`: the siblings by default; `...-alone`: without neighbours, as
+- `gmvae`, `m2`, `dec`, `idec`, `depict`, `dcn`: the siblings by default; `...-alone`: without neighbours, as
   in their papers.
 - `without-...`: the default with one factor removed.
 """
@@ -33,6 +33,7 @@ from benchmarks.shelf import Shelf
 from skvade import (
     DCNClustering,
     DECClustering,
+    DEPICTClustering,
     GMVAEClustering,
     IDECClustering,
     M2Clustering,
@@ -307,6 +308,7 @@ METHODS: dict[str, Method] = {
     "gmvae": _estimator(GMVAEClustering),
     "m2": _estimator(M2Clustering),
     "dec": _estimator(DECClustering),
+    "depict": _estimator(DEPICTClustering),
     "idec": _estimator(IDECClustering),
     "dcn": _estimator(DCNClustering),
     **{
