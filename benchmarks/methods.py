@@ -11,8 +11,8 @@ A method takes (X, n_clusters, seed, likelihood, shelf) to something fitted, wit
   at 2e-3 falling by a tenth every ten epochs, 25 epochs (the paper has 300); its pretraining was
   never released, ours stands in.
 - `vade`: VaDEClustering by default.
-- `gmvae`, `m2`, `dec`, `idec`, `depict`, `dcn`: the siblings by default; `...-alone`: without neighbours, as
-  in their papers.
+- `gmvae`, `m2`, `dec`, `idec`, `depict`, `dcn`: the siblings by default; `...-alone`: without
+  neighbours, as in their papers.
 - `without-...`: the default with one factor removed.
 """
 
