@@ -61,8 +61,8 @@ CONTENTS = {
               "/gallery/index", "/api", "/development"],
     "user_guide": ["/reproducible_clusters", "/number_and_verdict", "/tables", "/deployment",
                    "/distributed"],
-    "methods/README": ["vade", "gmvae", "m2", "dec", "idec", "dcn", "vade_classifier",
-                       "m2_classifier", "auxiliary_task"],
+    "methods/README": ["vade", "gmvae", "m2", "dec", "idec", "depict", "dcn", "vade_classifier",
+                       "m2_classifier", "adgm", "auxiliary_task"],
     "development": ["/measurements", "/benchmarks", "/results", "/changelog", "/citation"],
 }  # fmt: skip
 
@@ -106,6 +106,7 @@ EXAMPLES = [
     "plot_topics.py",
     "plot_counts.py",
     "plot_styles.py",
+    "plot_generation.py",
     "plot_convolutional.py",
     "plot_search.py",
     "plot_training.py",

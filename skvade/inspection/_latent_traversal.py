@@ -150,8 +150,8 @@ default=None
         Parameters
         ----------
         estimator : estimator or Pipeline
-            A fitted estimator whose codes are styles, M2Clustering or M2Classifier, or a pipeline
-            or search that ends in one.
+            A fitted estimator whose codes are styles, M2Clustering, M2Classifier or
+            ADGMClassifier, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix, sparse array} of shape (n_rows, n_features)
             Rows to choose from.
         n_samples : int, default=10
