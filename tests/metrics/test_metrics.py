@@ -3,11 +3,21 @@ import itertools
 import numpy as np
 import pytest
 from scipy.stats import entropy
+from sklearn.base import BaseEstimator, ClusterMixin, clone
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skvade.metrics import (
     clustering_accuracy,
     most_confident_labels,
     mutual_information,
+    stability_score,
 )
 
 RNG = np.random.default_rng(0)
@@ -71,3 +81,54 @@ def test_confident_examples_name_clusters():
 def test_naming_refuses_shapes_that_do_not_fit(proba, message):
     with pytest.raises(ValueError, match=message):
         most_confident_labels([0, 1, 1], proba)
+
+
+BLOBS, _ = make_blobs(400, centers=4, cluster_std=0.3, center_box=(-8, 8), random_state=1)
+
+
+class ByChance(ClusterMixin, BaseEstimator):
+    """Clusters that tell nothing of the rows."""
+
+    def fit(self, X, y=None):
+        self.seed_ = int(abs(X[0, 0]) * 1e6)
+        return self
+
+    def predict(self, X):
+        return np.random.default_rng(self.seed_).integers(0, 4, len(X))
+
+
+def test_stability_is_one_where_clusters_are_sure_and_zero_by_chance():
+    scores = cross_val_score(KMeans(4, random_state=0), BLOBS, scoring=stability_score, cv=2)
+    np.testing.assert_allclose(scores, 1)
+    scores = cross_val_score(ByChance(), BLOBS, scoring=stability_score, cv=2)
+    assert np.abs(scores).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        KMeans(6, n_init=1, random_state=0),
+        make_pipeline(StandardScaler(), GaussianMixture(6, random_state=0)),
+    ],
+)
+def test_stability_is_the_index_of_two_fits(model):
+    first, second = BLOBS[::2], BLOBS[1::2]
+    fitted = clone(model).fit(first)
+    expected = adjusted_rand_score(clone(model).fit(second).predict(second), fitted.predict(second))
+    before = fitted.predict(BLOBS)
+    assert stability_score(fitted, second, np.zeros(len(second))) == pytest.approx(expected)
+    np.testing.assert_array_equal(fitted.predict(BLOBS), before)
+
+
+def test_stability_falls_where_clusters_are_split():
+    there, *more = (
+        cross_val_score(KMeans(k, random_state=0), BLOBS, scoring=stability_score, cv=2).mean()
+        for k in (4, 5, 6, 7)
+    )
+    assert there == pytest.approx(1)
+    assert max(more) < 0.95
+
+
+def test_stability_needs_a_fit():
+    with pytest.raises(NotFittedError):
+        stability_score(KMeans(3), BLOBS)
