@@ -66,6 +66,7 @@ EXAMPLES ?= 3000
 fuzz: $(VENV)/.installed  ## Thousands of random fits, and of damaged model files
 	OMP_NUM_THREADS=1 SKVADE_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest -q -n 2 tests/estimators/test_fuzz.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz_files
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz_files --pipelines --number 3000
 
 soak: $(VENV)/.installed  ## 300 fits in one process, and 25 fits killed and taken up again
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.soak

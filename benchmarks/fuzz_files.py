@@ -2,7 +2,9 @@
 
     python -m benchmarks.fuzz_files                  # 10,000 files, a summary in one line
     python -m benchmarks.fuzz_files --number 500 --seed 1
+    python -m benchmarks.fuzz_files --pipelines --number 3000
 
+With `--pipelines` files are those of pipelines, which `skvade.save` writes.
 Half of the mutations are of bytes, which the digest finds; the others give the file a new digest,
 so that what lies behind it is tested as well. A file of the latter kind may hold another model,
 with which everything must work or raise ValueError. Loading may take twice the file's size and ROOM
@@ -22,11 +24,20 @@ import tempfile
 import tracemalloc
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+import torch._dynamo  # which a dispatch mode imports when it is first used
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PowerTransformer, StandardScaler
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import skvade
@@ -263,7 +274,7 @@ class Watch:
 
     def _note(self, event: str, args: Any) -> None:
         if self._on and event.startswith(FORBIDDEN):
-            self.events.append(event)
+            self.events.append(f"{event} {str(args[:1])[:60]}")
 
 
 class Victim:
@@ -273,11 +284,15 @@ class Victim:
 
     def __init__(self, model: Any, X: Any, folder: Path):
         self.path = folder / "victim.safetensors"
-        model.save(self.path)
+        skvade.save(model, self.path)
         self.data = self.path.read_bytes()
-        self.contents = contents_of(model)
+        self.contents = self.contents_of(model)
         self.X = X
         skvade.load(self.path, "cpu")  # what it imports once, for any file
+
+    def contents_of(self, model: Any) -> Any:
+        """All that tells a model from another."""
+        return contents_of(model)
 
     def judge(self, data: bytes, signed: bool) -> tuple[str, int]:
         """What came of a file, "equal", "refused" or "other", and the memory it took.
@@ -299,12 +314,12 @@ class Victim:
         finally:
             peak = tracemalloc.get_traced_memory()[1] + memory.n_bytes
             tracemalloc.stop()
-        assert not self.watch.events, self.watch.events
+        assert not self.watch.events, self.watch.events[:9]
         assert peak <= 2 * len(data) + ROOM, f"{peak} bytes for a file of {len(data)}"
         if model is None:
             assert message.startswith(str(self.path)), message
             return "refused", peak
-        outcome = "equal" if identical(contents_of(model), self.contents) else "other"
+        outcome = "equal" if identical(self.contents_of(model), self.contents) else "other"
         assert outcome == "equal" or signed, "an altered file was loaded"
         self.use(model)
         return outcome, peak
@@ -315,8 +330,20 @@ class Victim:
             if hasattr(model, method):
                 with contextlib.suppress(ValueError):
                     getattr(model, method)(self.X)
-        str(model.report())
+        str(getattr(model, "steps", [("", model)])[-1][1].report())
         model.get_params()
+
+
+class PipelineVictim(Victim):
+    """The same of a pipeline."""
+
+    def contents_of(self, model: Any) -> Any:
+        """The file of it, but for the digest."""
+        with tempfile.TemporaryDirectory() as folder:
+            skvade.save(model, Path(folder) / "again")
+            header, body = split((Path(folder) / "again").read_bytes())
+        header[METADATA].pop("sha256")
+        return header, body
 
 
 def victims(folder: Path) -> list[Victim]:
@@ -340,10 +367,40 @@ def victims(folder: Path) -> list[Victim]:
         ]
 
 
-def run(number: int, seed: int, folder: Path, limited: bool = False) -> str:
+def pipelines(folder: Path) -> list[Victim]:
+    """Files of pipelines: numbers with holes, and columns of several kinds."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 40)) + 6 * np.eye(3, 40)[np.arange(90) % 3]
+    holes = np.where(rng.random(X.shape) < 0.1, np.nan, X)
+    small = {"hidden_layer_sizes": (256, 256), "latent_dim": 4, "random_state": 0}
+    last = skvade.VaDEClustering(3, **small, pretrain_iter=20, max_iter=4)
+    frame = pd.DataFrame(X[:, :5], columns=list("abcde"))
+    frame["kind"] = np.array(["ant", "bee", "cat"])[np.arange(90) % 3]
+    columns = make_column_transformer(
+        (StandardScaler(), list("abcde")),
+        (OneHotEncoder(sparse_output=False, handle_unknown="ignore"), ["kind"]),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [
+            PipelineVictim(make_pipeline(*steps, clone(last)).fit(rows), rows, folder)
+            for steps, rows in [
+                ((SimpleImputer(), PowerTransformer(), PCA(10)), holes),
+                ((columns, MinMaxScaler()), frame),
+            ]
+        ]
+
+
+def run(
+    number: int,
+    seed: int,
+    folder: Path,
+    limited: bool = False,
+    make: Callable[[Path], list[Victim]] = victims,
+) -> str:
     """Judge mutations; a summary in one line. To limit memory is for good."""
     rng = random.Random(seed)
-    targets = victims(folder)
+    targets = make(folder)
     if limited:
         limit_memory(2 * max(len(victim.data) for victim in targets) + SLACK)
     counts: Counter[str] = Counter()
@@ -381,9 +438,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--number", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pipelines", action="store_true")
     options = parser.parse_args()
+    make = pipelines if options.pipelines else victims
     with tempfile.TemporaryDirectory() as folder:
-        print(run(options.number, options.seed, Path(folder), limited=True))
+        print(run(options.number, options.seed, Path(folder), limited=True, make=make))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import accuracy, development, peers, speed
+from benchmarks import accuracy, development, peers, speed, summary, tables
+from benchmarks import records as kept
 from benchmarks.accuracy import keep, load, scores
 from benchmarks.machine import anonymous_growth
 from benchmarks.methods import METHODS, LikelihoodMixture
@@ -272,3 +273,24 @@ def test_fits_that_are_recorded_are_not_repeated(tmp_path, monkeypatch):
     have = {(*peers.key(record), record["code"]) for record in first[:3]}
     again = list(peers.measure("iris", methods, range(2), "native", have))
     assert [(r["method"], r["seed"]) for r in again] == [("kmeans", 1)]
+
+
+def test_no_figure_of_the_readme_differs_from_the_records():
+    text = summary.README.read_text()
+    assert summary.with_figures(text, kept.read(peers.RESULTS)) == text
+
+
+def test_the_page_is_that_of_the_records():
+    assert page(read(), tables.others()) == tables.PAGE.read_text()
+
+
+def test_the_summary_has_medians_worst_and_the_best_in_bold():
+    fit = {"isa": "native", "data": "iris", "n_rows": 150, "n_features": 4}
+    fit |= {"processor": {"name": "a processor", "bfloat16": []}}
+    runs = [
+        {**fit, "method": method, "acc": acc, "nmi": 0.0, "cpu_seconds": {"fit": 2.0}}
+        for method, acc in [("skvade", 0.9), ("skvade", 0.8), ("skvade", 0.7), ("kmeans", 0.85)]
+    ]
+    text = summary.figures(runs)
+    assert "| iris | 150 x 4 | ACC | .800 (.700) | 2.0 |  |  |  |  | **.850** |" in text
+    assert text.endswith("One thread of a processor, without bfloat16 units.")

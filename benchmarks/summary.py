@@ -1,0 +1,79 @@
+"""The README's table, from the records of `benchmarks.peers`: `python -m benchmarks.tables`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.development import TEXTS
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- begin: figures -->", "<!-- end: figures -->"
+# (name in the records, as readers know it, whether NMI is the score)
+SETS = [
+    ("mnist", "MNIST", False),
+    ("mnist-10k", "MNIST, 10,000 rows of it", False),
+    ("usps", "USPS", False),
+    ("har", "HAR, smartphone sensors", False),
+    ("pendigits", "pendigits", False),
+    ("digits", "digits", False),
+    ("sc_worm_neuron", "worm neurons, counts of cells", True),
+    ("reuters21578", "Reuters-21578, tf-idf", True),
+    ("rcv1_dev4", "RCV1 of four topics, tf-idf", True),
+    ("breast_cancer", "breast cancer", False),
+    ("wine", "wine", False),
+    ("iris", "iris", False),
+]
+OTHERS = [("umap+gmm", "UMAP + mixture"), ("umap+hdbscan", "UMAP + HDBSCAN")]
+OTHERS += [("pca+gmm", "PCA + mixture"), ("kmeans", "k-means")]
+WITH_TIME = ("skvade", "umap+gmm")
+
+
+def figures(records: list[dict[str, Any]]) -> str:
+    """The table and what it was made on, in Markdown."""
+    records = [r for r in records if r["isa"] == "native"]
+    header = ["data", "rows x columns", "score", "skvade (worst)", "CPU s"]
+    header += [cell for m, name in OTHERS for cell in (name, *(["CPU s"] * (m in WITH_TIME)))]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for data, name, by_nmi in SETS:
+        own = [r for r in records if r["data"] == data]
+        if own:
+            lines.append("| " + " | ".join(_row(own, name, "nmi" if by_nmi else "acc")) + " |")
+    seeds = sorted({len([r for r in records if r["data"] == d]) for d, *_ in SETS} - {0})
+    if not seeds:
+        return ""
+    processors = sorted({r["processor"]["name"] for r in records})
+    units = any(r["processor"]["bfloat16"] for r in records)
+    made = f"One thread of {', '.join(processors)}, with{'' if units else 'out'} bfloat16 units."
+    return "\n".join([*lines, "", made])
+
+
+def _row(own: list[dict[str, Any]], name: str, score: str) -> list[str]:
+    of: Callable[[str], list[dict[str, Any]]]
+    of = lambda method: [r for r in own if r["method"] == method]  # noqa: E731
+    simple = "svd+kmeans" if own[0]["data"] in TEXTS or of("svd+kmeans") else "kmeans"
+    found = {m: of(simple if m == "kmeans" else m) for m in ("skvade", *(m for m, _ in OTHERS))}
+    middle = {m: round(median(r[score] for r in runs), 3) for m, runs in found.items() if runs}
+    best = max(middle.values())
+    cells = [name, f"{own[0]['n_rows']:,} x {own[0]['n_features']:,}", score.upper()]
+    for method, runs in found.items():
+        if not runs:
+            cells += ["", *([""] * (method in WITH_TIME))]
+            continue
+        text = f"{middle[method]:.3f}"[1:] if middle[method] < 1 else "1.0"
+        text = f"**{text}**" if middle[method] == best else text
+        if method == "skvade":
+            text += f" ({f'{min(r[score] for r in runs):.3f}'[1:]})"
+        cells.append(text)
+        if method in WITH_TIME:
+            cells.append(f"{median(r['cpu_seconds']['fit'] for r in runs):.1f}")
+    return cells
+
+
+def with_figures(text: str, records: list[dict[str, Any]]) -> str:
+    """The README's text with the table of these records between its marks."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n{figures(records)}\n\n{END}{after}"
