@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("matplotlib")
 ROOT = Path(__file__).parent.parent
 AS_THEY_ARE = ("plot_convolutional", "plot_styles")
+NEEDS = {"plot_cells": ("anndata", "igraph", "leidenalg")}  # of the documentation alone
 OTHERS = sorted(
     path.stem for path in (ROOT / "examples").glob("plot_*.py") if path.stem not in AS_THEY_ARE
 )
@@ -79,6 +80,8 @@ def test_styles(tmp_path):
 def test_an_example_runs_with_a_small_budget(name, tmp_path):
     if name == "plot_training":
         pytest.importorskip("sklearn.callback")  # scikit-learn >= 1.9
+    for module in NEEDS.get(name, ()):
+        pytest.importorskip(module)
     text = run_example(name, tmp_path, "tiny")
     assert int(text.split("figures: ")[1]) >= 1
 
