@@ -39,12 +39,13 @@ ALL = (*CLASSICS, *SEVEN, "mnist-10k", *TEXTS, *TABLES, *BATTERIES)
 
 _LIKELIHOODS = {
     **dict.fromkeys(("digits", "mnist", "mnist-10k", "usps"), "bernoulli"),
+    **dict.fromkeys(("reuters21578", "rcv1_dev4"), "bernoulli"),
     "sc_worm_neuron": "negative_binomial",
 }
 
 
 def likelihood(name: str) -> str:
-    """The likelihood that suits a set."""
+    """What likelihood="auto" takes for a set; it leaves counts to the user."""
     return _LIKELIHOODS.get(name, "gaussian")
 
 

@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import torch._dynamo  # which a dispatch mode imports when it is first used
+import torch._dynamo  # which dispatch modes import when they are first needed
+import torch._subclasses.schema_check_mode
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA

@@ -66,11 +66,10 @@ print({package: int((topics == package).sum()) for package in PACKAGES})
 # %%
 # Clusters
 # --------
-# tf-idf lies between 0 and 1 but is neither pixels nor counts: set ``likelihood="gaussian"``.
+# tf-idf lies between 0 and 1, for which the Bernoulli likelihood is taken: it minds most whether a
+# text has a word at all.
 
-model = VaDEClustering(
-    len(PACKAGES), likelihood="gaussian", hidden_layer_sizes=(256, 256), random_state=0
-).fit(X)
+model = VaDEClustering(len(PACKAGES), random_state=0).fit(X)
 print(model.report())
 
 # %%
@@ -122,6 +121,6 @@ plt.show()
 # The clusters are about something, and their words say what: statistical tests and probability
 # distributions, which are one package; digital filters; matrices; the special functions by kind.
 # They are not the packages: the largest package is cut in pieces, and the smallest two have no
-# cluster. By both scores k-means of the tf-idf vectors is as good here or better, in a second.
-# What the model has beyond it are probabilities, codes in ten dimensions, and a likelihood for
-# every text.
+# cluster. By mutual information they are nearer to them than those of k-means, by accuracy not; and
+# the report says that k-means of components keeps more neighbours together. What the model has
+# beyond it are probabilities, codes in ten dimensions, and a likelihood for every text.
