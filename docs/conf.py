@@ -105,7 +105,7 @@ EXAMPLES = [
     "plot_customers.py",
     "plot_topics.py",
     "plot_counts.py",
-    "plot_cells.py",
+    "cells_anndata.py",
     "plot_styles.py",
     "plot_generation.py",
     "plot_convolutional.py",
