@@ -50,7 +50,8 @@ from benchmarks.records import read
 FOLDER = Path("build/peers")
 RESULTS = Path(__file__).parent / "results" / "peers.jsonl"
 PACKAGES = ["-e", ".", "torch==2.13.0", "umap-learn==0.5.12", "pynndescent==0.7.0", "numba==0.68.1"]
-DATA = "iris,wine,breast_cancer,digits,pendigits,usps,rcv1_dev4,sc_worm_neuron,mnist-10k,mnist"
+DATA = "iris,wine,breast_cancer,digits,pendigits,usps,har,rcv1_dev4,reuters21578,sc_worm_neuron"
+DATA += ",mnist-10k,mnist"
 REFERENCE = "umap+gmm"
 COLUMNS = (
     *("data", "method", "seeds", "CPU s", f"to {REFERENCE}", "import", "compile"),
