@@ -41,9 +41,6 @@ def figures(records: list[dict[str, Any]]) -> str:
         own = [r for r in records if r["data"] == data]
         if own:
             lines.append("| " + " | ".join(_row(own, name, "nmi" if by_nmi else "acc")) + " |")
-    seeds = sorted({len([r for r in records if r["data"] == d]) for d, *_ in SETS} - {0})
-    if not seeds:
-        return ""
     processors = sorted({r["processor"]["name"] for r in records})
     units = any(r["processor"]["bfloat16"] for r in records)
     made = f"One thread of {', '.join(processors)}, with{'' if units else 'out'} bfloat16 units."
@@ -62,14 +59,18 @@ def _row(own: list[dict[str, Any]], name: str, score: str) -> list[str]:
         if not runs:
             cells += ["", *([""] * (method in WITH_TIME))]
             continue
-        text = f"{middle[method]:.3f}"[1:] if middle[method] < 1 else "1.0"
+        text = _short(middle[method])
         text = f"**{text}**" if middle[method] == best else text
         if method == "skvade":
-            text += f" ({f'{min(r[score] for r in runs):.3f}'[1:]})"
+            text += f" ({_short(min(r[score] for r in runs))})"
         cells.append(text)
         if method in WITH_TIME:
             cells.append(f"{median(r['cpu_seconds']['fit'] for r in runs):.1f}")
     return cells
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
 
 
 def with_figures(text: str, records: list[dict[str, Any]]) -> str:

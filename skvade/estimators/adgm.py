@@ -36,8 +36,7 @@ class ADGMClassifier(LabelTerm, SemiSupervisedClassifier, StyleModel):
     Parameters
     ----------
     skip : bool, default=False
-        Whether rows are generated from a as well: False is the paper's ADGM, True its SDGM, whose
-        `means_` are then those of clusters that generate.
+        Whether rows are generated from a as well: False is the paper's ADGM, True its SDGM.
     style_weight : float, default=1.0
         Weight of the divergences of z and a. Lower it for sharper reconstructions, raise it for
         styles that are independent of the class.

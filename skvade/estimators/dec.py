@@ -12,7 +12,7 @@ from skvade.nn.autoencoder import Networks
 from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import StudentT
 from skvade.nn.summary import ModelShape
-from skvade.objectives.dec import SharpenedAssignment
+from skvade.objectives.dec import TargetAssignment
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.objectives.together import Together
 from skvade.training.events import Running
@@ -44,11 +44,11 @@ class TowardsTarget(TargetParameters, ClustererMixin, BaseDeepModel, ClusterPara
         head = StudentT(shape.n_clusters, shape.latent_dim, self.alpha)
         return HeadedAutoencoder(*networks, head=head)
 
-    def _sharpened(self, run: Running, facts: Facts) -> tuple[float, SharpenedAssignment]:
+    def _sharpened(self, run: Running, facts: Facts) -> tuple[float, TargetAssignment]:
         """DEC's loss and its weight, for which a likelihood is a sum over features."""
         weight = self.clustering_weight * facts.shape.summary.n_features
         total = run.runtime.peers.total
-        return weight, SharpenedAssignment(run.rows, self.update_interval, total)
+        return weight, TargetAssignment(run.rows, self.update_interval, total)
 
 
 @inherit_docs

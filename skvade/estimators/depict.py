@@ -13,7 +13,7 @@ from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import Linear
 from skvade.nn.summary import ModelShape
 from skvade.objectives.base import EncodedObjective
-from skvade.objectives.dec import SharpenedAssignment, balanced
+from skvade.objectives.dec import TargetAssignment, balanced
 from skvade.objectives.denoising import Denoised
 from skvade.objectives.together import Together
 from skvade.training.events import Running
@@ -32,22 +32,22 @@ class DEPICTClustering(ClustererMixin, BaseDeepModel, ClusterParameters):
 
     with the decoder's layer g_l of the same size n_l as the encoder's layer h_l, D features,
     gamma = `clustering_weight`, and a target p from the clean pass of all rows, found anew at an
-    interval, that makes clusters more even, p_c ~ q(c|x) / (sum_i q(c|x_i))^(1/2). Networks of your
-    own have no layers that are known here: of them rows alone are reconstructed. The paper's
-    autoencoder is a denoising one from the beginning, and it has no neighbours:
-    ``neighbor_weight=0``.
+    interval, that makes clusters more even and no sharper, p_c ~ q(c|x) / (sum_i q(c|x_i))^(1/2).
+    Networks of your own have no layers that are known here: with them noise is in the input alone,
+    and rows alone are reconstructed. The paper's autoencoder is a denoising one from the beginning,
+    and it has no neighbours: ``neighbor_weight=0``.
 
     Parameters
     ----------
     clustering_weight : float, default=0.5
-        Weight gamma of the clustering loss. Raise it for more decided assignments, lower it for
-        better reconstructions.
+        Weight gamma of the clustering loss. Raise it for assignments that depend less on single
+        features, and for more even clusters; lower it for better reconstructions.
     dropout : float, default=0.1
         Probability with which a value is dropped on the noisy pass. Raise it where many features
         say the same, set it to 0 to have no noise.
     update_interval : int, default=140
-        Gradient steps between updates of the target, each of which takes a pass over the data.
-        Lower it on small data, where the whole phase has few steps.
+        Gradient steps between updates of the target, each of which takes a pass over the data; an
+        epoch, where that is fewer.
 
     See Also
     --------
@@ -80,8 +80,8 @@ class DEPICTClustering(ClustererMixin, BaseDeepModel, ClusterParameters):
         weight = self.clustering_weight * facts.shape.summary.n_features
 
         def train(run: Running) -> EncodedObjective:
-            total = run.runtime.peers.total
-            target = SharpenedAssignment(run.rows, self.update_interval, total, balanced)
+            interval = min(self.update_interval, -(-facts.n_rows // self._rows_a_step(facts)))
+            target = TargetAssignment(run.rows, interval, run.runtime.peers.total, balanced)
             return Denoised(Together((weight, target)), self.dropout)
 
         return Objectives(train=train)

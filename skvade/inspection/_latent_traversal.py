@@ -176,7 +176,8 @@ default=None
         if not fitted.has_styles:
             raise ValueError(
                 f"estimator must have styles that are apart from the cluster, got {fitted.name}; "
-                "use M2Clustering or M2Classifier, or from_estimator to move z within a cluster."
+                "use M2Clustering, M2Classifier or ADGMClassifier, or from_estimator to move z "
+                "within a cluster."
             )
         chosen = fitted.clusters(clusters)
         rows, labels = choose_rows(X, fitted.proba(X).argmax(1), n_samples, random_state)

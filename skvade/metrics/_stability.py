@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,9 +16,11 @@ def stability_score(estimator: Any, X: Any, y: Any = None) -> float:
     with those that the fitted estimator predicts for X. So it compares numbers of clusters, latent
     sizes, covariances and any other settings, of any clusterer with `predict` and of pipelines that
     end in one, and needs no label. As `scoring` of a search it sees rows that were held out; two
-    folds of equal size give both fits as many rows as there can be. It costs a further fit of these
-    rows. Fewer clusters than there are may be as stable, where some of them always fall together:
-    of numbers that score alike take the largest.
+    folds give both fits as many rows as there can be. Let them be drawn at random, by
+    ``KFold(2, shuffle=True)``: with ``cv=2`` folds are the first and the second half, which differ
+    where rows are sorted. It costs a further fit of these rows. Fewer clusters than there are may
+    be as stable, where some of them always fall together: of numbers that score alike take the
+    largest. One cluster has the score 1 and tells nothing.
 
     Parameters
     ----------
@@ -39,6 +41,8 @@ def stability_score(estimator: Any, X: Any, y: Any = None) -> float:
     ------
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
+    TypeError
+        If it is a classifier, which cannot be fitted without labels.
 
     References
     ----------
@@ -50,15 +54,20 @@ def stability_score(estimator: Any, X: Any, y: Any = None) -> float:
     --------
     >>> from sklearn.cluster import KMeans
     >>> from sklearn.datasets import make_blobs
-    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.model_selection import GridSearchCV, KFold
     >>> from skvade.metrics import stability_score
     >>> X, _ = make_blobs(200, centers=3, cluster_std=0.5, random_state=3)
-    >>> search = GridSearchCV(
-    ...     KMeans(random_state=0), {"n_clusters": [2, 3, 4, 5]}, scoring=stability_score, cv=2
-    ... )
+    >>> halves = KFold(2, shuffle=True, random_state=0)
+    >>> numbers = {"n_clusters": [2, 3, 4, 5]}
+    >>> search = GridSearchCV(KMeans(random_state=0), numbers, scoring=stability_score, cv=halves)
     >>> search.fit(X).best_params_
     {'n_clusters': 3}
     """
     check_is_fitted(estimator)
+    if is_classifier(estimator):
+        raise TypeError(
+            f"stability_score compares clusterings; {type(estimator).__name__} is a classifier, "
+            "which cannot be fitted anew without labels. Use accuracy on labelled rows."
+        )
     anew = clone(estimator).fit(X)
     return float(adjusted_rand_score(anew.predict(X), estimator.predict(X)))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from skvade.nn.dense import Dense
 from skvade.nn.draws import Draws
-from skvade.nn.layers import Layers, Noise, unchanged
+from skvade.nn.layers import Layered, Layers, Noise, unchanged
 from skvade.nn.likelihoods import Likelihood
 from skvade.nn.networks import Decoder, GaussianEncoder
 
@@ -114,6 +114,11 @@ class Autoencoder(nn.Module, ABC):
         code, log_variance = self.encoder(hidden)
         return Encoding(code, log_variance, hidden)
 
+    @property
+    def has_layers(self) -> bool:
+        """Whether both networks tell their layers, as those of ours do."""
+        return isinstance(self.encoder.body, Layered) and isinstance(self.decoder.body, Layered)
+
     def encode_through(self, view: Tensor, noise: Noise = unchanged) -> tuple[Encoding, Layers]:
         """The encoding of what the encoder sees, and the layers that lead to it."""
         with self._surroundings(view):
@@ -123,9 +128,10 @@ class Autoencoder(nn.Module, ABC):
 
     def decode_through(self, encoding: Encoding) -> Layers:
         """The likelihood's parameters for an encoding without draws, and what leads to them."""
-        with self._surroundings(encoding.code):
-            hidden, outputs = self.decoder.layers(self.decoded_from(encoding))
-        return Layers(hidden, outputs.to(encoding.code.dtype))
+        seen = self.decoded_from(encoding)
+        with self._surroundings(seen):
+            hidden, outputs = self.decoder.layers(seen)
+        return Layers(hidden, outputs.to(seen.dtype))
 
     def decoded_from(self, encoding: Encoding) -> Tensor:
         """What the decoder sees of an encoding, without draws."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from skvade.nn.dense import Dense
-from skvade.nn.layers import Layered, Layers, Noise, Perceptron, unchanged
+from skvade.nn.layers import Layered, Layers, Noise, Perceptron, body_layers, unchanged
 
 
 class LinearPath(Dense):
@@ -52,7 +52,7 @@ class _Beside(Layered, nn.Module):
         """The output with the perceptron's layers."""
         if self.perceptron is None:
             return Layers([], self.beside(x, None))
-        hidden, found = self.perceptron.layers(x, noise)
+        hidden, found = body_layers(self.perceptron, x, noise)
         return Layers(hidden, self.beside(x, found))
 
 

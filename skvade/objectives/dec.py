@@ -4,7 +4,8 @@
     p_ic = (q_ic^2 / f_c) / sum_d (q_id^2 / f_d),    f_c = sum_i q_ic
 
 q is the model's q(c|x). The target p is fixed for some steps, then found anew from all rows. That
-of DEPICT (Dizaji et al., ICCV 2017, Eq. 4) is less sharp and as even,
+of DEPICT (Dizaji et al., ICCV 2017, Eq. 4) is more even and no sharper, q itself where clusters
+are even:
 
     p_ic = (q_ic / f_c^(1/2)) / sum_d (q_id / f_d^(1/2)).
 """
@@ -52,7 +53,7 @@ def balanced(q: Tensor, frequencies: Tensor) -> Tensor:
     return weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)
 
 
-class SharpenedAssignment(EncodedObjective[Autoencoder]):
+class TargetAssignment(EncodedObjective[Autoencoder]):
     """The loss above.
 
     Parameters

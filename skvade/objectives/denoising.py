@@ -6,7 +6,7 @@ x~ is a row of which values are dropped, in the input and in every hidden layer 
 is the decoder's layer of the same size as the encoder's layer h_l, of n_l values, and D the number
 of features (Rasmus et al. 2015; Dizaji et al. 2017, Eq. 8). The clean layers are what is to be
 found: no gradient moves them towards the others, which would lose both. Networks of a user's own
-have no layers that are known here; then rows alone are to be found.
+have no layers that are known here; then the input alone is noisy, and rows alone are to be found.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ def noisy_pass(
         The probability with which a value is dropped.
     generator : torch.Generator
     """
-    view = model.view(x)
-    with torch.no_grad():
-        _, clean = model.encode_through(view)
+    view, clean = model.view(x), None
+    if model.has_layers:
+        with torch.no_grad():
+            _, clean = model.encode_through(view)
     noisy, _ = model.encode_through(view, dropout(rate if model.training else 0.0, generator))
     return noisy, decoded_loss(model, x, clean, model.decode_through(noisy))
 
 
-def decoded_loss(model: Autoencoder, x: Tensor, clean: Layers, decoded: Layers) -> Tensor:
-    """The loss above, given the layers of the encoder and those of the decoder."""
+def decoded_loss(model: Autoencoder, x: Tensor, clean: Layers | None, decoded: Layers) -> Tensor:
+    """The loss above, given the layers of the encoder, if they are known, and of the decoder."""
     loss = -model.likelihood.log_prob(x, decoded.output).mean()
-    found = decoded.hidden[::-1]
-    if [part.shape for part in clean.hidden] != [part.shape for part in found]:
+    if clean is None:
         return loss
-    for h, g in zip(clean.hidden, found, strict=True):
+    for h, g in zip(clean.hidden, decoded.hidden[::-1], strict=True):
         loss = loss + 0.5 * x.shape[-1] * (h.to(loss.dtype) - g.to(loss.dtype)).square().mean()
     return loss
 

@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import cross_val_score
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -129,6 +130,9 @@ def test_stability_falls_where_clusters_are_split():
     assert max(more) < 0.95
 
 
-def test_stability_needs_a_fit():
+def test_stability_needs_a_fitted_clusterer():
     with pytest.raises(NotFittedError):
         stability_score(KMeans(3), BLOBS)
+    classifier = GaussianNB().fit(BLOBS, np.arange(400) % 2)
+    with pytest.raises(TypeError, match="GaussianNB is a classifier"):
+        stability_score(classifier, BLOBS)

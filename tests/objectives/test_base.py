@@ -17,7 +17,7 @@ from skvade.objectives.auxiliary import AuxiliaryTasks
 from skvade.objectives.base import Batch, Objective, joined
 from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
 from skvade.objectives.dcn import CentroidDistance
-from skvade.objectives.dec import SharpenedAssignment
+from skvade.objectives.dec import TargetAssignment
 from skvade.objectives.denoising import Denoised, WithDenoising
 from skvade.objectives.labels import LabeledRows, WithLabels
 from skvade.objectives.marginalization import Exact, Gumbel
@@ -82,7 +82,7 @@ MODELS = {
     HeldNegativeELBO: random_model,
     CategoryNegativeELBO: gmvae,
     HeldCategoryELBO: m2,
-    SharpenedAssignment: lambda: with_head(StudentT),
+    TargetAssignment: lambda: with_head(StudentT),
     CentroidDistance: lambda: with_head(Centroids),
     AuxiliaryTasks: lambda: with_head(Linear),
 }
@@ -93,16 +93,16 @@ ALONE = {
     "category": lambda: CategoryNegativeELBO(Exact()),
     "category weighted": lambda: CategoryNegativeELBO(Gumbel(1.0, 0.5, 9), **WEIGHTS),
     "category held": lambda: HeldCategoryELBO(PARTITION, **WEIGHTS),
-    "dec": lambda: SharpenedAssignment(Whole(), 5),
+    "dec": lambda: TargetAssignment(Whole(), 5),
     "dcn": CentroidDistance,
     "auxiliary": lambda: AuxiliaryTasks(LabeledRows(Whole(), LABELS)),
 }
 COMPOSITES = {
-    "idec": lambda: Together(Reconstruction(), (0.1, SharpenedAssignment(Whole(), 5))),
+    "idec": lambda: Together(Reconstruction(), (0.1, TargetAssignment(Whole(), 5))),
     "neighbours": lambda: near(NegativeELBO()),
     "neighbours of an autoencoder": lambda: near(Reconstruction()),
     "neighbours held": lambda: near(HeldCategoryELBO(PARTITION, **WEIGHTS)),
-    "depict": lambda: Denoised(Together((0.5, SharpenedAssignment(Whole(), 5))), 0.1),
+    "depict": lambda: Denoised(Together((0.5, TargetAssignment(Whole(), 5))), 0.1),
     "noise beside a bound": lambda: WithDenoising(HeldNegativeELBO(PARTITION), 0.5, 0.1),
     "labels": lambda: beside_labels(NegativeELBO()),
     "labels held": lambda: beside_labels(HeldCategoryELBO(PARTITION)),

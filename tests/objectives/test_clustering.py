@@ -10,7 +10,7 @@ from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import Centroids, StudentT
 from skvade.objectives.base import Batch
 from skvade.objectives.dcn import CentroidDistance
-from skvade.objectives.dec import SharpenedAssignment, sharpened
+from skvade.objectives.dec import TargetAssignment, sharpened
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.objectives.together import Together
 from skvade.training.batches import Rows
@@ -52,7 +52,7 @@ def naive_target(q):
 @pytest.mark.parametrize("alpha", [1.0, 2.5])
 def test_decs_assignment_target_and_loss_are_the_papers(alpha, generator):
     model = headed(StudentT(3, 2, alpha))
-    objective = SharpenedAssignment(ROWS, interval=10)
+    objective = TargetAssignment(ROWS, interval=10)
     with torch.no_grad():
         loss = objective(model, batch_of(slice(5, 25)), generator)["clustering"].item()
         codes, centers = model.code(X).numpy(), model.centers().numpy()
@@ -69,7 +69,7 @@ def test_decs_gradients_are_the_papers(alpha, generator):
     model = headed(StudentT(3, 2, alpha))
     encoding = model.encode(X)
     code = encoding.code.detach().requires_grad_()
-    objective = SharpenedAssignment(ROWS, interval=10)
+    objective = TargetAssignment(ROWS, interval=10)
     terms = objective.terms(model, batch_of(), encoding._replace(code=code), generator)
     (len(X) * terms["clustering"]).backward()
     z, mu = code.detach().numpy(), model.centers().detach().numpy()
@@ -88,7 +88,7 @@ def test_decs_gradients_are_the_papers(alpha, generator):
 
 def test_the_target_is_found_anew_at_the_interval_and_only_in_training(generator):
     model = headed(StudentT(3, 2))
-    objective = SharpenedAssignment(ROWS, interval=3)
+    objective = TargetAssignment(ROWS, interval=3)
     found = []
     for training in (True, True, True, True, False, True, True):
         objective(model.train(training), batch_of(), generator)
@@ -101,7 +101,7 @@ def test_the_target_is_found_anew_at_the_interval_and_only_in_training(generator
 
 def test_rows_beside_the_data_get_a_target_of_the_same_frequencies(generator):
     model = headed(StudentT(3, 2))
-    objective = SharpenedAssignment(ROWS, interval=10)
+    objective = TargetAssignment(ROWS, interval=10)
     with torch.no_grad():
         known = objective(model, batch_of(), generator)["clustering"].item()
         new = objective(model, Batch(X, None), generator)["clustering"].item()
@@ -152,7 +152,7 @@ def test_gradients_of_dcn_move_codes_to_their_centroids(generator):
 
 def test_terms_together_are_weighted_and_keep_their_names(generator):
     model, batch = headed(StudentT(3, 2)), batch_of()
-    sharp, plain = SharpenedAssignment(ROWS, 10), Reconstruction()
+    sharp, plain = TargetAssignment(ROWS, 10), Reconstruction()
     with torch.no_grad():
         both = Together(plain, (7.0, sharp))(model, batch, generator)
         first, second = (part(model, batch, generator) for part in (plain, sharp))

@@ -5,17 +5,19 @@ import pytest
 import torch
 from torch import nn
 
+from skvade.nn.adgm import ADGM
 from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import Linear
 from skvade.nn.layers import dropout
 from skvade.nn.likelihoods import LIKELIHOODS
+from skvade.nn.m2 import M2
 from skvade.nn.networks import make_decoder, make_encoder
 from skvade.objectives.base import Batch
-from skvade.objectives.dec import SharpenedAssignment, balanced
+from skvade.objectives.dec import TargetAssignment, balanced, sharpened
 from skvade.objectives.denoising import Denoised, WithDenoising, noisy_pass
 from skvade.objectives.reconstruction import Reconstruction
 from skvade.training.batches import Rows
-from tests.conftest import rows_for, summary
+from tests.conftest import random_category_model, rows_for, summary
 
 X = rows_for("gaussian", n_rows=40)
 ROWS = Rows(X.numpy(), dtype=np.float64)
@@ -133,7 +135,7 @@ def test_of_own_networks_rows_alone_are_reconstructed(generator):
 
 def test_depicts_target_and_loss_are_the_papers(generator):
     model = model_of().eval()
-    target = SharpenedAssignment(ROWS, interval=10, make_target=balanced)
+    target = TargetAssignment(ROWS, interval=10, make_target=balanced)
     batch = Batch(X[5:25], torch.arange(40)[5:25])
     with torch.no_grad():
         terms = Denoised(target, 0.3)(model, batch, generator)
@@ -157,3 +159,26 @@ def test_denoising_comes_beside_another_objective(generator):
     torch.testing.assert_close(terms["denoising"], 0.5 * loss)
     beside = WithDenoising(Reconstruction(), 0.5, 0.0)(model, Batch(X, None), generator)
     assert list(beside) == ["reconstruction"]
+
+
+@pytest.mark.parametrize("cls", [M2, ADGM])
+def test_densities_keep_their_precision_beside_networks_in_bfloat16(cls, generator):
+    """They were found inside the networks' precision at first, and were off by whole nats."""
+    model = random_category_model(cls).float()
+    model.compute_dtype = torch.bfloat16
+    seen, logits = [], model.category_logits
+
+    def watched(encoding):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return logits(encoding)
+
+    model.category_logits = watched
+    noisy_pass(model.train(), X.float(), 0.1, generator)
+    assert seen
+    assert not any(seen)
+
+
+def test_a_target_that_is_balanced_is_no_sharper_where_clusters_are_even():
+    q = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.7, 0.2], [0.2, 0.1, 0.7]])
+    torch.testing.assert_close(balanced(q, q.sum(0)), q)
+    torch.testing.assert_close(sharpened(q, q.sum(0)).amax(1), torch.full((3,), 0.49 / 0.54))
