@@ -127,7 +127,7 @@ def test_a_row_stands_before_its_drawings(models, iris):
 def test_errors(models, iris):
     X, _, _ = iris
     model = models["VaDEClustering"]
-    with pytest.raises(ValueError, match="styles .* got VaDEClustering; use M2Clustering or M2Cl"):
+    with pytest.raises(ValueError, match="styles .* got VaDEClustering; use M2Clustering, M2Cl"):
         LatentTraversalDisplay.from_styles(model, X)
     with pytest.raises(ValueError, match="direction must be .* got 'diagonal'"):
         LatentTraversalDisplay.from_estimator(model, direction="diagonal")
