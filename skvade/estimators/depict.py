@@ -39,9 +39,11 @@ class DEPICTClustering(ClustererMixin, BaseDeepModel, ClusterParameters):
 
     Parameters
     ----------
-    clustering_weight : float, default=0.5
-        Weight gamma of the clustering loss. Raise it for assignments that depend less on single
-        features, and for more even clusters; lower it for better reconstructions.
+    clustering_weight : float, default=50.0
+        Weight gamma of the clustering loss. The paper's proportion is about .5, by which the
+        reconstruction of layers tears clusters here: on small networks layers have any scale.
+        Raise it for assignments that depend less on single features, lower it for better
+        reconstructions.
     dropout : float, default=0.1
         Probability with which a value is dropped on the noisy pass. Raise it where many features
         say the same, set it to 0 to have no noise.
@@ -69,7 +71,7 @@ class DEPICTClustering(ClustererMixin, BaseDeepModel, ClusterParameters):
     (2, 3)
     """
 
-    clustering_weight: float = 0.5
+    clustering_weight: float = 50.0
     dropout: float = 0.1
     update_interval: int = 140
 
