@@ -26,6 +26,7 @@ LITERATURE = [
     ("mnist", "DEC", ".843", "", "all rows", "Xie et al. 2016"),
     ("mnist", "DCN", ".83", ".81", "all rows", "Yang et al. 2017"),
     ("mnist", "IDEC", ".881", ".867", "all rows", "Guo et al. 2017"),
+    ("mnist", "DEPICT", ".965", ".917", "all rows, convolutional", "Dizaji et al. 2017"),
     ("mnist", "N2D", ".979", ".942", "all rows, no generator", "McConville et al. 2020"),
     ("mnist", "IMSAT", ".984", "", "all rows, no generator", "Hu et al. 2017"),
     ("mnist", "DEC", ".912 +- .047", "", "ten trials, tuned", "public trials"),
@@ -42,6 +43,9 @@ LITERATURE = [
 FEW_LITERATURE = [
     ("mnist", "auxiliary tasks", "1.65 +- .10", "Arias Figueroa and Rivera 2017"),
     ("mnist", "M1+M2", "3.33", "Kingma et al. 2014"),
+    ("mnist", "ADGM", ".96", "Maaloe et al. 2016"),
+    ("mnist", "SDGM", "1.32", "Maaloe et al. 2016"),
+    ("mnist", "DEPICT", "2.65", "Dizaji et al. 2017"),
     ("mnist", "Ladder network", ".89 to 1.0", "as quoted by the sources"),
 ]
 FEW_NOTE = [

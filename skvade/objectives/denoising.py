@@ -11,7 +11,7 @@ have no layers that are known here; then the input alone is noisy, and rows alon
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from skvade.nn.autoencoder import Autoencoder, Encoding
 from skvade.nn.layers import Layers, dropout
 from skvade.objectives.base import Batch, EncodedObjective, ModelT, Terms, joined
+from skvade.objectives.together import Beside
 
 
 def noisy_pass(
@@ -79,7 +80,7 @@ class Denoised(EncodedObjective[ModelT]):
         return joined({"reconstruction": loss}, of_noisy)
 
 
-class WithDenoising(EncodedObjective[ModelT]):
+class WithDenoising(Beside[ModelT]):
     """Another objective's terms, of the clean encoding, plus the loss above.
 
     Parameters
@@ -91,21 +92,9 @@ class WithDenoising(EncodedObjective[ModelT]):
     """
 
     def __init__(self, objective: EncodedObjective[ModelT], weight: float, rate: float):
-        self.objective = objective
-        self.weight = weight
+        super().__init__(objective, weight)
         self.rate = rate
 
-    def parts(self) -> Sequence[EncodedObjective[ModelT]]:
-        return [self.objective]
-
-    def bound_terms(self) -> Mapping[str, float]:
-        return self.objective.bound_terms()
-
-    def terms(
-        self, model: ModelT, batch: Batch, encoding: Encoding, generator: torch.Generator
-    ) -> Terms:
-        terms = self.objective.terms(model, batch, encoding, generator)
-        if batch.index is None:
-            return terms
+    def further(self, model: ModelT, batch: Batch, generator: torch.Generator) -> Terms:
         _, loss = noisy_pass(model, batch.x, self.rate, generator)
-        return joined(terms, {"denoising": self.weight * loss})
+        return {"denoising": loss}

@@ -8,14 +8,14 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from skvade.nn.autoencoder import Encoding
-from skvade.objectives.base import Batch, EncodedObjective, ModelT, Terms, joined
+from skvade.objectives.base import Batch, EncodedObjective, ModelT, Terms
+from skvade.objectives.together import Beside
 
 MAX_LABELED = 128
 
@@ -77,7 +77,7 @@ class LabeledRows:
         return self.rows.take(index.to(self.rows.index_device)), self._known[index]
 
 
-class WithLabels(EncodedObjective[ModelT]):
+class WithLabels(Beside[ModelT]):
     """Another objective's terms plus the one above.
 
     Parameters
@@ -89,23 +89,10 @@ class WithLabels(EncodedObjective[ModelT]):
     """
 
     def __init__(self, objective: EncodedObjective[ModelT], labeled: LabeledRows, weight: float):
-        self.objective = objective
+        super().__init__(objective, weight)
         self.labeled = labeled
-        self.weight = weight
 
-    def parts(self) -> Sequence[EncodedObjective[ModelT]]:
-        return [self.objective]
-
-    def bound_terms(self) -> Mapping[str, float]:
-        return self.objective.bound_terms()
-
-    def terms(
-        self, model: ModelT, batch: Batch, encoding: Encoding, generator: torch.Generator
-    ) -> Terms:
-        terms = self.objective.terms(model, batch, encoding, generator)
-        if batch.index is None or not self.weight:
-            return terms
+    def further(self, model: ModelT, batch: Batch, generator: torch.Generator) -> Terms:
         x, labels = self.labeled.draw(MAX_LABELED, generator)
         log_q = model.category_logits(model.encode(x)).log_softmax(-1)
-        loss = torch.nn.functional.nll_loss(log_q, labels)
-        return joined(terms, {"labels": self.weight * loss})
+        return {"labels": torch.nn.functional.nll_loss(log_q, labels)}

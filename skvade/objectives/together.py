@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -37,3 +38,37 @@ class Together(EncodedObjective[ModelT]):
                 for weight, terms in zip(self.weights, found, strict=True)
             )
         )
+
+
+class Beside(EncodedObjective[ModelT]):
+    """Another objective's terms, and further ones of training rows, which are no part of its bound.
+
+    Parameters
+    ----------
+    objective : EncodedObjective
+    weight : float
+        Of the further terms.
+    """
+
+    def __init__(self, objective: EncodedObjective[ModelT], weight: float):
+        self.objective = objective
+        self.weight = weight
+
+    def parts(self) -> Sequence[EncodedObjective[ModelT]]:
+        return [self.objective]
+
+    def bound_terms(self) -> Mapping[str, float]:
+        return self.objective.bound_terms()
+
+    def terms(
+        self, model: ModelT, batch: Batch, encoding: Encoding, generator: torch.Generator
+    ) -> Terms:
+        terms = self.objective.terms(model, batch, encoding, generator)
+        if batch.index is None or not self.weight:
+            return terms
+        further = self.further(model, batch, generator)
+        return joined(terms, {name: self.weight * term for name, term in further.items()})
+
+    @abstractmethod
+    def further(self, model: ModelT, batch: Batch, generator: torch.Generator) -> Terms:
+        """The further terms, without their weight."""
