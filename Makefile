@@ -8,12 +8,19 @@ export GOMP_SPINCOUNT ?= 10000
 
 .PHONY: demo test lint quick checks coverage fuzz soak docs docs-check dist distributed oldest newest benchmark tables clean
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# What the demo needs is a third of what the tests need.
+$(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(INSTALL) -e ".[plot]" pandas
 	touch $@
 
-demo: $(VENV)/.installed  ## Cluster scikit-learn's digits: a table, and pictures in build/demo/
+$(VENV)/.installed: $(VENV)/.demo
+	$(INSTALL) -e ".[dev]"
+	touch $@
+
+demo: $(VENV)/.demo  ## Cluster scikit-learn's digits: a table, and pictures in build/demo/
 	$(BIN)/python examples/plot_digits.py --seeds 3 --output build/demo
 
 lint: $(VENV)/.installed
@@ -33,7 +40,7 @@ checks: $(VENV)/.installed  ## scikit-learn's checks on every estimator as it is
 
 # Sphinx is installed for the site only, so `make test` does without it.
 $(VENV)/.docs: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(INSTALL) -e ".[docs]"
 	touch $@
 
 # All examples run, which takes most of the time; SKVADE_GALLERY=0 runs none.
@@ -73,7 +80,7 @@ soak: $(VENV)/.installed  ## 300 fits in one process, and 25 fits killed and tak
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kills
 
 $(VENV)/.distributed: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray,dask,readers]"
+	$(INSTALL) -e ".[ray,dask,readers]"
 	touch $@
 
 distributed: $(VENV)/.distributed  ## All tests of several processes, and the examples on Ray and Dask
@@ -96,20 +103,24 @@ newest:
 	    $$(grep ^torch== constraints.txt) -e ".[plot,test]"
 	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -q -n 2 --dist worksteal tests
 
-# The whole should take some eight hours on two cores (not run as a whole yet). Records of
-# `accuracy` that are there already are replaced, those of the others are kept.
+# The whole should take some ten hours on two cores (not run as a whole yet). What has a record of the
+# same code is not measured again, so that it goes on where it was interrupted.
 SETS = digits usps pendigits har sc_worm_neuron reuters21578 mnist
 OTHERS = kmeans,gmm,ae+kmeans,ae+gmm,vae+gmm,vade-published
 FEW = vade-classifier,m2-classifier,adgm,sdgm,auxiliary,m1+m2
 ABLATION = vade,without-neighbours,without-push,without-information,without-full,without-closed-form,without-hold,without-rescaling
 MEASURE = $(BIN)/python -m benchmarks.accuracy --jobs 2 --shelf build/shelf
+PEERS = $(BIN)/python -m benchmarks.peers
+CLUSTPY = "clustpy vade,clustpy dec,clustpy idec,clustpy dcn"
 benchmark: $(VENV)/.installed  ## Every method on every data set (set SKVADE_DATA to a folder of files)
+	$(PEERS) && $(PEERS) --data tables,batteries
+	$(PEERS) --data iris,wine,breast_cancer,digits --methods $(CLUSTPY)
 	for data in $(SETS); do $(MEASURE) --data $$data --method vade || exit 1; done
 	for data in $(SETS); do $(MEASURE) --data $$data --method $(OTHERS) --seeds 0:5 || exit 1; done
 	for data in $(SETS); do $(MEASURE) --data $$data --method vade,ae+gmm --split train --seeds 0:5 || exit 1; done
 	for data in mnist-10k usps; do $(MEASURE) --data $$data --method $(ABLATION) --seeds 0:5 || exit 1; done
 	$(MEASURE) --data mnist --split few-labels --method $(FEW) --seeds 0:5
-	for name in peers draws searches mixed; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in draws searches mixed; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(MAKE) tables
 
 tables: $(VENV)/.installed  ## docs/benchmarks.md from the records

@@ -45,8 +45,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from benchmarks import development
 from benchmarks.few_labels import CLASSIFIERS, hide_labels
-from benchmarks.machine import versions
+from benchmarks.machine import code_digest, versions
 from benchmarks.methods import METHODS
+from benchmarks.records import read
 from benchmarks.shelf import Shelf
 from benchmarks.usage import peak_memory_mb
 from skvade.metrics import clustering_accuracy
@@ -136,6 +137,7 @@ def measure(data: str, split: str, method: str, seed: int, folder: Path | None) 
         "peak_memory_mb": round(max(peak, shelf.spared_memory_mb)),
         "warnings": [str(w.message) for w in caught],
         "versions": versions(),
+        "code": code_digest(),
     }
 
 
@@ -161,16 +163,28 @@ def in_own_process(arguments: argparse.Namespace, method: str, seed: int) -> dic
     return json.loads(output.stdout.splitlines()[-1])
 
 
+def measured(data: str, split: str, folder: Path = RESULTS) -> set[tuple[str, int]]:
+    """The methods and seeds that have a record of the same code."""
+    return {
+        (record["method"], record["seed"])
+        for record in read(folder / f"{data}.jsonl")
+        if record["split"] == split and record.get("code") == code_digest()
+    }
+
+
 def measure_all(arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    """The records of every method, seed by seed, printed and kept as they come.
+    """The records of every method that are missing, seed by seed, printed and kept as they come.
 
     The methods of one seed follow one another, so that each finds the shelf as the last left it.
     """
     writing = Lock()
     records: dict[str, list[dict[str, Any]]] = {m: [] for m in arguments.method.split(",")}
+    have = set() if arguments.dry else measured(arguments.data, arguments.split)
 
     def measure_seed(seed: int) -> None:
         for method, so_far in records.items():
+            if (method, seed) in have:
+                continue
             record = in_own_process(arguments, method, seed)
             with writing:
                 print(json.dumps(record), flush=True)
@@ -199,7 +213,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", default="0:10", help="first:last, last excluded")
     parser.add_argument("--jobs", type=int, default=1, help="seeds side by side")
     parser.add_argument("--shelf", type=Path, help="folder for what methods have in common")
-    parser.add_argument("--dry", action="store_true", help="keep no records")
+    parser.add_argument("--dry", action="store_true", help="keep no records, and heed none")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.one:
@@ -207,7 +221,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(record))
         return
     for method, records in measure_all(given).items():
-        for name in ("acc", "nmi", "ari", "seconds", "peak_memory_mb"):
+        for name in ("acc", "nmi", "ari", "seconds", "peak_memory_mb") if records else ():
             values = [record[name] for record in records]
             print(
                 f"{method} {name}: median {np.median(values):.3f}, "

@@ -16,14 +16,25 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from importlib import import_module
-from importlib.metadata import version
-from typing import Any
+from importlib.metadata import PackageNotFoundError, version
+from math import inf
+from typing import Any, NamedTuple
 
 from benchmarks.compiling import compiling
 from benchmarks.usage import cpu_seconds, peak_memory_mb
 
-PACKAGES = ("scikit-learn", "umap-learn", "pynndescent", "numba", "torch", "numpy", "scipy")
+PACKAGES = (
+    "scikit-learn",
+    "umap-learn",
+    "pynndescent",
+    "numba",
+    "clustpy",
+    "torch",
+    "numpy",
+    "scipy",
+)
 EXACT = 4096  # UMAP compares all rows below this number of them, and searches by descent from it on
+KEPT_LABELS = 300  # rows of which a record has the labels, so that those of two seeds compare
 
 
 def skvade(X: Any, k: int, seed: int, likelihood: str, precision: str) -> Any:
@@ -65,20 +76,66 @@ def svd_kmeans(X: Any, k: int, seed: int) -> Any:
     return kmeans(_components(X, 50, seed), k, seed)
 
 
-# What each needs, by module, so that importing it is told from fitting.
-METHODS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
-    "skvade": (skvade, ("skvade",)),
-    "umap+gmm": (umap_mixture, ("umap", "sklearn.mixture")),
-    "umap+hdbscan": (umap_hdbscan, ("umap", "sklearn.cluster")),
-    "pca+gmm": (pca_mixture, ("sklearn.decomposition", "sklearn.mixture")),
-    "kmeans": (kmeans, ("sklearn.cluster",)),
-    "svd+kmeans": (svd_kmeans, ("sklearn.decomposition", "sklearn.cluster")),
+def gmm(X: Any, k: int, seed: int) -> Any:
+    """A Gaussian mixture of the rows themselves."""
+    return _mixture(X.toarray() if hasattr(X, "toarray") else X, k, seed)
+
+
+def spectral(X: Any, k: int, seed: int) -> Any:
+    """Spectral clustering of the graph of ten neighbours."""
+    from sklearn.cluster import SpectralClustering
+
+    return SpectralClustering(k, affinity="nearest_neighbors", random_state=seed).fit_predict(X)
+
+
+def clustpy(name: str) -> Callable[..., Any]:
+    """One of ClustPy's deep clusterings by default."""
+
+    def fit(X: Any, k: int, seed: int) -> Any:
+        from clustpy import deep
+
+        return getattr(deep, name)(k, random_state=seed).fit(X.astype("float32")).labels_
+
+    return fit
+
+
+class Method(NamedTuple):
+    """What to call, with the rows, the number of clusters and a seed, and what that takes.
+
+    Attributes
+    ----------
+    fit : callable
+    modules : tuple of str
+        What it needs, so that importing is told from fitting.
+    environment : str
+    most_rows : float
+    """
+
+    fit: Callable[..., Any]
+    modules: tuple[str, ...]
+    environment: str = "peers"
+    most_rows: float = inf
+
+
+METHODS = {
+    "skvade": Method(skvade, ("skvade",)),
+    "umap+gmm": Method(umap_mixture, ("umap", "sklearn.mixture")),
+    "umap+hdbscan": Method(umap_hdbscan, ("umap", "sklearn.cluster")),
+    "pca+gmm": Method(pca_mixture, ("sklearn.decomposition", "sklearn.mixture")),
+    "gmm": Method(gmm, ("sklearn.mixture",), most_rows=20_000),
+    "spectral": Method(spectral, ("sklearn.cluster",), most_rows=20_000),
+    "kmeans": Method(kmeans, ("sklearn.cluster",)),
+    "svd+kmeans": Method(svd_kmeans, ("sklearn.decomposition", "sklearn.cluster")),
+    **{
+        f"clustpy {name.lower()}": Method(clustpy(name), ("clustpy.deep",), "clustpy")
+        for name in ("VaDE", "DEC", "IDEC", "DCN")
+    },
 }
 
 
 def measure(file: str, method: str, seed: int, likelihood: str, precision: str) -> dict[str, Any]:
     """Fit once and return what a record says of it."""
-    fit, needed = METHODS[method]
+    fit, needed = METHODS[method][:2]
     for module in needed:
         import_module(module)
     spent = {"import": cpu_seconds()}
@@ -104,7 +161,7 @@ def measure(file: str, method: str, seed: int, likelihood: str, precision: str) 
         "peak_memory_mb": round(peak),
         **_judged(y, labels),
         "vectors": _vectors(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": _versions(),
     }
     return found | ({"precision": _resolved(precision)} if ours else {})
 
@@ -152,17 +209,31 @@ def _components(X: Any, n: int, seed: int) -> Any:
 
 def _judged(y: Any, labels: Any) -> dict[str, Any]:
     """Scores of the rows with a class. HDBSCAN's noise is -1 and counts as one more cluster."""
-    from sklearn.metrics import normalized_mutual_info_score
+    import numpy as np
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     from skvade.metrics import clustering_accuracy
 
     known = y >= 0
+    kept = np.linspace(0, len(labels) - 1, min(KEPT_LABELS, len(labels))).astype(int)
     return {
         "acc": round(clustering_accuracy(y[known], labels[known]), 4),
         "nmi": round(normalized_mutual_info_score(y[known], labels[known]), 4),
+        "ari": round(adjusted_rand_score(y[known], labels[known]), 4),
         "found_clusters": len(set(labels[labels >= 0].tolist())),
         "noise": round(float((labels < 0).mean()), 4),
+        "labels": "".join(chr(ord("b") + label) for label in labels[kept].tolist()),
     }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def _vectors() -> dict[str, str]:

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -162,6 +164,27 @@ def test_seeds_side_by_side_give_a_record_of_every_method_and_seed(monkeypatch, 
     assert "kmeans acc: median 0.200, min 0.100, max 0.300, 3 seeds" in printed
 
 
+def test_records_of_the_same_code_are_not_measured_again(tmp_path, monkeypatch):
+    seen = []
+
+    def fits(arguments, method, seed):
+        seen.append((method, seed))
+        return {**record(seed, 0.9, method), "code": accuracy.code_digest()}
+
+    known = {**record(1, 0.8), "code": accuracy.code_digest()}
+    others = [record(0, 0.8), {**record(2, 0.8), "code": "older"}, {**known, "split": "train"}]
+    for one in (known, *others):
+        keep(one, tmp_path)
+    measured = partial(accuracy.measured, folder=tmp_path)
+    monkeypatch.setattr(accuracy, "measured", measured)
+    monkeypatch.setattr(accuracy, "keep", partial(keep, folder=tmp_path))
+    monkeypatch.setattr(accuracy, "in_own_process", fits)
+    given = Namespace(data="usps", split="all", method="vade", seeds="0:3", jobs=1, dry=False)
+    for _ in range(2):
+        accuracy.measure_all(given)
+    assert seen == [("vade", 0), ("vade", 2)]
+
+
 def test_a_failed_seed_ends_the_measurement(monkeypatch):
     def fails(arguments, method, seed):
         raise RuntimeError("no such luck")
@@ -241,7 +264,7 @@ def peer_record(method, seed, seconds, code="new", isa="native"):
     }
 
 
-def test_peers_are_set_against_the_reference_of_the_same_seed_and_code(tmp_path):
+def test_peers_are_set_against_the_reference_of_the_same_seed(tmp_path):
     path = tmp_path / "peers.jsonl"
     for seed in (0, 1, 2):
         peers.keep(peer_record("umap+gmm", seed, 100.0, code="old"), path)
@@ -252,10 +275,47 @@ def test_peers_are_set_against_the_reference_of_the_same_seed_and_code(tmp_path)
     assert len(peers.read(path)) == 8
     text = peers.table(peers.read(path))
     assert (
-        "| iris | skvade | 3 | 4.00 | 2.00 | 0.0 | 0.0 | 0.600 | 0.500 | 0.500 | 3 | 100 |" in text
+        "| iris | skvade | 3 | 4.00 | 2.00 | 0.0 | 0.0 | 0.600 | 0.500 | 0.500 |  |  | 3 | 100 |"
+        in text
     )
-    assert "| iris | kmeans | 1 | 0.10 |  |" in text
+    assert "| iris | kmeans | 1 | 0.10 | 0.10 |" in text
+    peers.keep(peer_record("kmeans", 3, 0.1), path)  # the reference has no such seed
+    assert "| iris | kmeans | 2 | 0.10 | 0.10 |" in peers.table(peers.read(path))
     assert text.count("a processor (bfloat16 units: none)") == 2
+
+
+def test_many_sets_have_a_table_with_means_of_those_that_every_method_has(tmp_path):
+    path = tmp_path / "peers.jsonl"
+    fits = [("glass", "skvade", (0.2, 0.4, 0.9)), ("glass", "kmeans", (0.3,))]
+    fits += [("zoo", "skvade", (0.8,)), ("zoo", "kmeans", (0.7,)), ("yeast", "skvade", (0.1,))]
+    for data, method, values in fits:
+        for seed, ari in enumerate(values):
+            labels = "bcd"[:2] * 2 if seed < 2 else "bbcc"
+            found = {"data": data, "ari": ari, "labels": labels}
+            peers.keep({**peer_record(method, seed, 1.0 + seed), **found}, path)
+    lines = peers.table(peers.read(path)).splitlines()
+    assert "| tables | skvade (3) | kmeans (1) |" in lines
+    assert "| glass | **0.400** | 0.300 |" in lines
+    assert "| yeast | **0.100** | nan |" in lines
+    assert "| *mean ARI* | 0.600 | 0.500 |" in lines
+    assert "| *mean CPU s* | 1.50 | 1.00 |" in lines
+
+
+def test_labels_of_two_seeds_are_compared():
+    same = [{"labels": "bbcc"}, {"labels": "ccbb"}]
+    assert peers._agreement(same) == 1
+    assert peers._agreement([*same, {"labels": "bcbc"}]) == pytest.approx((1 - 0.5 - 0.5) / 3)
+    assert np.isnan(peers._agreement(same[:1]))
+
+
+def test_the_library_is_code_of_our_own_fits_only(tmp_path, monkeypatch):
+    ours, theirs = peers.code("skvade"), peers.code("kmeans")
+    peers.code.cache_clear()
+    (tmp_path / "changed.py").write_text("")
+    monkeypatch.setattr(peers.skvade, "__file__", str(tmp_path / "__init__.py"))
+    assert peers.code("skvade") != ours
+    assert peers.code("kmeans") == theirs
+    peers.code.cache_clear()
 
 
 def test_fits_that_are_recorded_are_not_repeated(tmp_path, monkeypatch):
@@ -294,3 +354,5 @@ def test_the_summary_has_medians_worst_and_the_best_in_bold():
     text = summary.figures(runs)
     assert "| iris | 150 x 4 | ACC | .800 (.700) | 2.0 |  |  |  |  | **.850** |" in text
     assert text.endswith("One thread of a processor, without bfloat16 units.")
+    other = {**runs[0], "processor": {"name": "another", "bfloat16": []}, "acc": 0.1}
+    assert summary.figures([*runs, other]) == text
