@@ -55,35 +55,15 @@ class Count:
     sizes: Tensor
 
 
-class Told(Enum):
-    """What other processes, of those that train one model together, must be told."""
+class Fate(Enum):
+    """How long a field of the handover is of use; until then a checkpoint keeps it."""
 
-    NOTHING = "it is about each process's own rows"
-    THE_VALUE = "all must go on from the same value, the main process's"
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What becomes of a field of the handover.
-
-    Attributes
-    ----------
-    kept : bool
-        Whether a checkpoint between phases holds it.
-    outlives : bool
-        Whether it is of use after the last phase.
-    told : Told
-    """
-
-    kept: bool
-    outlives: bool
-    told: Told
+    UNTIL_THE_END = "to the phases of the run"
+    OUTCOME = "when the run has ended, too"
 
 
-OF_OWN_ROWS = {"fate": Fate(kept=True, outlives=False, told=Told.NOTHING)}
-UNTIL_THE_END = {"fate": Fate(kept=True, outlives=False, told=Told.THE_VALUE)}
-OUTCOME = {"fate": Fate(kept=True, outlives=True, told=Told.THE_VALUE)}
-OUTCOME_OF_OWN_ROWS = {"fate": Fate(kept=True, outlives=True, told=Told.NOTHING)}
+UNTIL_THE_END = {"fate": Fate.UNTIL_THE_END}
+OUTCOME = {"fate": Fate.OUTCOME}
 
 
 @dataclass
@@ -113,24 +93,27 @@ class Handover:
         Whether training is to keep the partition.
     """
 
-    graph: Graph | None = field(default=None, metadata=OF_OWN_ROWS)
-    partition: Tensor | None = field(default=None, metadata=OF_OWN_ROWS)
+    graph: Graph | None = field(default=None, metadata=UNTIL_THE_END)
+    partition: Tensor | None = field(default=None, metadata=UNTIL_THE_END)
     scale: float = field(default=1.0, metadata=OUTCOME)
     agreement: float = field(default=float("nan"), metadata=OUTCOME)
     converged: bool = field(default=False, metadata=OUTCOME)
     bound: float = field(default=float("nan"), metadata=OUTCOME)
-    count: Count | None = field(default=None, metadata=OUTCOME_OF_OWN_ROWS)
+    count: Count | None = field(default=None, metadata=OUTCOME)
     lost: float = field(default=0.0, metadata=OUTCOME)
     stays: bool = field(default=False, metadata=UNTIL_THE_END)
 
     def state(self, *, at_end: bool = False) -> dict[str, Any]:
-        """The fields that are kept, as plain data; at the end of a run only what outlives it."""
+        """All fields as plain data; at the end of a run its outcome only."""
         fates = {f.name: f.metadata["fate"] for f in fields(self)}
-        values = {name: getattr(self, name) for name, fate in fates.items() if fate.kept}
+        values = {
+            name: getattr(self, name)
+            for name, fate in fates.items()
+            if fate is Fate.OUTCOME or not at_end
+        }
         return {
             name: vars(value) if isinstance(value, Graph | Count) else value
             for name, value in values.items()
-            if fates[name].outlives or not at_end
         }
 
     def restore(self, state: dict[str, Any]) -> None:
