@@ -10,7 +10,7 @@ export GOMP_SPINCOUNT ?= 10000
 
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# What the demo needs is a third of what the tests need.
+# The demo needs a good third less on disk than the tests.
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) -e ".[plot]" pandas

@@ -330,24 +330,9 @@ class BaseDeepModel(
         n_clusters: int,
         labels: np.ndarray | None = None,
     ) -> tuple[Facts, Rows]:
-        peers = runtime.peers
-        summary = summarize(X, peers)
-        columns = self._columns_in_use
-        if columns is None:
-            fitted = self.likelihood_ if warm else None
-            choice = validation.choose_likelihood(fitted or self.likelihood, X, summary, peers)
-        else:
-            blocks = self._summary.blocks if warm else columns.blocks(X, summary, peers)
-            summary = replace(summary, blocks=blocks)
-            choice = validation.LikelihoodChoice(MIXED, columns.kinds)
+        peers, columns, n_samples = runtime.peers, self._columns_in_use, X.shape[0]
+        summary, choice = self._choose_likelihood(X, warm, peers)
         name, likelihood = choice.name, FAMILIES[choice.name]
-        if summary.has_holes:
-            n_seen = n_observed(X, peers)
-            with peers.alike():
-                validation.check_observed(self._names_of_numbers(X), n_seen)
-                validation.check_can_miss(self, warm and self._n_filling is None)
-        with peers.alike():
-            validation.check_support(name, likelihood, summary.minimum, summary.maximum)
         units, doubts = Units(), choice.doubts
         if likelihood.standardizes:
             if warm:
@@ -356,25 +341,10 @@ class BaseDeepModel(
                 units, more = self._measure(X, summary, peers)
                 doubts = (*doubts, *more)
         rows = Rows(X, runtime.device, units=units)
-        n_samples = X.shape[0]
         kept = np.arange(n_samples)
         monitor: Listener = Settled(self.tol, self.n_iter_no_change)
         if self.early_stopping:
-            n_held_out = max(1, round(self.validation_fraction * n_samples))
-            needed = max(n_clusters, 2)
-            with peers.together():
-                if n_samples - n_held_out < needed:
-                    raise ValueError(
-                        f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
-                        f"{n_samples - n_held_out}, and training with {self._count}={n_clusters} "
-                        f"needs {needed}; lower validation_fraction (now "
-                        f"{self.validation_fraction}), pass more rows, or set early_stopping=False."
-                    )
-            order = labels_last(peers.own(rng).permutation(n_samples), labels)
-            held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
-            seed = int(rng.randint(2**31))
-            kept_out = runtime.place(rows.subset(held_out))
-            monitor = HeldOut(kept_out, self.tol, self.n_iter_no_change, seed)
+            kept, monitor = self._hold_out(rows, labels, n_clusters, runtime, rng)
             rows = rows.subset(kept)
         n_rows = peers.total(len(rows))
         small = is_small(n_rows, rows.n_features)
@@ -424,6 +394,54 @@ class BaseDeepModel(
             doubts=doubts,
         )
         return facts, dealt.rows
+
+    def _choose_likelihood(
+        self, X: Any, warm: bool, peers: Peers
+    ) -> tuple[DataSummary, validation.LikelihoodChoice]:
+        """What is to be known of X, and the likelihood, which X is checked to suit."""
+        summary, columns = summarize(X, peers), self._columns_in_use
+        if columns is None:
+            fitted = self.likelihood_ if warm else None
+            choice = validation.choose_likelihood(fitted or self.likelihood, X, summary, peers)
+        else:
+            blocks = self._summary.blocks if warm else columns.blocks(X, summary, peers)
+            summary = replace(summary, blocks=blocks)
+            choice = validation.LikelihoodChoice(MIXED, columns.kinds)
+        if summary.has_holes:
+            n_seen = n_observed(X, peers)
+            with peers.alike():
+                validation.check_observed(self._names_of_numbers(X), n_seen)
+                validation.check_can_miss(self, warm and self._n_filling is None)
+        family = FAMILIES[choice.name]
+        with peers.alike():
+            validation.check_support(choice.name, family, summary.minimum, summary.maximum)
+        return summary, choice
+
+    def _hold_out(
+        self,
+        rows: Rows,
+        labels: np.ndarray | None,
+        n_clusters: int,
+        runtime: Runtime,
+        rng: np.random.RandomState,
+    ) -> tuple[np.ndarray, HeldOut]:
+        """The numbers of the rows to train on, and what watches the loss of the others."""
+        n_samples = len(rows)
+        n_held_out = max(1, round(self.validation_fraction * n_samples))
+        needed = max(n_clusters, 2)
+        with runtime.peers.together():
+            if n_samples - n_held_out < needed:
+                raise ValueError(
+                    f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
+                    f"{n_samples - n_held_out}, and training with {self._count}={n_clusters} "
+                    f"needs {needed}; lower validation_fraction (now "
+                    f"{self.validation_fraction}), pass more rows, or set early_stopping=False."
+                )
+        order = labels_last(runtime.peers.own(rng).permutation(n_samples), labels)
+        held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
+        seed = int(rng.randint(2**31))
+        kept_out = runtime.place(rows.subset(held_out))
+        return kept, HeldOut(kept_out, self.tol, self.n_iter_no_change, seed)
 
     def _measure(self, X: Any, summary: DataSummary, peers: Peers) -> tuple[Units, tuple[str, ...]]:
         """The units of real numbers, and what their scales make doubtful."""
