@@ -10,7 +10,7 @@ export GOMP_SPINCOUNT ?= 10000
 
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# The demo needs a good third less on disk than the tests.
+# The demo needs about a third less on disk than the tests.
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) -e ".[plot]" pandas

@@ -85,10 +85,11 @@ def processor() -> dict[str, Any]:
 
 @cache
 def code_digest() -> str:
-    """Of the source of the library and of the methods, committed or not, and of the versions."""
+    """Of the source of the library, the methods and the data, committed or not, and of versions."""
     digest = hashlib.sha256(repr((versions(), np.__version__, scipy.__version__)).encode())
-    methods = Path(__file__).with_name("methods.py")
-    for path in [*sorted(Path(skvade.__file__).parent.rglob("*.py")), methods]:
+    names = ("methods.py", "few_labels.py", "development.py")
+    ours = [Path(__file__).with_name(name) for name in names]
+    for path in [*sorted(Path(skvade.__file__).parent.rglob("*.py")), *ours]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

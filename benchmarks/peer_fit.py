@@ -4,8 +4,8 @@ CPU seconds are the whole process's, the system's and those of its children amon
 went to: `import` (the interpreter and what the method needs), `load`, `compile` (a first call of
 UMAP, on at most 200 of the rows, by the search for neighbours that all of them will get, and what
 the fit itself compiles nevertheless) and `fit`. Numba keeps a part of what UMAP needs on disk: the
-first import in an environment takes far more than the others. Theirs import neither torch nor
-skvade before the peak of memory is read.
+first import in an environment takes far more than the others. Theirs, but for ClustPy's, import
+neither torch nor skvade before the peak of memory is read.
 """
 
 from __future__ import annotations

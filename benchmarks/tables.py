@@ -246,7 +246,7 @@ def rank_correlation(values: list[float], others: list[float]) -> str:
 def others() -> dict[str, str]:
     """The tables of other benchmarks, by their headings."""
     made = {
-        "Beside what users take instead": (peers, "Three seeds; CPU seconds of one thread."),
+        "Beside what users take instead": (peers, "CPU seconds of one thread."),
         "With few labels, by ten draws": (draws, "Mean and worst error in percent."),
         "Tables with categories and holes": (mixed, "NMI: the median of five seeds (worst)."),
         "Searches without labels": (searches, "What a score without labels chooses."),
