@@ -123,8 +123,8 @@ benchmark: $(VENV)/.installed  ## Every method on every data set (set SKVADE_DAT
 	for name in draws searches mixed; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(MAKE) tables
 
-tables: $(VENV)/.installed  ## docs/benchmarks.md from the records
-	$(BIN)/python -m benchmarks.tables
+tables: $(VENV)/.installed  ## docs/benchmarks.md, and the figures of README and docs, from the records
+	$(BIN)/python -m benchmarks.pages
 
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-newest build dist *.egg-info docs/generated docs/gallery

@@ -12,14 +12,14 @@ data, split, method and seed. With `--jobs 2` two seeds run side by side, on hal
 which takes less time in all; `threads` says on how many threads a record was made.
 
 `--split few-labels` is of classifiers that get few labels of every class, drawn by the seed, and
-are judged by their error on test rows: ten labels a class of MNIST's official training rows, or
-three of 1,000 rows of scikit-learn's `circles` and `moons`.
+are judged by their error on test rows: ten labels a class of MNIST's official training rows.
+(`benchmarks.draws` has smaller sets, by ten draws.)
 
 With `--shelf FOLDER` phases that methods have in common are trained once (see `shelf.py`), and
 records count what that took as if they had been trained again.
 
     SKVADE_DATA=<folder> python -m benchmarks.accuracy --data mnist --method vade --seeds 0:10
-    python -m benchmarks.tables     # writes docs/benchmarks.md from the records
+    python -m benchmarks.pages      # writes the records' figures into README and docs
 """
 
 from __future__ import annotations
@@ -32,14 +32,12 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.datasets import make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -55,19 +53,13 @@ from skvade.metrics import clustering_accuracy
 RESULTS = Path(__file__).parent / "results"
 KEY = ("data", "split", "method", "seed")
 FEW = "few-labels"
-TOYS = {
-    "circles": partial(make_circles, factor=0.5, noise=0.05),
-    "moons": partial(make_moons, noise=0.1),
-}
-SETS = ("digits", "mnist", "mnist-10k", *development.SEVEN[2:], *TOYS)
+SETS = ("digits", "mnist", "mnist-10k", *development.SEVEN[2:])
 LIKELIHOODS = {data: development.likelihood(data) for data in SETS}
 WITHOUT_LIKELIHOOD = ("kmeans", "gmm")
 
 
 def load(data: str, subset: str, method: str) -> tuple[np.ndarray, np.ndarray]:
     """Rows as the method gets them, and classes."""
-    if data in TOYS:
-        return TOYS[data](1_000, random_state=int(subset == "test"))
     X, y = development.load(data, subset=subset)
     if LIKELIHOODS[data] == "negative_binomial" and method in WITHOUT_LIKELIHOOD:
         X = development.log_normalised(X)
@@ -105,7 +97,7 @@ def measure(data: str, split: str, method: str, seed: int, folder: Path | None) 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         start = time.perf_counter()
-        given = (X, hide_labels(y, data, seed)) if few else (X, k)
+        given = (X, hide_labels(y, seed)) if few else (X, k)
         model = (CLASSIFIERS if few else METHODS)[method](*given, seed, LIKELIHOODS[data], shelf)
         seconds = time.perf_counter() - start
     peak = peak_memory_mb()
@@ -126,7 +118,7 @@ def measure(data: str, split: str, method: str, seed: int, folder: Path | None) 
         record |= judge_on_test(model, X, y, data, method)
     if few:
         X_test, y_test = load(data, "test", method)
-        hidden = hide_labels(y, data, seed) == -1
+        hidden = hide_labels(y, seed) == -1
         record["hidden_error"] = round(100 * float(np.mean(labels[hidden] != y[hidden])), 2)
         record["error"] = round(100 * (1 - float(np.mean(model.predict(X_test) == y_test))), 2)
     return record | {

@@ -186,8 +186,8 @@ def measure_memory() -> None:
         add("memory", [{"processes": size, **launch(size, "memory")}])
 
 
-def table() -> str:
-    """All records in Markdown."""
+def table_of_accuracy() -> str:
+    """What several processes find, in Markdown."""
     lines = [
         "| set | processes, rows dealt | accuracy: median | worst | index to one process | "
         "neighbours elsewhere | CPU s |",
@@ -202,7 +202,12 @@ def table() -> str:
             f"| {name} | {size}, {how} | {middle['acc']:.4f} | {worst:.4f} | "
             f"{middle['ari_to_one']:.3f} | {middle['lost']:.1%} | {cpu:.1f} |"
         )
-    lines += ["", "| phase | rows per second: one process | two processes | efficiency |"]
+    return "\n".join(lines)
+
+
+def table_of_speed() -> str:
+    """Rows per second by phase, in Markdown."""
+    lines = ["| phase | rows per second: one process | two processes | efficiency |"]
     lines += ["|---|---|---|---|"]
     records = read(RESULTS / "speed.jsonl")
     for phase in dict.fromkeys(name for r in records for name in r["phases"]):
@@ -216,10 +221,14 @@ def table() -> str:
         }
         one, two = (rate * (512 if phase == "pretrain" else 256) for rate in rates.values())
         lines.append(f"| {phase} | {one:,.0f} | {two:,.0f} | {two / one:.2f} |")
-    if records := read(RESULTS / "memory.jsonl"):
-        lines += ["", "| processes | memory of the main one, MB | of the others | index |"]
-        lines += ["|---|---|---|---|"]
-    for record in records:
+    return "\n".join(lines)
+
+
+def table_of_memory() -> str:
+    """Memory by the number of processes, in Markdown."""
+    lines = ["| processes | memory of the main one, MB | of the others | index |"]
+    lines += ["|---|---|---|---|"]
+    for record in read(RESULTS / "memory.jsonl"):
         main, *others = record["mb"]
         rest, ari = max(others, default=0), record["ari"]
         lines.append(f"| {record['processes']} | {main} | {rest} | {ari} |")
@@ -240,7 +249,7 @@ def main() -> None:
         name, arguments = asked.work
         print(json.dumps(WORK[name](*json.loads(arguments))))
     elif asked.table:
-        print(table())
+        print(table_of_accuracy(), table_of_speed(), table_of_memory(), sep="\n\n")
     if "accuracy" in asked.words:
         measure_accuracy(asked.sets.split(","), [int(seed) for seed in asked.seeds.split(",")])
     if "speed" in asked.words:

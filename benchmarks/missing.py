@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,9 @@ def measure(name: str, rate: float, seed: int) -> list[dict[str, Any]]:
     return records
 
 
-def table(records: list[dict[str, Any]]) -> str:
-    """Medians over seeds, in Markdown: accuracy, and the error."""
-    methods = list(dict.fromkeys(record["method"] for record in records))
+def table(records: list[dict[str, Any]], methods: Sequence[str] = ()) -> str:
+    """Medians over seeds, in Markdown: accuracy, and the error; of all methods or of these."""
+    methods = methods or list(dict.fromkeys(record["method"] for record in records))
     lines = ["| set, share | " + " | ".join(methods) + " |", "|---|" + "---|" * len(methods)]
     for name, rate in product(SETS, RATES):
         cells = []

@@ -386,6 +386,19 @@ MEASURES = {
 }
 LABELS = ("precision", "batch", "n_rows", "dtype")
 LONG = ("phases", "search", "million")
+PHASES = ("pretrain", "graph", "neighbours", "clusters", "hold", "train", "M step")
+
+
+def table_of_phases(records: Sequence[dict[str, Any]]) -> str:
+    """Seconds of the phases of default fits, in Markdown."""
+    phases = [name for name in records[0] if name in PHASES]
+    lines = ["| " + " | ".join(["set", "rows", *phases, "whole"]) + " |"]
+    lines += ["|---" * (len(phases) + 3) + "|"]
+    for record in records:
+        cells = [record["what"].removeprefix("phases of "), f"{record['n_rows']:,}"]
+        cells += [f"{record[name]:.1f}" for name in (*phases, "seconds")]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:

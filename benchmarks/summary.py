@@ -1,17 +1,14 @@
-"""The README's table, from the records of `benchmarks.peers`: `python -m benchmarks.tables`."""
+"""The README's table, from the records of `benchmarks.peers`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.development import TEXTS
 
-README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- begin: figures -->", "<!-- end: figures -->"
 # (name in the records, as readers know it, whether NMI is the score)
 SETS = [
     ("mnist", "MNIST", False),
@@ -78,10 +75,3 @@ def _row(own: list[dict[str, Any]], name: str, score: str) -> list[str]:
 
 def _short(value: float) -> str:
     return f"{value:.3f}".removeprefix("0")
-
-
-def with_figures(text: str, records: list[dict[str, Any]]) -> str:
-    """The README's text with the table of these records between its marks."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{figures(records)}\n\n{END}{after}"

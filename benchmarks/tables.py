@@ -1,23 +1,31 @@
-"""Tables from the benchmarks' records.
-
-`python -m benchmarks.tables` writes docs/benchmarks.md and the README's table.
-"""
+"""Tables from the records of `benchmarks.accuracy`, for `benchmarks.pages`."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks import draws, mixed, peers, records, searches, summary
-from benchmarks.accuracy import FEW, LIKELIHOODS, RESULTS, TOYS
+from benchmarks.accuracy import FEW, LIKELIHOODS, RESULTS
 from benchmarks.methods import METHODS
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+# Of the code before the linear path, by the paper's networks; what was measured with it compares
+# with it only.
+EARLIER = RESULTS / "earlier.jsonl"
+BY_NMI = ("sc_worm_neuron", "reuters21578")  # classes are too uneven for ACC
+BASELINES = {
+    "kmeans": "k-means",
+    "gmm": "mixture",
+    "ae+kmeans": "AE + k-means",
+    "ae+gmm": "AE + mixture",
+    "vae+gmm": "VAE + mixture",
+    "vade-published": "VaDE as published",
+}
 
 LITERATURE = [
     # data, method, ACC, NMI, protocol, source
@@ -49,14 +57,13 @@ FEW_LITERATURE = [
     ("mnist", "Ladder network", ".89 to 1.0", "as quoted by the sources"),
 ]
 FEW_NOTE = [
-    "MNIST: fitted on the 60,000 training rows with ten labels of every class, judged on the test",
-    "rows. Circles and moons: 1,000 rows with three labels of each class, and 1,000 others. Every",
-    "seed draws labels anew.",
+    "Fitted on the 60,000 training rows with ten labels of every class, judged on the test rows.",
+    "Every seed draws labels anew.",
 ]
 
 
 def read(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """All records of `benchmarks.accuracy`."""
+    """All records of `benchmarks.accuracy` in a folder."""
     files = [file for file in sorted(folder.glob("*.jsonl")) if file.stem in LIKELIHOODS]
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
@@ -192,36 +199,111 @@ def few_labels(records: list[dict[str, Any]]) -> list[str]:
     return table([*header, "mean error on fitted rows without label", "draws", "code"], rows)
 
 
+def ablated(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """By data: fits without one factor, and the default's of the same code and seeds."""
+    whole = [r for r in records if r["split"] == "all"]
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in whole:
+        if record["method"].startswith("without"):
+            groups[record["data"]].append(record)
+    for data, runs in groups.items():
+        same = {(code_of([r]), r["seed"]) for r in runs}
+        for r in whole:
+            if (r["data"], r["method"]) == (data, "vade") and (code_of([r]), r["seed"]) in same:
+                runs.append(r)
+    return dict(sorted(groups.items()))
+
+
 def ablation(records: list[dict[str, Any]]) -> list[str]:
-    """The default with one factor removed at a time, on the same seeds."""
+    """The default with one factor removed at a time, by the same code on the same seeds."""
     rows = []
-    for data in ("mnist-10k", "usps"):
-        mine = [r for r in records if (r["data"], r["split"]) == (data, "all")]
-        seeds = {r["seed"] for r in mine if r["method"].startswith("without")}
+    for data, group in ablated(records).items():
         for method in METHODS:
-            runs = [r for r in mine if r["method"] == method and r["seed"] in seeds]
-            if runs and (method == "vade" or method.startswith("without")):
+            if runs := [r for r in group if r["method"] == method]:
                 acc = [r["acc"] for r in runs]
                 clusters = str(min(r["used_clusters"] for r in runs))
                 nmi = f"{np.median([r['nmi'] for r in runs]):.3f}"
-                rows.append([data, method, statistics(acc), nmi, clusters, str(len(runs))])
+                cells = [statistics(acc), nmi, clusters, str(len(runs)), code_of(runs)]
+                rows.append([data, method, *cells])
     header = ["data", "method", "ACC median", "mean", "std", "min", "max", "NMI"]
-    return table([*header, "fewest clusters", "runs"], rows)
+    return table([*header, "fewest clusters", "runs", "code"], rows)
 
 
-def diagnostics(records: list[dict[str, Any]]) -> list[str]:
+def seeds(records: list[dict[str, Any]]) -> list[str]:
+    """How much seeds of the default differ."""
+    groups = on_all_rows(records)
+    rows = []
+    for data in (name for name in LIKELIHOODS if (name, "vade") in groups):
+        runs = groups[data, "vade"]
+        score = "nmi" if data in BY_NMI else "acc"
+        found, seconds = [r[score] for r in runs], [r["seconds"] for r in runs]
+        cells = [f"{f(found):.3f}" for f in (np.median, min, max)]
+        spent = f"{np.median(seconds):.0f} ({max(seconds):.0f})"
+        rows.append([data, score.upper(), *cells, spent, str(len(runs)), code_of(runs)])
+    header = ["data", "score", "median", "worst", "best", "seconds (max)", "seeds", "code"]
+    return table(header, rows)
+
+
+def beside(records: list[dict[str, Any]]) -> list[str]:
+    """Medians of the default and of what its parts do without it; the best of a set is bold."""
+    groups = on_all_rows(records)
+    methods = [*BASELINES, "vade"]
+    rows = []
+    for data in (name for name in LIKELIHOODS if (name, "kmeans") in groups):
+        score = "nmi" if data in BY_NMI else "acc"
+        middle = {
+            m: round(float(np.median([r[score] for r in groups[data, m]])), 3)
+            for m in methods
+            if (data, m) in groups
+        }
+        best = max(middle.values())
+        texts = {m: f"**{v:.3f}**" if v == best else f"{v:.3f}" for m, v in middle.items()}
+        cells = [texts.get(m, "") for m in methods]
+        rows.append([data, score.upper(), *cells])
+    return table(["data", "score", *BASELINES.values(), "skvade"], rows)
+
+
+def of_method(records: list[dict[str, Any]], method: str, quoted: str) -> list[str]:
+    """A method by default on every set that it was run on, and what its paper and others report."""
+    rows = []
+    for (data, name), runs in on_all_rows(records).items():
+        if name == method:
+            acc = [r["acc"] for r in runs]
+            cells = [f"{np.median(acc):.3f}", f"{min(acc):.3f} to {max(acc):.3f}"]
+            nmi = f"{np.median([r['nmi'] for r in runs]):.3f}"
+            rows.append([data, "skvade", *cells, nmi, str(len(runs)), code_of(runs)])
+    rows.sort(key=lambda row: list(LIKELIHOODS).index(row[0]))
+    for data, name, acc, nmi, protocol, source in LITERATURE:
+        if name == quoted:
+            rows.append([data, f"*quoted: {source}; {protocol}*", acc, "", nmi, "", ""])
+    return table(["data", "", "ACC", "from, to", "NMI", "seeds", "code"], rows)
+
+
+def of_classifiers(records: list[dict[str, Any]], methods: tuple[str, ...]) -> list[str]:
+    """Errors with 100 labels of MNIST, and all that are quoted."""
+    rows = []
+    for method in methods:
+        runs = [r for r in records if (r["split"], r["method"]) == (FEW, method)]
+        if runs:
+            errors = [r["error"] for r in runs]
+            cells = [f"{np.mean(errors):.2f}", f"{min(errors):.2f} to {max(errors):.2f}"]
+            rows.append([method, *cells, str(len(runs)), code_of(runs)])
+    for _, name, error, source in FEW_LITERATURE:
+        rows.append([f"*{name}, quoted: {source}*", error, "", "", ""])
+    return table(["method", "test error, %", "from, to", "draws", "code"], rows)
+
+
+def diagnostics(records: list[dict[str, Any]], earlier: Sequence[dict[str, Any]] = ()) -> list[str]:
     """Do the label-free diagnostics know a good run? Rank correlations with ACC."""
-    whole = [r for r in records if r["split"] == "all"]
-    default = [r for r in whole if r["method"] == "vade"]
-    ablated = [r for r in whole if r["method"].startswith("without")]
-    runs, impaired = default + ablated, {r["data"] for r in ablated}
+    default = [r for r in records if r["split"] == "all" and r["method"] == "vade"]
     groups = {data: [r for r in default if r["data"] == data] for data in LIKELIHOODS}
-    for data in sorted(impaired):
-        groups[f"{data}, ablations too"] = [r for r in runs if r["data"] == data]
+    impaired = ablated([*records, *earlier])
+    groups |= {f"{data}, ablations too": runs for data, runs in impaired.items()}
     rows = [[name, *_rhos(mine)] for name, mine in groups.items() if len(mine) >= 5]
     rows.append(["all sets by default", *_rhos(default)])
     if impaired:
-        rows.append(["all sets, ablations too", *_rhos(runs)])
+        everything = default + [r for runs in impaired.values() for r in runs if r not in default]
+        rows.append(["all sets, ablations too", *_rhos(everything)])
     return table(["data", "MI / log K", "restart agreement", "lower bound", "runs"], rows)
 
 
@@ -241,68 +323,3 @@ def rank_correlation(values: list[float], others: list[float]) -> str:
     if min(len({a for a, _ in pairs}), len({b for _, b in pairs})) < 2:
         return "all equal" if pairs else ""
     return f"{spearmanr(*zip(*pairs, strict=True)).statistic:.2f}"
-
-
-def others() -> dict[str, str]:
-    """The tables of other benchmarks, by their headings."""
-    made = {
-        "Beside what users take instead": (peers, "CPU seconds of one thread."),
-        "With few labels, by ten draws": (draws, "Mean and worst error in percent."),
-        "Tables with categories and holes": (mixed, "NMI: the median of five seeds (worst)."),
-        "Searches without labels": (searches, "What a score without labels chooses."),
-    }
-    return {
-        heading: f"{note} `python -m {module.__name__} --table`\n\n"
-        + module.table(records.read(module.RESULTS))
-        for heading, (module, note) in made.items()
-    }
-
-
-def page(records: list[dict[str, Any]], others: dict[str, str] | None = None) -> str:
-    """The whole page, with further tables by their headings."""
-    lines = [
-        "# Benchmarks",
-        "",
-        "Generated by `python -m benchmarks.tables` from `benchmarks/results/*.jsonl`, which hold",
-        "a record per seed. Made by `make benchmark`, or one part of it by",
-        "",
-        "    SKVADE_DATA=<folder> python -m benchmarks.accuracy --data mnist --seeds 0:10",
-        "",
-        "Protocol and methods: the docstrings of `benchmarks/accuracy.py` and `methods.py`.",
-        "Rows of commits up to 5e34e85 are of the code before the linear path, with the paper's",
-        "networks: skvade's own of those sets and methods that have not been measured anew; those",
-        "of Reuters had the Gaussian likelihood.",
-        "Defaults, but for the number of clusters and the likelihood, which are set for each data",
-        "set; labels are read after the fit, for the scores only. Two",
-        "shared CPU cores; one thread means that two fits ran side by side. `code` is the commit",
-        "that last changed the library before a run. Seconds of `gmvae`, `m2` and the classifiers",
-        "were taken beside other work and say nothing. Lines in italics are quoted, with their own",
-        "protocols.",
-        "",
-        "## All rows, without labels",
-        "",
-    ]
-    for data in LIKELIHOODS:
-        if data not in ("mnist-10k", *TOYS):
-            lines += comparison(records, data)
-    lines += ["## Where another method does better", "", *shortfalls(records)]
-    for heading, text in (others or {}).items():
-        lines += [f"## {heading}", "", text, ""]
-    lines += ["## Fitted on the training rows, judged on the test rows", ""]
-    lines += generalisation(records)
-    lines += ["## With few labels", "", *FEW_NOTE, "", *few_labels(records)]
-    lines += ["## One factor removed at a time", "", *ablation(records)]
-    lines += ["## Do the diagnostics know?", "", "Spearman rank correlations with ACC.", ""]
-    lines += diagnostics(records)
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def main() -> None:
-    """Write both."""
-    PAGE.write_text(page(read(), others()))
-    text = summary.README.read_text()
-    summary.README.write_text(summary.with_figures(text, records.read(peers.RESULTS)))
-
-
-if __name__ == "__main__":
-    main()

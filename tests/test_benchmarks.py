@@ -1,6 +1,7 @@
 """The benchmark keeps its records straight, and its page says what they say."""
 
 import json
+import re
 import subprocess
 import sys
 from argparse import Namespace
@@ -12,13 +13,14 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import accuracy, development, peers, speed, summary, tables
+from benchmarks import accuracy, development, pages, peers, speed, summary, tables
 from benchmarks import records as kept
 from benchmarks.accuracy import keep, load, scores
 from benchmarks.machine import anonymous_growth
 from benchmarks.methods import METHODS, LikelihoodMixture
+from benchmarks.pages import of_benchmarks as page
 from benchmarks.shelf import Shelf
-from benchmarks.tables import page, rank_correlation, read
+from benchmarks.tables import rank_correlation, read
 from skvade import VaDEClustering
 from skvade.metrics import clustering_accuracy
 from skvade.training.schedules import WarmUp, constant
@@ -335,13 +337,49 @@ def test_fits_that_are_recorded_are_not_repeated(tmp_path, monkeypatch):
     assert [(r["method"], r["seed"]) for r in again] == [("kmeans", 1)]
 
 
-def test_no_figure_of_the_readme_differs_from_the_records():
-    text = summary.README.read_text()
-    assert summary.with_figures(text, kept.read(peers.RESULTS)) == text
+@pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.name)
+def test_no_figure_of_a_page_differs_from_the_records(path):
+    text = path.read_text()
+    assert pages.filled(text) == text
 
 
 def test_the_page_is_that_of_the_records():
-    assert page(read(), tables.others()) == tables.PAGE.read_text()
+    text = page(read(), kept.read(tables.EARLIER), pages.others())
+    assert text == pages.BENCHMARKS.read_text()
+
+
+def test_every_table_has_a_place():
+    places = {name for p in pages.pages() for _, name, _ in pages.PLACE.findall(p.read_text())}
+    assert places == set(pages.TABLES)
+
+
+def test_a_place_without_a_table_is_named():
+    with pytest.raises(ValueError, match="the table 'of contents'; there are demo, peers"):
+        pages.filled("<!-- begin: figures of contents -->\n<!-- end: figures -->")
+
+
+# A score (.98, 0.98), a share in percent or seconds, but no whole number and no version.
+FIGURE = re.compile(r"(?<![\w.])0?\.\d{2,}|\d\.\d+ ?(?:%|s\b)")
+DIARY = "measurements.md"
+
+
+@pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.name)
+def test_no_figure_stands_beside_the_tables(path):
+    """Sentences that quote figures would be right until the next measurement."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^ {4}.*$|`[^`]*`", "", pages.PLACE.sub("", text), flags=re.MULTILINE)
+    assert path.name == DIARY or FIGURE.findall(text) == []
+
+
+def test_an_ablation_compares_fits_of_the_same_code():
+    old, new = ({"versions": {"commit": commit}} for commit in ("old", "new"))
+    runs = [record(0, 0.9) | new, record(0, 0.5, method="without-hold") | old]
+    assert "vade" not in "\n".join(tables.ablation(runs))
+    lines = tables.ablation([*runs, record(0, 0.6) | old, record(1, 0.7) | old])
+    assert [line.split(" | ")[1:3] for line in lines[2:4]] == [
+        ["vade", "0.600"],
+        ["without-hold", "0.500"],
+    ]
 
 
 def test_the_summary_has_medians_worst_and_the_best_in_bold():
