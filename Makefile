@@ -113,7 +113,8 @@ MEASURE = $(BIN)/python -m benchmarks.accuracy --jobs 2 --shelf build/shelf
 PEERS = $(BIN)/python -m benchmarks.peers
 CLUSTPY = "clustpy vade,clustpy dec,clustpy idec,clustpy dcn"
 benchmark: $(VENV)/.installed  ## Every method on every data set (set SKVADE_DATA to a folder of files)
-	$(PEERS) && $(PEERS) --data tables,batteries
+	$(PEERS) && $(PEERS) --methods skvade --seeds 0:10
+	$(PEERS) --data mnist-10k,mnist && $(PEERS) --data tables,batteries
 	$(PEERS) --data iris,wine,breast_cancer,digits --methods $(CLUSTPY)
 	for data in $(SETS); do $(MEASURE) --data $$data --method vade || exit 1; done
 	for data in $(SETS); do $(MEASURE) --data $$data --method $(OTHERS) --seeds 0:5 || exit 1; done

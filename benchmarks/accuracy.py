@@ -32,6 +32,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from operator import itemgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -45,7 +46,7 @@ from benchmarks import development
 from benchmarks.few_labels import CLASSIFIERS, hide_labels
 from benchmarks.machine import code_digest, versions
 from benchmarks.methods import METHODS
-from benchmarks.records import read
+from benchmarks.records import put, read
 from benchmarks.shelf import Shelf
 from benchmarks.usage import peak_memory_mb
 from skvade.metrics import clustering_accuracy
@@ -135,12 +136,7 @@ def measure(data: str, split: str, method: str, seed: int, folder: Path | None) 
 
 def keep(record: dict[str, Any], folder: Path = RESULTS) -> None:
     """Add a record to its file, in the place of an older one with the same key."""
-    path = folder / f"{record['data']}.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    records = [json.loads(line) for line in lines]
-    records = [old for old in records if any(old.get(n) != record[n] for n in KEY)] + [record]
-    records.sort(key=lambda r: tuple(r[n] for n in KEY))
-    path.write_text("".join(json.dumps(r) + "\n" for r in records))
+    put(record, folder / f"{record['data']}.jsonl", itemgetter(*KEY))
 
 
 def in_own_process(arguments: argparse.Namespace, method: str, seed: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ from benchmarks import clustpy, development
 from benchmarks.environment import environment
 from benchmarks.machine import processor, versions
 from benchmarks.peer_fit import METHODS
-from benchmarks.records import read
+from benchmarks.records import put, read
 
 FOLDER = Path("build/peers")
 RESULTS = Path(__file__).parent / "results" / "peers.jsonl"
@@ -115,10 +115,8 @@ def key(record: dict[str, Any]) -> tuple[Any, ...]:
 
 def keep(record: dict[str, Any], path: Path = RESULTS) -> None:
     """Add a record, in the place of an older one with the same key."""
-    records = [old for old in read(path) if key(old) != key(record)] + [record]
-    order = [*DATA.split(","), *development.ALL]
-    records.sort(key=lambda r: (machine(r), order.index(r["data"]), r["seed"]))
-    path.write_text("".join(json.dumps(r) + "\n" for r in records))
+    sets = [*DATA.split(","), *development.ALL]
+    put(record, path, key, lambda r: (machine(r), sets.index(r["data"]), r["seed"]))
 
 
 def write_rows(data: str, X: Any, y: np.ndarray, folder: Path) -> dict[bool, Path]:

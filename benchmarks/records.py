@@ -16,6 +16,18 @@ def read(path: Path) -> list[Record]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def put(
+    record: Record,
+    path: Path,
+    key: Callable[[Record], Any],
+    order: Callable[[Record], Any] | None = None,
+) -> None:
+    """Add a record to a file, in the place of one with the same key; sorted by key or order."""
+    records = [old for old in read(path) if key(old) != key(record)] + [record]
+    records.sort(key=order or key)
+    path.write_text("".join(json.dumps(r) + "\n" for r in records))
+
+
 def complete(
     path: Path,
     names: Sequence[str],

@@ -34,6 +34,7 @@ def figures(records: list[dict[str, Any]]) -> str:
     records = _of_one_processor([r for r in records if r["isa"] == "native"])
     header = ["data", "rows x columns", "score", "skvade (worst)", "CPU s"]
     header += [cell for m, name in OTHERS for cell in (name, *(["CPU s"] * (m in WITH_TIME)))]
+    header += ["seeds: ours, others'"]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for data, name, by_nmi in SETS:
         own = [r for r in records if r["data"] == data]
@@ -70,7 +71,9 @@ def _row(own: list[dict[str, Any]], name: str, score: str) -> list[str]:
         cells.append(text)
         if method in WITH_TIME:
             cells.append(f"{median(r['cpu_seconds']['fit'] for r in runs):.1f}")
-    return cells
+    ours, *others = (len(runs) for runs in found.values())
+    fewest, most = min(filter(None, others), default=0), max(others)
+    return [*cells, f"{ours}, {fewest}" + (f" to {most}" if most > fewest else "")]
 
 
 def _short(value: float) -> str:

@@ -390,7 +390,7 @@ def test_the_summary_has_medians_worst_and_the_best_in_bold():
         for method, acc in [("skvade", 0.9), ("skvade", 0.8), ("skvade", 0.7), ("kmeans", 0.85)]
     ]
     text = summary.figures(runs)
-    assert "| iris | 150 x 4 | ACC | .800 (.700) | 2.0 |  |  |  |  | **.850** |" in text
+    assert "| iris | 150 x 4 | ACC | .800 (.700) | 2.0 |  |  |  |  | **.850** | 3, 1 |" in text
     assert text.endswith("One thread of a processor, without bfloat16 units.")
     other = {**runs[0], "processor": {"name": "another", "bfloat16": []}, "acc": 0.1}
     assert summary.figures([*runs, other]) == text

@@ -70,3 +70,15 @@ def test_the_version_stands_in_one_place():
     version = re.search(r'"(.+)"', (ROOT / "skvade" / "_version.py").read_text())[1]
     for name in ("pyproject.toml", "setup.cfg", "CITATION.cff", "docs/conf.py"):
         assert version not in (ROOT / name).read_text()
+
+
+def test_what_the_pages_say_to_run_is_there():
+    """Commands with a module of benchmarks, a target of make, or a file of tests."""
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    there = {f"make {name}" for name in targets}
+    there |= {f"python -m benchmarks.{path.stem}" for path in (ROOT / "benchmarks").glob("*.py")}
+    there |= {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py")}
+    kinds = r"`(make [a-z-]+|python -m benchmarks\.\w+|tests/[\w/]+\.py)"
+    named = {name for page in PAGES for name in re.findall(kinds, page.read_text())}
+    assert len(named) > 30
+    assert named - there == set()

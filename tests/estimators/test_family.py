@@ -25,7 +25,7 @@ from skvade import (
     VaDEClassifier,
     VaDEClustering,
 )
-from skvade.estimators.base import labels_last
+from skvade.estimators.preparing import labels_last
 from skvade.metrics import clustering_accuracy
 from tests import conftest
 from tests.conftest import FAMILY
