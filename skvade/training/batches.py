@@ -79,11 +79,14 @@ class Rows:
         for batch in self.numbered_blocks(row_bytes):
             yield batch.x
 
-    def numbered_blocks(self, row_bytes: int = 0) -> Iterator[Batch]:
-        """The same blocks as batches, with the numbers of their rows."""
-        for part in row_slices(len(self), self.n_features, row_bytes):
-            index = torch.arange(part.start, part.stop, device=self.device)
-            yield Batch(self.take(part), index)
+    def numbered_blocks(self, row_bytes: int = 0, n_passes: int = 1) -> Iterator[Batch]:
+        """The same blocks as batches, with the numbers of their rows.
+
+        Of several passes over few rows as many share a block as there is memory for.
+        """
+        for part in row_slices(len(self) * n_passes, self.n_features, row_bytes):
+            index = torch.arange(part.start, part.stop, device=self.device) % len(self)
+            yield Batch(self.take(part if n_passes == 1 else index), index)
 
     def map(self, function: Callable[[Tensor], Tensor], row_bytes: int = 0) -> Tensor:
         """A function of all rows, in blocks as above: a tensor with a row for each, on the CPU.

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn import config_context
 
 from skvade.training.handover import Count
 from skvade.training.merging import Closeness, information_kept, merge_tree, merges, shared
-from skvade.training.mixture_start import GaussianMixtureStart
+from skvade.training.mixture_start import GaussianMixtureStart, among_mixtures
 from skvade.training.neighbourhood import Neighbourhood, Parting
-from skvade.training.runtime import on_one_blas_thread
 
 CLEAR = 0.3  # fall of the gains above which it decides alone
 MAX_CUT, JUMP, SMALLEST = 0.02, 3.0, 2e-3
@@ -55,7 +53,7 @@ class Counter:
         n_groups = max(2, min(2 * self.max_clusters, len(codes) // 5))
         start = GaussianMixtureStart(n_groups, "full")
         curves = []
-        with on_one_blas_thread(), config_context(array_api_dispatch=False):
+        with among_mixtures():
             for _ in range(self.n_mixtures):
                 groups = start.assign(start.fit_one(codes, rng), codes)
                 _, groups = np.unique(groups, return_inverse=True)

@@ -79,15 +79,14 @@ def _moments(model: Any, objective: PriorBound, rows: Rows) -> list[Tensor]:
 def _bound(model: Any, objective: PriorBound, rows: Rows, generator: torch.Generator) -> float:
     sums: dict[str, float] = {}
     n_passes = -(-MIN_DRAWS // len(rows))
-    for _ in range(n_passes):
-        for batch in _blocks(model, rows):
-            for name, mean in objective(model, batch, generator).items():
-                sums[name] = sums.get(name, 0.0) + len(batch.x) * float(mean)
+    for batch in _blocks(model, rows, n_passes):
+        for name, mean in objective(model, batch, generator).items():
+            sums[name] = sums.get(name, 0.0) + len(batch.x) * float(mean)
     return objective.bound({name: total / (n_passes * len(rows)) for name, total in sums.items()})
 
 
-def _blocks(model: Autoencoder, rows: Rows) -> Iterator[Batch]:
-    return rows.numbered_blocks(model.row_bytes(rows.n_features))
+def _blocks(model: Autoencoder, rows: Rows, n_passes: int = 1) -> Iterator[Batch]:
+    return rows.numbered_blocks(model.row_bytes(rows.n_features), n_passes)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,14 @@ class Mixture(GaussianMixture):
     """A mixture that does not warn if EM ends before it has converged: it is judged as it is."""
 
     converged_ = property(lambda self: True, lambda self, value: None)
+
+
+@contextmanager
+def among_mixtures() -> Iterator[None]:
+    """On one BLAS thread, and without checks of parameters that we set ourselves."""
+    quick = config_context(array_api_dispatch=False, skip_parameter_validation=True)
+    with on_one_blas_thread(), quick:
+        yield
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class GaussianMixtureStart(Initialiser):
         rng = np.random.RandomState(seed)
         near = None if neighbours is None else neighbours.rows
         jury = Jury.draw(codes, near, self.max_judged, rng)
-        with on_one_blas_thread(), config_context(array_api_dispatch=False):
+        with among_mixtures():
             mixtures = [self.fit_one(codes, rng) for _ in range(self.n_restarts)]
             verdicts = [jury(mixture) for mixture in mixtures]
             order = sorted(

@@ -6,14 +6,12 @@ from dataclasses import dataclass, replace
 from math import log
 
 import numpy as np
-from sklearn import config_context
 from sklearn.metrics import adjusted_rand_score
 
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.merging import merge
-from skvade.training.mixture_start import GaussianMixtureStart
+from skvade.training.mixture_start import GaussianMixtureStart, among_mixtures
 from skvade.training.neighbourhood import Neighbourhood, Parting
-from skvade.training.runtime import on_one_blas_thread
 
 SMALLEST_CUT = 1e-3  # below it cuts are alike
 
@@ -93,7 +91,7 @@ class PartedStart(Initialiser):
         rng = np.random.RandomState(seed)
         split = replace(self.mixtures, n_clusters=n_groups, covariance_type="full")
         partitions = []
-        with on_one_blas_thread(), config_context(array_api_dispatch=False):
+        with among_mixtures():
             for _ in range(self.n_merged):
                 groups = split.assign(split.fit_one(codes, rng), codes)
                 used, groups = np.unique(groups, return_inverse=True)

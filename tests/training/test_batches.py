@@ -42,6 +42,16 @@ def test_numbered_blocks_are_the_rows_at_their_numbers():
         np.testing.assert_array_equal(rows.take(block.index), block.x)
 
 
+@pytest.mark.parametrize("row_bytes", [0, 1 << 23])  # all in one block, and three rows in each
+def test_several_passes_share_blocks_of_few_rows(row_bytes):
+    rows = Rows(np.arange(10.0).reshape(5, 2))
+    blocks = list(rows.numbered_blocks(row_bytes, n_passes=4))
+    assert [len(batch.x) for batch in blocks] == ([20] if not row_bytes else [3] * 6 + [2])
+    index = torch.cat([batch.index for batch in blocks])
+    assert index.tolist() == [*range(5)] * 4
+    assert torch.equal(torch.cat([batch.x for batch in blocks]), rows.take(index))
+
+
 def test_every_container_gives_the_same_tensors(tmp_path):
     index = np.array([3, 3, 0, 39])
     for name, X in containers(tmp_path).items():

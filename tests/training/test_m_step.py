@@ -61,12 +61,12 @@ def test_the_bound_rises_and_is_that_of_the_model_as_it_is_then(name, labels):
     after = terms(model, objective)
     assert divergence(model, objective) < loss - 1e-3
     assert after["reconstruction"] == before["reconstruction"]
-    assert run.handover.bound == pytest.approx(-sum(after.values()), abs=0.3)  # other draws
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.Generator().manual_seed(4)
     batch = Batch(torch.from_numpy(X), torch.arange(len(X)))
-    with torch.no_grad():  # ten passes over 400 rows
-        same = [-sum(objective(model, batch, generator).values()).item() for _ in range(10)]
-    assert run.handover.bound == pytest.approx(np.mean(same), rel=1e-12)
+    with torch.no_grad():  # by other draws, of which there are five times as many
+        passes = [-sum(objective(model, batch, generator).values()).item() for _ in range(50)]
+    error = np.std(passes) * (1 / np.sqrt(10) + 1 / np.sqrt(50))
+    assert run.handover.bound == pytest.approx(np.mean(passes), abs=3 * error)
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
