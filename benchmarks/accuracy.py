@@ -3,8 +3,8 @@
 Protocol. Unsupervised on all rows, train and test together, as the papers do (`--split all`), or
 fitted on the official training rows and judged on the test rows (`--split train`). One set of
 defaults for all data, apart from `n_clusters` (the number of classes), the likelihood that suits
-the data, and the preprocessing of `fetch_benchmark`: pixels in [0, 1] (bernoulli), other features
-as they are (gaussian), counts (negative_binomial; methods without a likelihood get their
+the data, and the preprocessing of `fetch_benchmark`: pixels in [0, 1] and tf-idf (bernoulli), other
+features as they are (gaussian), counts (negative_binomial; methods without a likelihood get their
 log-normalised values). Labels are read after the fit and for the scores only. Each fit has a
 process of its own, so that its peak memory is its own. A record per seed is printed as a JSON line
 and, unless `--dry`, added to `benchmarks/results/<data>.jsonl`, where it replaces one of the same

@@ -249,7 +249,9 @@ def main() -> None:
         name, arguments = asked.work
         print(json.dumps(WORK[name](*json.loads(arguments))))
     elif asked.table:
-        print(table_of_accuracy(), table_of_speed(), table_of_memory(), sep="\n\n")
+        print(table_of_accuracy(), table_of_speed(), sep="\n\n")
+        if (RESULTS / "memory.jsonl").exists():
+            print("", table_of_memory(), sep="\n")
     if "accuracy" in asked.words:
         measure_accuracy(asked.sets.split(","), [int(seed) for seed in asked.seeds.split(",")])
     if "speed" in asked.words:

@@ -92,6 +92,8 @@ def table(records: list[dict[str, Any]], methods: Sequence[str] = ()) -> str:
                 worst = min(r["acc"] for r in own)
                 cell = f"{acc:.3f} ({worst:.3f})" + (f", {error:.3f}" if error else "")
             cells.append(cell)
+        if set(cells) == {"-"}:
+            continue
         lines.append(f"| {name}, {rate:.0%} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

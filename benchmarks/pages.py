@@ -153,7 +153,7 @@ def of_benchmarks(
         "    SKVADE_DATA=<folder> python -m benchmarks.accuracy --data mnist --seeds 0:10",
         "",
         "Protocol and methods: the docstrings of `benchmarks/accuracy.py` and `methods.py`.",
-        "Rows of commits up to 5e34e85 are of the code before the linear path, with the paper's",
+        "Rows of commits up to 589a17b are of the code before the linear path, with the paper's",
         "networks: skvade's own of those sets and methods that have not been measured anew; those",
         "of Reuters had the Gaussian likelihood.",
         "Defaults, but for the number of clusters and the likelihood, which are set for each data",

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from benchmarks.development import TEXTS
-
 # (name in the records, as readers know it, whether NMI is the score)
 SETS = [
     ("mnist", "MNIST", False),
@@ -55,8 +53,7 @@ def _of_one_processor(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _row(own: list[dict[str, Any]], name: str, score: str) -> list[str]:
     of: Callable[[str], list[dict[str, Any]]]
     of = lambda method: [r for r in own if r["method"] == method]  # noqa: E731
-    simple = "svd+kmeans" if own[0]["data"] in TEXTS or of("svd+kmeans") else "kmeans"
-    found = {m: of(simple if m == "kmeans" else m) for m in ("skvade", *(m for m, _ in OTHERS))}
+    found = {m: of(m) for m in ("skvade", *(m for m, _ in OTHERS))}
     middle = {m: round(median(r[score] for r in runs), 3) for m, runs in found.items() if runs}
     best = max(middle.values())
     cells = [name, f"{own[0]['n_rows']:,} x {own[0]['n_features']:,}", score.upper()]

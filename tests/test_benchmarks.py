@@ -380,6 +380,8 @@ def test_an_ablation_compares_fits_of_the_same_code():
         ["vade", "0.600"],
         ["without-hold", "0.500"],
     ]
+    again = [*runs, record(0, 0.6) | old, record(0, 0.7, method="without-hold") | new]
+    assert len(tables.ablation(again)) == 2 + 4 + 1  # header, four rows, a blank line
 
 
 def test_the_summary_has_medians_worst_and_the_best_in_bold():
