@@ -94,6 +94,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "verdicts": partial(_of, verdicts),
     "searches": partial(_of, searches),
     "phases": lambda: speed.table_of_phases(records.read(speed.RESULTS / "phases.jsonl")),
+    "memory": lambda: speed.table_of_memory(records.read(speed.RESULTS / "memory.jsonl")),
     "processes": distributed.table_of_accuracy,
     "rows per second": distributed.table_of_speed,
     **{

@@ -401,6 +401,16 @@ def table_of_phases(records: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def table_of_memory(records: Sequence[dict[str, Any]]) -> str:
+    """Megabytes beside the data, in Markdown."""
+    lines = ["| what | rows of 784 columns | X, MB | beside X, MB |", "|---" * 4 + "|"]
+    for record in records:
+        what = record["what"].removeprefix("memory ").replace(" map", ", a memory map")
+        cells = [what, f"{record['n_rows']:,}", f"{record['X_mb']:,}", f"{record['mb']:,}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def table(records: Sequence[dict[str, Any]]) -> str:
     """The records as lines of text: what was measured, and its figures."""
     lines = []
