@@ -128,7 +128,8 @@ def candidates(kept: dict[str, Any], n_clusters: int, seed: int) -> dict[str, np
     parted, rng = PartedStart(start), np.random.RandomState(seed)
     n_groups = min(max(3 * n_clusters, 10), len(codes) // 5)
     found = {MIXTURE: start(codes, seed, graph).labels}
-    found |= {f"codes {i}": start.fit_one(codes, rng).predict(codes) for i in range(4)}
+    mixtures = enumerate(start.fit(codes, rng, 4))
+    found |= {f"codes {i}": mixture.predict(codes) for i, mixture in mixtures}
     found["codes k-means"] = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(codes)
     found["view k-means"] = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(view)
     for kind in ("full", "tied", "diag", "spherical"):

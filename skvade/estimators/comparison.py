@@ -8,9 +8,9 @@ import numpy as np
 from sklearn import config_context
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
-from skvade.training.mixture_start import Mixture
 from skvade.training.neighbourhood import Neighbourhood, Parting
 from skvade.training.neighbours import cumulative_weights
 from skvade.training.parted_start import value
@@ -19,6 +19,12 @@ from skvade.training.runtime import alone, n_distinct
 MAX_ROWS, N_NEIGHBORS = 4_000, 15
 SAME = 0.8  # adjusted Rand index, from which two clusterings are about the same
 MORE_KEPT, BETTER = 0.015, 0.3
+
+
+class Mixture(GaussianMixture):
+    """A mixture that does not warn if EM ends before it has converged: it is judged as it is."""
+
+    converged_ = property(lambda self: True, lambda self, value: None)
 
 
 def compare(places: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int) -> dict[str, Any]:

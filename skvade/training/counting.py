@@ -54,9 +54,8 @@ class Counter:
         start = GaussianMixtureStart(n_groups, "full")
         curves = []
         with among_mixtures():
-            for _ in range(self.n_mixtures):
-                groups = start.assign(start.fit_one(codes, rng), codes)
-                _, groups = np.unique(groups, return_inverse=True)
+            for mixture in start.fit(codes, rng, self.n_mixtures):
+                _, groups = np.unique(mixture.predict(codes), return_inverse=True)
                 flow = neighbours.flow(groups, int(groups.max()) + 1)
                 curves.append((self._gains(flow), self._worst_cuts(flow)))
         gains, cuts = (np.median(np.stack(curve), axis=0) for curve in zip(*curves, strict=True))

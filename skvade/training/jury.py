@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.mixture import GaussianMixture
 
 from skvade.metrics import mutual_information
+from skvade.training.em import FittedMixture
 
 MAX_CODES = 100_000
 
@@ -71,7 +71,7 @@ class Jury:
         where = where.reshape(len(rows), -1)
         return cls(rows, codes[everyone], where[:, 0], where[:, 1:])
 
-    def __call__(self, mixture: GaussianMixture) -> Verdict:
+    def __call__(self, mixture: FittedMixture) -> Verdict:
         """Judge a fitted mixture."""
         everyone = mixture.predict_proba(self.codes)
         proba = everyone[self.own]

@@ -8,22 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn import config_context
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
-from sklearn.mixture import GaussianMixture
 
+from skvade.training.em import FittedMixture, fit_mixtures
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.jury import Jury, Verdict, subsample
 from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.runtime import n_distinct, on_one_blas_thread
-from skvade.training.units import row_slices
 
 ROWS_PER_CLUSTER = 20  # of which a mixture is made at least, where there are as many
-
-
-class Mixture(GaussianMixture):
-    """A mixture that does not warn if EM ends before it has converged: it is judged as it is."""
-
-    converged_ = property(lambda self: True, lambda self, value: None)
 
 
 @contextmanager
@@ -82,35 +76,42 @@ class GaussianMixtureStart(Initialiser):
         near = None if neighbours is None else neighbours.rows
         jury = Jury.draw(codes, near, self.max_judged, rng)
         with among_mixtures():
-            mixtures = [self.fit_one(codes, rng) for _ in range(self.n_restarts)]
+            mixtures = self.fit(codes, rng, self.n_restarts)
             verdicts = [jury(mixture) for mixture in mixtures]
             order = sorted(
                 range(self.n_restarts), key=lambda i: self._rank(verdicts[i]), reverse=True
             )
             best = [mixtures[i].predict(codes[jury.rows]) for i in order[:2]]
-            labels = self.assign(mixtures[order[0]], codes)
+            labels = mixtures[order[0]].predict(codes)
         agreement = adjusted_rand_score(*best) if len(best) == 2 else float("nan")
         return Partition(labels, agreement)
 
     def _rank(self, verdict: Verdict) -> tuple[int, float]:
-        """Used clusters, then the value; the greater, the better."""
+        """Used clusters, then the value; the greater, the better.
+
+        Of restarts that found the same clusters the first is taken, not what rounding prefers.
+        """
         decided = verdict.mutual_information / np.log(max(self.n_clusters, 2))
-        return verdict.used_clusters, decided + self.kept_weight * verdict.neighbours_kept
+        value = decided + self.kept_weight * verdict.neighbours_kept
+        return verdict.used_clusters, round(value, 9)
 
-    def assign(self, mixture: GaussianMixture, codes: np.ndarray) -> np.ndarray:
-        """The most probable cluster of all codes, a block at a time."""
-        blocks = row_slices(len(codes), codes.shape[1], 32 * self.n_clusters)
-        return np.concatenate([mixture.predict(codes[block]) for block in blocks])
-
-    def fit_one(self, codes: np.ndarray, rng: np.random.RandomState) -> GaussianMixture:
-        """One restart."""
+    def fit(
+        self, codes: np.ndarray, rng: np.random.RandomState, n_restarts: int
+    ) -> list[FittedMixture]:
+        """Restarts from k-means: all at once, where each is fitted to all rows."""
         n_samples = max(self.max_samples, ROWS_PER_CLUSTER * self.n_clusters)
-        rows, seed = subsample(len(codes), n_samples, rng), rng.randint(2**31)
-        mixture = Mixture(
-            n_distinct(codes[rows], at_most=self.n_clusters),
-            covariance_type=self.covariance_type,
-            reg_covar=self.reg_covar * max(codes.var(), 1e-6),
-            max_iter=self.max_iter,
-            random_state=seed,
-        )
-        return mixture.fit(codes[rows])
+        floor = self.reg_covar * max(codes.var(), 1e-6)
+        draws = [
+            (subsample(len(codes), n_samples, rng), rng.randint(2**31)) for _ in range(n_restarts)
+        ]
+        if len(codes) <= n_samples:
+            return self._fit(codes, [seed for _, seed in draws], floor)
+        fits = (self._fit(codes[rows], [seed], floor) for rows, seed in draws)
+        return [mixture for fit in fits for mixture in fit]
+
+    def _fit(self, rows: np.ndarray, seeds: list[int], floor: float) -> list[FittedMixture]:
+        n_different = n_distinct(rows, at_most=self.n_clusters)
+        starts = [KMeans(n_different, n_init=1, random_state=seed).fit(rows) for seed in seeds]
+        labels = np.stack([start.labels_ for start in starts])
+        kind = self.covariance_type
+        return fit_mixtures(rows, labels, n_different, kind, floor, self.max_iter)

@@ -92,9 +92,8 @@ class PartedStart(Initialiser):
         split = replace(self.mixtures, n_clusters=n_groups, covariance_type="full")
         partitions = []
         with among_mixtures():
-            for _ in range(self.n_merged):
-                groups = split.assign(split.fit_one(codes, rng), codes)
-                used, groups = np.unique(groups, return_inverse=True)
+            for mixture in split.fit(codes, rng, self.n_merged):
+                used, groups = np.unique(mixture.predict(codes), return_inverse=True)
                 flow = neighbours.flow(groups, len(used))
                 partitions.append(merge(flow, self.mixtures.n_clusters)[groups])
         return partitions
