@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.special import softmax
@@ -13,6 +14,12 @@ from skvade.training.units import row_slices
 
 TOLERANCE = 1e-3  # gain of the log-likelihood of a row, below which EM has converged
 EMPTY = 10 * np.finfo(np.float64).eps  # rows that every component has at least
+
+
+@cache
+def _pairs(d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers i <= j of all pairs of features."""
+    return np.triu_indices(d)
 
 
 class Shape(ABC):
@@ -47,14 +54,14 @@ class Full(Shape):
     """Each component has a matrix of its own."""
 
     def products(self, x: np.ndarray) -> np.ndarray:
-        first, second = np.triu_indices(x.shape[1])
+        first, second = _pairs(x.shape[1])
         return x[:, first] * x[:, second]
 
     def estimate(
         self, counts: np.ndarray, means: np.ndarray, products: np.ndarray, floor: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         d = means.shape[-1]
-        first, second = np.triu_indices(d)
+        first, second = _pairs(d)
         moments = np.empty((*means.shape, d))
         moments[..., first, second] = moments[..., second, first] = products
         covariances = self._shared(counts, moments - means[..., None] * means[..., None, :])
