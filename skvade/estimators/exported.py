@@ -65,7 +65,10 @@ class Exported(nn.Module):
     ):
         super().__init__()
         self.module = copied(in_precision(module, torch.float32, CPU)).eval()
-        self.module.likelihood.misses = lambda x: False  # rows with holes are not for it
+        self.has_holes = has_holes = self.module.likelihood.has_holes
+        self.module.likelihood.misses = lambda x: has_holes  # a graph does not ask the rows
+        if self.module.encoder.filling is not None:
+            self.module.encoder.filling.solve = eliminate
         self.module.draws = None
         self.least = least
         self.scaled = not units.identical
@@ -79,7 +82,7 @@ class Exported(nn.Module):
             ("shift", "scale", "low", "high"), (units.shift, units.scale, *whole), strict=True
         ):
             self._keep(name, np.broadcast_to(value, n_features))
-        self.log_scale = units.log_scale_of_whole(n_features)
+        self._keep("log_scale", np.log(np.broadcast_to(units.scale, n_features)))
         self.has_density = noise is not None
         if noise is not None:
             self.register_buffer("noise", torch.from_numpy(noise).float())
@@ -97,10 +100,23 @@ class Exported(nn.Module):
         cluster, code = proba.argmax(-1), self.module.embed(x)
         if not self.has_density:
             return cluster, proba, code
-        log_p = self.module.log_evidence(x, self.noise) - beyond - self.log_scale
+        log_p, whole = self._densities(x, beyond)
         if self.least is not None:
-            cluster = torch.where(log_p < self.least, -1, cluster)
+            cluster = torch.where(whole < self.least, -1, cluster)
         return cluster, proba, code, log_p
+
+    def _densities(self, x: Tensor, beyond: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Log densities, and those if what is missing were as probable as what is observed."""
+        in_units = self.module.log_evidence(x, self.noise) - beyond
+        whole = in_units - self.log_scale.sum()
+        if not self.has_holes:
+            return whole, whole
+        observed = (~x.isnan()).double()
+        n_observed = observed.sum(-1).to(in_units)
+        each = in_units / n_observed.clamp(min=1)
+        whole = each * len(self.log_scale) - self.log_scale.sum()
+        log_p = in_units - (observed @ self.log_scale).to(in_units)
+        return log_p, torch.where(n_observed > 0, whole, math.inf)
 
     def _in_units(self, rows: Tensor) -> tuple[Tensor, Tensor | float]:
         """Rows as the model sees them, and what they lose by lying beyond that, in nats."""
@@ -112,12 +128,28 @@ class Exported(nn.Module):
             x = (x @ factor if factor.ndim == 2 else x * factor) + shift
         if not self.scaled:
             return x.float(), 0.0
+        absent = x.isnan()
+        x = torch.where(absent, self.shift, x)  # runtimes differ in the bounds of NaN
         moved = (x - self.shift) / self.scale
         if self.limited:
             x = torch.minimum(torch.maximum(x, self.low), self.high)
         seen = ((x - self.shift) / self.scale).clamp(-FAR, FAR)
-        excess = (moved - seen).abs().clamp(max=FARTHEST)
-        return seen.float(), (excess.square() / (2 * self.variance)).sum(-1).float()
+        excess = torch.where(absent, 0.0, (moved - seen).abs().clamp(max=FARTHEST))
+        beyond = (excess.square() / (2 * self.variance)).sum(-1)
+        return torch.where(absent, math.nan, seen).float(), beyond.float()
+
+
+def eliminate(matrices: Tensor, right: Tensor) -> Tensor:
+    """Solve positive definite A x = b, which ONNX cannot: (n, k, k), (n, k, 1) to (n, k, 1).
+
+    By Gauss-Jordan elimination, in float64; such matrices need no pivots.
+    """
+    both = torch.cat([matrices, right], -1).double()
+    for column in range(matrices.shape[-1]):
+        row = both[:, column : column + 1] / both[:, column : column + 1, column : column + 1]
+        unit = torch.eye(matrices.shape[-1], dtype=both.dtype)[:, column : column + 1]
+        both = both - (both[:, :, column : column + 1] - unit) * row
+    return both[:, :, -1:].to(right)
 
 
 def write_onnx(estimator: Any, path: Any, before: Sequence[Affine] = (), n_in: int = 0) -> None:

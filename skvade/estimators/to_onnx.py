@@ -28,8 +28,9 @@ def to_onnx(estimator: Any, path: str | bytes | os.PathLike[Any]) -> None:
     density "log_likelihood" (n_samples,), in nats, as `score_samples` does; a runtime computes only
     what it is asked for. Steps before the model are folded in if they are affine: StandardScaler,
     MinMaxScaler, MaxAbsScaler, RobustScaler, PCA, TruncatedSVD. The classes are in the file's
-    metadata. Rows with missing values, or outside a likelihood's support, are not checked: what
-    comes of them means nothing.
+    metadata. NaN is a missing value where the model was fitted to rows with such. Rows are not
+    checked: what comes of others with missing values, or of rows outside a likelihood's support,
+    means nothing.
 
     Parameters
     ----------

@@ -27,6 +27,7 @@ class Filling(nn.Module):
         s2.
     """
 
+    solve = staticmethod(torch.linalg.solve)
     mean: Tensor
     loadings: Tensor
     noise: Tensor
@@ -52,5 +53,5 @@ class Filling(nn.Module):
         products = (w.unsqueeze(2) * w.unsqueeze(1)).flatten(1)  # (D, k k)
         gram = ((~absent).to(view) @ products).view(-1, n_components, n_components)
         gram = gram + self.noise * torch.eye(n_components, dtype=view.dtype, device=view.device)
-        z = torch.linalg.solve(gram, (known @ w).unsqueeze(-1)).squeeze(-1)
+        z = self.solve(gram, (known @ w).unsqueeze(-1)).squeeze(-1)
         return torch.where(absent, self.mean + z @ w.T, view)

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from sklearn.base import is_classifier
+import torch
+from sklearn.base import ClassifierMixin, is_classifier
 from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -16,6 +17,7 @@ from sklearn.preprocessing import (
 )
 
 from skvade import VaDEClustering, to_onnx
+from skvade.estimators.exported import eliminate
 from tests.conftest import FAMILY, small
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -82,6 +84,40 @@ def test_other_likelihoods(likelihood, tmp_path):
     found = run(tmp_path / "model.onnx", counts)
     np.testing.assert_array_equal(found["cluster"], model.predict(counts))
     np.testing.assert_allclose(found["log_likelihood"], model.score_samples(counts), rtol=1e-4)
+
+
+HOLES = np.where(np.random.default_rng(0).random(SCALED.shape) < 0.15, np.nan, SCALED)
+HOLES[3] = np.nan
+HOLES = HOLES.astype(np.float32)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "negative_binomial"])
+@pytest.mark.parametrize("name", ["VaDEClustering", "M2Classifier"])
+@pytest.mark.filterwarnings("ignore:.*without any value")
+def test_missing_values_are_known_where_the_fit_saw_some(likelihood, name, tmp_path):
+    rows = HOLES if likelihood == "gaussian" else np.abs(HOLES * 3).round()
+    (cls,) = (cls for cls in FAMILY if cls.__name__ == name)
+    own = {} if issubclass(cls, ClassifierMixin) else {"noise_quantile": 0.9}
+    model = small(cls, likelihood=likelihood, **own)
+    pipeline = make_pipeline(MaxAbsScaler(), model) if likelihood == "gaussian" else model
+    pipeline.fit(rows, np.where(np.arange(len(Y)) % 2, Y, -1))
+    to_onnx(pipeline, tmp_path / "model.onnx")
+    for some in (rows, rows[3:4], np.nan_to_num(rows)):
+        found = run(tmp_path / "model.onnx", some)
+        expected = pipeline.predict(some)
+        clusters = model.classes_[found["cluster"]] if not own else found["cluster"]
+        np.testing.assert_array_equal(clusters, expected)
+        np.testing.assert_allclose(found["probabilities"], pipeline.predict_proba(some), atol=1e-5)
+        scores = pipeline.score_samples(some)
+        np.testing.assert_allclose(found["log_likelihood"], scores, rtol=1e-4, atol=1e-3)
+
+
+def test_elimination_solves_positive_definite_systems():
+    factors, right = torch.randn(2, 50, 7, 7, generator=torch.Generator().manual_seed(0))
+    matrices = factors @ factors.mT + 0.1 * torch.eye(7)
+    expected = torch.linalg.solve(matrices.double(), right[..., :1].double())
+    found = eliminate(matrices, right[..., :1])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_noise_and_limits(tmp_path):
