@@ -162,7 +162,8 @@ def fit_mixtures(
     The mixtures are those of :class:`~sklearn.mixture.GaussianMixture` from these partitions. All
     go on together, a step being two matrix products, one for the probabilities of components and
     one for the sums that they weigh; one after the other, a component at a time, a few hundred rows
-    take several times as long. A mixture stays as it is once a row's log-likelihood gains below 1e-3.
+    take several times as long. A mixture stays as it is once a row's log-likelihood gains less
+    than 1e-3.
 
     Parameters
     ----------
