@@ -11,12 +11,15 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
+from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.neighbourhood import Neighbourhood, Parting
 from skvade.training.neighbours import cumulative_weights
-from skvade.training.parted_start import value
+from skvade.training.parted_start import PartedStart, value
 from skvade.training.runtime import alone, n_distinct
 
 MAX_ROWS, N_NEIGHBORS = 4_000, 15
+N_LEADING, N_RESTARTS = 10, 8  # components that a start is made of, and its mixtures
+START = "a first partition"
 SAME = 0.8  # adjusted Rand index, from which two clusterings are about the same
 MORE_KEPT, BETTER = 0.015, 0.3
 
@@ -60,6 +63,8 @@ def compare(places: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int) 
             floor = 1e-4 * float(places.var(0).sum())
             mixture = Mixture(n_different, reg_covar=floor, random_state=seed)
             found["a Gaussian mixture"] = mixture.fit_predict(places)
+        start = PartedStart(GaussianMixtureStart(n_clusters, "full", N_RESTARTS))
+        found[START] = start(places[:, :N_LEADING], seed, graph).labels
     flow = graph.flow(labels, n_clusters)
     volume = flow.sum(1)
     cuts = np.where(volume > 0, 1 - np.diag(flow) / np.maximum(volume, 1e-300), -1)

@@ -27,9 +27,9 @@ class DeepParameters:
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. "auto" is (256, 256, 256),
         or (64, 64) for small tables; `hidden_layer_sizes_` says which. The paper's is
-        (500, 500, 2000): a little more accurate on large sets of images, for three to five times the
-        time. With ``()`` the model is linear: probabilistic principal
-        components with a mixture prior.
+        (500, 500, 2000): a little more accurate on large sets of images, for three to five times
+        the time. With ``()`` the model is linear: probabilistic principal components with a mixture
+        prior.
     activation : {"relu", "leaky_relu", "elu", "gelu", "silu", "tanh"}, default="relu"
         Activation function of the hidden layers. Seldom worth changing; "relu" is the fastest, the
         others are smooth or keep negative values.
