@@ -202,9 +202,10 @@ class ClusterParameters(DeepParameters):
         The greatest number that ``n_clusters="auto"`` may find. Raise it where that finds nearly as
         many.
     compare : bool, default=True
-        Whether a fit ends with k-means and a Gaussian mixture of at most 4,000 rows, on their
-        principal components, so that `report()` can say what these find and which parts the data
-        better. Set it to False where a tenth of a second to a second counts.
+        Whether a fit ends with k-means, a Gaussian mixture and the start of a default fit of at
+        most 4,000 rows, on their principal components, so that `report()` can say what these find
+        and which parts the data better. Set it to False where a tenth of a second to a second
+        counts.
     """
 
     n_clusters: int | str = 4

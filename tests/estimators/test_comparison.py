@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
@@ -35,9 +36,19 @@ def test_right_labels_stand_and_wrong_ones_do_not():
     assert objections(compare(X, Y, 3, seed=0)) == ()
     wrong = np.random.default_rng(0).permutation(Y)
     found = objections(compare(X, wrong, 3, seed=0))
-    assert len(found) == 2
+    assert len(found) == 3
     assert "K-means of the principal components finds other clusters" in found[0]
     assert "A Gaussian mixture of the principal components" in found[1]
+    assert "A start by init='auto' of the principal components" in found[2]
+
+
+def test_the_start_speaks_where_simple_methods_are_as_wrong():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 300)
+    long = np.column_stack([rng.uniform(0, 40, 600), 4 * y + rng.uniform(-0.5, 0.5, 600)])
+    labels = KMeans(2, n_init=3, random_state=0).fit_predict(long)
+    (found,) = objections(compare(long, labels, 2, seed=0))
+    assert "A start by init='auto'" in found
 
 
 def test_clusters_that_a_simple_method_cuts_are_no_objection():
@@ -70,7 +81,7 @@ def test_the_report_tells_of_a_fit_that_a_simple_method_beats(tmp_path):
 def test_the_report_of_a_fit_that_agrees():
     report = str(compared(max_iter="auto").fit(X).report())
     assert "beside k-means" in report
-    assert "whether k-means or a Gaussian mixture parts the data better" in report
+    assert "k-means, a Gaussian mixture or the start of a default fit parts the data" in report
     without = str(compared(compare=False).fit(X).report())
     assert "k-means" not in without
     assert "least separate" not in without
