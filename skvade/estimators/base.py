@@ -270,6 +270,9 @@ class BaseDeepModel(
             self._supplied = tuple(own)
             self._templates = networks_of(self) if self._supplied else {}
             self._reason = facts.reason
+        else:
+            holes = self._summary.has_holes or facts.shape.summary.has_holes
+            self._summary = replace(self._summary, has_holes=holes)
         self.likelihood_ = facts.shape.likelihood
         self.latent_dim_ = facts.shape.latent_dim
         self.hidden_layer_sizes_ = facts.shape.hidden_layer_sizes

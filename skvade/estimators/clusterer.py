@@ -106,7 +106,8 @@ class ClustererMixin(UpdatingMixin, ClusterMixin):
         places = facts.components(rows.take(sample)).cpu().double().numpy()
         places, labels = peers.concatenate(places), peers.concatenate(self.labels_[sample])
         if peers.is_main:
-            self._comparison = compare(places, labels, self.n_clusters_, seed=0)
+            given = (places, labels, self.n_clusters_)
+            self._comparison = compare(*given, seed=0, start=facts.table is None)
         self._comparison = peers.tell(self._comparison)
 
     def _find_faults(self, best: Candidate) -> tuple[str, ...]:

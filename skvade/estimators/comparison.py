@@ -31,7 +31,9 @@ class Mixture(GaussianMixture):
     converged_ = property(lambda self: True, lambda self, value: None)
 
 
-def compare(places: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int) -> dict[str, Any]:
+def compare(
+    places: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int, start: bool = True
+) -> dict[str, Any]:
     """Judge a clustering beside k-means, a Gaussian mixture, and the start of a default fit.
 
     By the neighbours of rows along their principal components.
@@ -43,6 +45,8 @@ def compare(places: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int) 
     labels : ndarray of shape (n_rows,)
     n_clusters : int
     seed : int
+    start : bool
+        Whether a default fit starts at such a partition, and not at latent classes of a table.
 
     Returns
     -------
@@ -66,8 +70,10 @@ def compare(places: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int) 
             floor = 1e-4 * float(places.var(0).sum())
             mixture = Mixture(n_different, reg_covar=floor, random_state=seed)
             found[MIXTURE] = mixture.fit_predict(places)
-        start = PartedStart(GaussianMixtureStart(n_clusters, "full", N_RESTARTS))
-        found[START] = start(places[:, :N_LEADING], seed, graph).labels
+        leading = places[:, :N_LEADING]
+        if start and len(places) > n_clusters * (leading.shape[1] + 1):
+            parted = PartedStart(GaussianMixtureStart(n_clusters, "full", N_RESTARTS))
+            found[START] = parted(leading, seed, graph).labels
     flow = graph.flow(labels, n_clusters)
     volume = flow.sum(1)
     cuts = np.where(volume > 0, 1 - np.diag(flow) / np.maximum(volume, 1e-300), -1)

@@ -48,6 +48,8 @@ class Exported(nn.Module):
     units : Units
     n_features : int
         That the model sees.
+    has_holes : bool
+        Whether rows that it was fitted to had missing values.
     noise : ndarray of shape (n_draws, latent_dim) or None
         Of the density; None for models without one.
     least : float or None
@@ -60,12 +62,13 @@ class Exported(nn.Module):
         before: Sequence[Affine],
         units: Units,
         n_features: int,
+        has_holes: bool,
         noise: np.ndarray | None,
         least: float | None,
     ):
         super().__init__()
         self.module = copied(in_precision(module, torch.float32, CPU)).eval()
-        self.has_holes = has_holes = self.module.likelihood.has_holes
+        self.has_holes = has_holes
         self.module.likelihood.misses = lambda x: has_holes  # a graph does not ask the rows
         if self.module.encoder.filling is not None:
             self.module.encoder.filling.solve = eliminate
@@ -181,6 +184,7 @@ def write_onnx(estimator: Any, path: Any, before: Sequence[Affine] = (), n_in: i
         before,
         estimator._units,
         n_features,
+        estimator._summary.has_holes,
         getattr(estimator, "_noise", None),
         _least_density(estimator),
     ).eval()

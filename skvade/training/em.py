@@ -162,8 +162,8 @@ def fit_mixtures(
     The mixtures are those of :class:`~sklearn.mixture.GaussianMixture` from these partitions. All
     go on together, a step being two matrix products, one for the probabilities of components and
     one for the sums that they weigh; one after the other, a component at a time, a few hundred rows
-    take several times as long. A mixture stays as it is once a row's log-likelihood gains less
-    than 1e-3.
+    take several times as long. A mixture stays as it is once a row's log-likelihood changes by less
+    than 1e-3. (A component that loses all rows goes to their mean, and has next to no weight.)
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def _maximise(shape: Shape, sums: np.ndarray, d: int, floor: float) -> np.ndarra
     averages = sums / counts[..., None]
     means = averages[..., 1 : 1 + d]
     products, linear, log_det = shape.estimate(counts, means, averages[..., 1 + d :], floor)
-    # log pi_c + 1/2 (log |P| - d log 2 pi - mu' P mu)
-    log_density = log_det - d * np.log(2 * np.pi) - (linear * means).sum(-1)
-    constant = np.log(counts / counts.sum(-1, keepdims=True)) + log_density / 2
+    # log pi_c + log N(0; mu, P^-1) = log pi_c + 1/2 (log |P| - d log 2 pi - mu' P mu)
+    at_origin = (log_det - d * np.log(2 * np.pi) - (linear * means).sum(-1)) / 2
+    constant = np.log(counts / counts.sum(-1, keepdims=True)) + at_origin
     return np.concatenate([constant[..., None], linear, products], axis=-1)

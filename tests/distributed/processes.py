@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-TIMEOUT = 1_800  # a slow machine takes minutes to import torch
+TIMEOUT = 900  # a slow machine takes minutes to import torch
 
 
 @dataclass

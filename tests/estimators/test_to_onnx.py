@@ -112,6 +112,14 @@ def test_missing_values_are_known_where_the_fit_saw_some(likelihood, name, tmp_p
         np.testing.assert_allclose(found["log_likelihood"], scores, rtol=1e-4, atol=1e-3)
 
 
+def test_missing_values_stay_known_after_a_fit_of_complete_rows(tmp_path):
+    """What an earlier fit saw counts, as `predict` has it."""
+    model = small(VaDEClustering, warm_start=True).fit(HOLES).fit(SCALED)
+    model.to_onnx(tmp_path / "model.onnx")
+    found = run(tmp_path / "model.onnx", HOLES, "probabilities")["probabilities"]
+    np.testing.assert_allclose(found, model.predict_proba(HOLES), atol=1e-5)
+
+
 def test_elimination_solves_positive_definite_systems():
     factors, right = torch.randn(2, 50, 7, 7, generator=torch.Generator().manual_seed(0))
     matrices = factors @ factors.mT + 0.1 * torch.eye(7)

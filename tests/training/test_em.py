@@ -7,10 +7,28 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.mixture import GaussianMixture
 
+from skvade.nn.covariances import COVARIANCES
 from skvade.training.em import SHAPES, fit_mixtures
 
 ROWS, _ = make_blobs(300, n_features=3, centers=6, cluster_std=2.0, random_state=0)
 SEEDS = range(5)
+
+
+def test_every_covariance_of_the_models_has_a_start():
+    assert set(SHAPES) == set(COVARIANCES)
+
+
+def test_one_row_one_feature_and_narrow_floats():
+    row = np.array([[3.0]], np.float32)
+    (one,) = fit_mixtures(row, np.zeros((1, 1), int), 1, "full", 1e-3, 5)
+    np.testing.assert_array_equal(one.predict_proba(row), [[1.0]])
+    narrow = ROWS.astype(np.float32)
+    labels = partitions(ROWS, 3)[:1]
+    found, wide = (
+        fit_mixtures(rows, labels, 3, "full", 1e-2, 20)[0].predict_proba(rows)
+        for rows in (narrow, narrow.astype(np.float64))
+    )
+    np.testing.assert_allclose(found, wide, atol=1e-9)
 
 
 def partitions(rows, n_clusters):
@@ -53,7 +71,9 @@ def test_a_mixture_does_not_depend_on_the_others_nor_on_blocks(shape, monkeypatc
     labels = partitions(ROWS, 4)
     together = fit_mixtures(ROWS, labels, 4, shape, 1e-2, 50)
     proba = [mixture.predict_proba(ROWS) for mixture in together]
-    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 1 << 10)  # three mixtures, then two
+    for some, expected in zip(fit_mixtures(ROWS, labels, 4, shape, 1e-2, 50), proba, strict=True):
+        np.testing.assert_allclose(some.predict_proba(ROWS), expected, atol=1e-8)
     for own, expected in zip(labels, proba, strict=True):
         (alone,) = fit_mixtures(ROWS, own[None], 4, shape, 1e-2, 50)
         np.testing.assert_allclose(alone.predict_proba(ROWS), expected, atol=1e-8)
