@@ -1,4 +1,4 @@
-"""What simple methods make of the same rows, and which clusters keep neighbours together."""
+"""What simple methods and a start make of the same rows, and who keeps neighbours together."""
 
 from __future__ import annotations
 

@@ -69,9 +69,11 @@ class Full(Shape):
         precisions = np.swapaxes(root, -1, -2) @ root
         weights = np.where(first == second, -0.5, -1.0) * precisions[..., first, second]
         log_det = 2 * np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(-1)
+        weights = np.broadcast_to(weights, products.shape)
         return weights, (precisions @ means[..., None])[..., 0], log_det
 
     def _shared(self, counts: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+        """Covariances as they are estimated: (n_mixtures, n_components or 1, d, d)."""
         return covariances
 
 
@@ -80,8 +82,7 @@ class Tied(Full):
 
     def _shared(self, counts: np.ndarray, covariances: np.ndarray) -> np.ndarray:
         shares = counts / counts.sum(1, keepdims=True)
-        shared = np.einsum("mk,mkij->mij", shares, covariances)
-        return np.broadcast_to(shared[:, None], covariances.shape)
+        return np.einsum("mk,mkij->mij", shares, covariances)[:, None]
 
 
 class Diagonal(Shape):

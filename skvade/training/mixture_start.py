@@ -22,7 +22,7 @@ ROWS_PER_CLUSTER = 20  # of which a mixture is made at least, where there are as
 
 @contextmanager
 def among_mixtures() -> Iterator[None]:
-    """On one BLAS thread, and without checks of parameters that we set ourselves."""
+    """On one BLAS thread, by numpy, and without checks of parameters that we set ourselves."""
     quick = config_context(array_api_dispatch=False, skip_parameter_validation=True)
     with on_one_blas_thread(), quick:
         yield

@@ -10,13 +10,20 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
 from skvade import VaDEClassifier, VaDEClustering, load
-from skvade.estimators.comparison import compare, objections
+from skvade.estimators.comparison import MEANS, MIXTURE, START, compare, objections
 from skvade.training.neighbours import membership_weights
 from tests import conftest
 
 X, Y = make_blobs(400, n_features=4, centers=8 * np.eye(4)[:3], random_state=0)
 compared = partial(conftest.small, VaDEClustering, compare=True)
 pytestmark = pytest.mark.usefixtures("quiet")
+
+
+def two_long_clusters():
+    """Beside each other, so that k-means and a mixture cut both in two."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 300)
+    return np.column_stack([rng.uniform(0, 40, 600), 4 * y + rng.uniform(-0.5, 0.5, 600)]), y
 
 
 def test_neighbours_kept_are_counted_one_by_one():
@@ -43,21 +50,43 @@ def test_right_labels_stand_and_wrong_ones_do_not():
 
 
 def test_the_start_speaks_where_simple_methods_are_as_wrong():
-    rng = np.random.default_rng(0)
-    y = np.repeat([0, 1], 300)
-    long = np.column_stack([rng.uniform(0, 40, 600), 4 * y + rng.uniform(-0.5, 0.5, 600)])
+    long, _ = two_long_clusters()
     labels = KMeans(2, n_init=3, random_state=0).fit_predict(long)
     (found,) = objections(compare(long, labels, 2, seed=0))
     assert "A start by init='auto'" in found
 
 
 def test_clusters_that_a_simple_method_cuts_are_no_objection():
-    rng = np.random.default_rng(0)
-    y = np.repeat([0, 1], 300)
-    long = np.column_stack([rng.uniform(0, 40, 600), 4 * y + rng.uniform(-0.5, 0.5, 600)])
+    long, y = two_long_clusters()
     found = compare(long, y, 2, seed=0)
     assert found["others"]["k-means"]["agreement"] < 0.1
     assert objections(found) == ()
+
+
+def test_partitions_are_those_that_the_rows_can_carry():
+    labels = np.arange(400) % 100
+    assert set(compare(X, Y, 3, seed=0)["others"]) == {MEANS, MIXTURE, START}
+    assert set(compare(X, Y, 3, seed=0, start=False)["others"]) == {MEANS, MIXTURE}
+    assert set(compare(X, labels, 100, seed=0)["others"]) == {MEANS}  # five numbers for each
+
+
+def test_a_table_of_categories_is_not_held_against_a_start_that_its_fits_do_not_have():
+    categories = np.column_stack([Y, (Y + np.arange(400) % 2) % 3]).astype(float)
+    model = compared(categorical_features=[0, 1]).fit(categories)
+    assert START not in model._comparison["others"]
+    assert MEANS in model._comparison["others"]
+
+
+def test_a_partition_that_is_not_known_speaks_by_neighbours_alone():
+    """Of a file of another version."""
+    this = {"kept": 0.5, "worst cut": 0.5, "value": 0.0}
+    better = {"kept": 0.52, "worst cut": 0.1, "value": 9.0, "agreement": 0.1}
+    assert objections({**this, "others": {"another": better}}) == ()
+    assert len(objections({**this, "others": {"another": {**better, "kept": 0.6}}})) == 1
+    for name, margin in {MEANS: 0.3, MIXTURE: 0.3, START: 0.2}.items():
+        near, far = ({**better, "value": margin + step} for step in (-0.01, 0.01))
+        assert objections({**this, "others": {name: near}}) == ()
+        assert len(objections({**this, "others": {name: far}})) == 1
 
 
 @pytest.mark.parametrize(
