@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 from scipy.special import softmax
 
+from skvade.training.kmeans import sums_of_clusters
 from skvade.training.units import row_slices
 
 TOLERANCE = 1e-3  # gain of the log-likelihood of a row, below which EM has converged
@@ -208,12 +209,9 @@ def _sums_of_partitions(
     shape: Shape, x: np.ndarray, origin: np.ndarray, labels: np.ndarray, n_components: int
 ) -> np.ndarray:
     """Sums of the features of each component's rows: (n_mixtures, n_components, n_features)."""
-    n_columns = len(labels) * n_components
-    total = sum(
-        np.eye(n_components)[labels[:, part].T].reshape(-1, n_columns).T @ features
-        for part, features in _features(shape, x, origin, n_columns)
-    )
-    return np.reshape(total, (len(labels), n_components, -1))
+    blocks = _features(shape, x, origin, len(labels) * n_components)
+    total = (sums_of_clusters(features, labels[:, part], n_components) for part, features in blocks)
+    return np.add.reduce(list(total))
 
 
 def _expect(
