@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -255,13 +256,16 @@ def make_decoder(
 def copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
     """A deep copy, also of modules that keep tensors of their last pass.
 
-    Such tensors have a graph, and torch copies none that has.
+    Such tensors have a graph, and torch copies none that has. The dozen tables of hooks of each
+    module, empty as a rule, are most of what `copy.deepcopy` would spend its time on.
     """
     memo = {} if memo is None else memo
     for part in value.modules() if isinstance(value, nn.Module) else ():
         for kept in vars(part).values():
             if isinstance(kept, Tensor) and not kept.is_leaf:
                 memo[id(kept)] = kept.detach().clone()
+            elif type(kept) in (dict, OrderedDict) and not kept:
+                memo[id(kept)] = type(kept)()
     return copy.deepcopy(value, memo)
 
 

@@ -75,8 +75,8 @@ class Jury:
         """Judge a fitted mixture."""
         everyone = mixture.predict_proba(self.codes)
         proba = everyone[self.own]
-        near = [(proba * everyone[column]).sum(1).mean() for column in self.neighbours.T]
-        kept = float(np.mean(near)) if near else 0.0
+        near = [np.vdot(proba, everyone[column]) for column in self.neighbours.T]
+        kept = float(np.mean(near)) / len(proba) if near else 0.0
         return Verdict(len(np.unique(proba.argmax(1))), mutual_information(proba), kept)
 
 

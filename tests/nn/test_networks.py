@@ -14,6 +14,7 @@ from skvade.nn.networks import (
     LOG_VARIANCE_RANGE,
     Decoder,
     GaussianEncoder,
+    copied,
     dense,
     make_decoder,
     make_encoder,
@@ -204,6 +205,19 @@ def test_templates_may_be_of_any_precision(generator):
     encoder = make_encoder(nn.Linear(5, 4).double(), torch.zeros(2, 5), *shared(generator))
     decoder = make_decoder(nn.Linear(3, 5).double(), 5, *shared(generator))
     assert {p.dtype for m in (encoder, decoder) for p in m.parameters()} == {torch.float32}
+
+
+def test_a_copy_has_hooks_of_its_own():
+    """Tables of hooks that were empty, and one that was not."""
+    net, seen = nn.Sequential(nn.Linear(2, 2), nn.ReLU()), []
+    net[0].register_forward_hook(lambda *_: seen.append("first"))
+    other = copied(net)
+    other[0].register_forward_hook(lambda *_: seen.append("copy's"))
+    other[1].register_forward_pre_hook(lambda *_: seen.append("copy's"))
+    net(torch.zeros(1, 2))
+    assert seen == ["first"]
+    other(torch.zeros(1, 2))
+    assert seen == ["first", "first", "copy's", "copy's"]
 
 
 def test_templates_are_copied_and_keep_their_mode(generator):
