@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -19,6 +20,7 @@ STYLE = """
 
 
 FEW_ROWS = 1_000
+WIDTH = 100  # columns of the printed text
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Report:
 
     def __str__(self) -> str:
         width = max(map(len, self.lines))
-        body = [f"  {name:<{width}}  {value}" for name, value in self.lines.items()]
-        findings = [f"  - {finding}" for finding in self.findings]
-        return "\n".join([self.title, *body, self.verdict, *findings])
+        body = [_wrapped(value, f"  {name:<{width}}  ") for name, value in self.lines.items()]
+        findings = [_wrapped(finding, "  - ") for finding in self.findings]
+        return "\n".join([self.title, *body, _wrapped(self.verdict), *findings])
 
     def __repr__(self) -> str:
         return str(self)
@@ -75,6 +77,19 @@ class Report:
         )
 
 
+def _wrapped(text: str, begin: str = "") -> str:
+    """Lines of at most WIDTH columns, the later ones as far in as the first one's text."""
+    inset = " " * len(begin)
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=begin,
+        subsequent_indent=inset,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]) -> Report:
     """The report of a fitted estimator."""
     sizes = estimator.cluster_sizes_
@@ -82,7 +97,7 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
     most = np.log(len(sizes))
     agreement = estimator.restart_agreement_
     several = estimator._n_runs > 1
-    restarts = "fits" if several else "mixtures on the same codes"
+    restarts = "fits" if several else "mixtures of the codes"
     reason = estimator._reason
     by = "" if estimator._columns_in_use else "auto: "
     return Report(
@@ -97,8 +112,8 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
             "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
             "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
             "confidence": (
-                f"{estimator._confidence:.1%} of a row's probability in its cluster, on average; "
-                "not how often that is right"
+                f"{estimator._confidence:.1%}, the mean probability of rows in their clusters; "
+                "not their accuracy"
             ),
             "mutual information": (
                 f"{estimator.mutual_information_:.3f} of at most log {len(sizes)} = {most:.3f} nats"
@@ -176,7 +191,7 @@ def _compared(comparison: dict[str, Any]) -> dict[str, str]:
     }
     for name, other in comparison["others"].items():
         lines[f"beside {name}"] = (
-            f"agreement {other['agreement']:.2f} (adjusted Rand index); it keeps "
+            f"agreement {other['agreement']:.2f} (adjusted Rand index); "
             f"{other['kept']:.1%} of neighbours together"
         )
     return lines
