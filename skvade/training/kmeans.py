@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.sparse as sp
 
 from skvade.training.units import row_slices
 
@@ -107,12 +108,12 @@ def sums_of_clusters(features: np.ndarray, labels: np.ndarray, n_clusters: int) 
     -------
     ndarray of shape (n_runs, n_clusters, n_features)
     """
-    n_columns = len(labels) * n_clusters
-    sums = np.zeros((n_columns, features.shape[1]))
-    for part in row_slices(len(features), n_columns):
-        belongs = np.eye(n_clusters)[labels[:, part].T].reshape(-1, n_columns)
-        sums += belongs.T @ features[part]
-    return sums.reshape(len(labels), n_clusters, -1)
+    n_runs, n = labels.shape
+    clusters = (labels + n_clusters * np.arange(n_runs)[:, None]).T.ravel()
+    starts = np.arange(0, labels.size + 1, n_runs)
+    shape = (n_runs * n_clusters, n)
+    belongs = sp.csc_array((np.ones(labels.size), clusters, starts), shape=shape)
+    return (belongs @ features).reshape(n_runs, n_clusters, -1)
 
 
 def _nearest(x: np.ndarray, centers: np.ndarray) -> np.ndarray:
