@@ -10,8 +10,9 @@ import torch
 
 from skvade.training.handover import Count
 from skvade.training.merging import Closeness, information_kept, merge_tree, merges, shared
-from skvade.training.mixture_start import GaussianMixtureStart, among_mixtures
+from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.neighbourhood import Neighbourhood, Parting
+from skvade.training.runtime import on_one_blas_thread
 
 CLEAR = 0.3  # fall of the gains above which it decides alone
 MAX_CUT, JUMP, SMALLEST = 0.02, 3.0, 2e-3
@@ -53,7 +54,7 @@ class Counter:
         n_groups = max(2, min(2 * self.max_clusters, len(codes) // 5))
         start = GaussianMixtureStart(n_groups, "full")
         curves = []
-        with among_mixtures():
+        with on_one_blas_thread():
             for mixture in start.fit(codes, rng, self.n_mixtures):
                 _, groups = np.unique(mixture.predict(codes), return_inverse=True)
                 flow = neighbours.flow(groups, int(groups.max()) + 1)

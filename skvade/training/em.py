@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
 from scipy.special import softmax
@@ -209,9 +209,9 @@ def _sums_of_partitions(
     shape: Shape, x: np.ndarray, origin: np.ndarray, labels: np.ndarray, n_components: int
 ) -> np.ndarray:
     """Sums of the features of each component's rows: (n_mixtures, n_components, n_features)."""
-    blocks = _features(shape, x, origin, len(labels) * n_components)
-    total = (sums_of_clusters(features, labels[:, part], n_components) for part, features in blocks)
-    return np.add.reduce(list(total))
+    blocks = _features(shape, x, origin, n_columns=len(labels))
+    sums = (sums_of_clusters(features, labels[:, part], n_components) for part, features in blocks)
+    return reduce(np.add, sums)
 
 
 def _expect(

@@ -18,8 +18,8 @@ def fit_kmeans(x: np.ndarray, n_clusters: int, seeds: Sequence[int]) -> np.ndarr
 
     The partitions are those of :class:`~sklearn.cluster.KMeans` with ``n_init=1`` and these seeds
     (where two rows are equally good to begin at, the first drawn is taken). All go on together, a
-    step being two matrix products; of a few hundred rows, each fit by itself costs more for what is
-    around its steps than for these.
+    step being a product for the distances and a sparse one for the sums; of a few hundred rows,
+    each fit by itself costs more for what is around its steps than for these.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def lloyd(x: np.ndarray, centers: np.ndarray) -> np.ndarray:
         sums = sums_of_clusters(features, found, n_clusters)
         for run in np.flatnonzero((sums[..., 0] == 0).any(1)):
             _fill_empty(features, found[run], centers[going[run]], sums[run])
-        means = sums[..., 1:] / np.maximum(sums[..., :1], 1)
+        means = sums[..., 1:] / sums[..., :1]
         way = ((means - centers[going]) ** 2).sum((1, 2))
         centers[going] = means
         going = going[~same & (way > tolerance)]
@@ -103,6 +103,8 @@ def lloyd(x: np.ndarray, centers: np.ndarray) -> np.ndarray:
 
 def sums_of_clusters(features: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
     """Sums of features (n, n_features) over the rows of each cluster, by partitions (n_runs, n).
+
+    By a sparse product: a dense one would take as many times longer as there are clusters.
 
     Returns
     -------
@@ -130,10 +132,15 @@ def _nearest(x: np.ndarray, centers: np.ndarray) -> np.ndarray:
 def _fill_empty(
     features: np.ndarray, labels: np.ndarray, centers: np.ndarray, sums: np.ndarray
 ) -> None:
-    """Give each cluster of one run that has no rows the row furthest from its centre, in place."""
+    """Give clusters of one run that have no rows those furthest from their centres, in place.
+
+    Where no row is off its centre, and for a cluster that gave its only row away, there is the
+    largest cluster's centre once more.
+    """
     empty = np.flatnonzero(sums[:, 0] == 0)
     far = ((features[:, 1:] - centers[labels]) ** 2).sum(1)
     furthest = np.argpartition(far, -len(empty))[: -len(empty) - 1 : -1]
-    for cluster, row in zip(empty, furthest, strict=True):
+    for cluster, row in zip(empty, furthest, strict=True) if far.any() else ():
         sums[labels[row]] -= features[row]
         sums[cluster] = features[row]
+    sums[sums[:, 0] == 0] = sums[sums[:, 0].argmax()]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn import config_context
 from sklearn.metrics import adjusted_rand_score
 
 from skvade.training.em import FittedMixture, fit_mixtures
@@ -18,14 +15,6 @@ from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.runtime import n_distinct, on_one_blas_thread
 
 ROWS_PER_CLUSTER = 20  # of which a mixture is made at least, where there are as many
-
-
-@contextmanager
-def among_mixtures() -> Iterator[None]:
-    """On one BLAS thread, by numpy, and without checks of parameters that we set ourselves."""
-    quick = config_context(array_api_dispatch=False, skip_parameter_validation=True)
-    with on_one_blas_thread(), quick:
-        yield
 
 
 @dataclass(frozen=True)
@@ -75,7 +64,7 @@ class GaussianMixtureStart(Initialiser):
         rng = np.random.RandomState(seed)
         near = None if neighbours is None else neighbours.rows
         jury = Jury.draw(codes, near, self.max_judged, rng)
-        with among_mixtures():
+        with on_one_blas_thread():
             mixtures = self.fit(codes, rng, self.n_restarts)
             verdicts = [jury(mixture) for mixture in mixtures]
             order = sorted(

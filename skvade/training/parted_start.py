@@ -10,8 +10,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.merging import merge
-from skvade.training.mixture_start import GaussianMixtureStart, among_mixtures
+from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.neighbourhood import Neighbourhood, Parting
+from skvade.training.runtime import on_one_blas_thread
 
 SMALLEST_CUT = 1e-3  # below it cuts are alike
 
@@ -91,7 +92,7 @@ class PartedStart(Initialiser):
         rng = np.random.RandomState(seed)
         split = replace(self.mixtures, n_clusters=n_groups, covariance_type="full")
         partitions = []
-        with among_mixtures():
+        with on_one_blas_thread():
             for mixture in split.fit(codes, rng, self.n_merged):
                 used, groups = np.unique(mixture.predict(codes), return_inverse=True)
                 flow = neighbours.flow(groups, len(used))

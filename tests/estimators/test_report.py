@@ -71,6 +71,19 @@ def test_report_needs_a_fit():
         VaDEClustering().report()
 
 
+def test_long_lines_are_wrapped_and_stand_under_their_text():
+    long = "word " * 30
+    text = str(Report("A", {"a": "1", "long": long}, (long,), "Checked."))
+    lines = text.splitlines()
+    assert lines[:2] == ["A", "  a     1"]
+    assert lines[2].startswith("  long  word word")
+    assert lines[3].startswith("        word word")
+    assert lines[-2].startswith("  - word")
+    assert lines[-1].startswith("    word")
+    assert text.split().count("word") == 60
+    assert max(map(len, lines)) <= 100
+
+
 def test_report_says_how_sure_rows_are(fitted, digits):
     mean = fitted.predict_proba(digits[0]).max(1).mean()
     assert f"{mean:.1%}, the mean probability" in fitted.report().lines["confidence"]

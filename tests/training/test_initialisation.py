@@ -126,7 +126,6 @@ def test_neighbours_and_subsamples_give_a_partition_of_all_rows():
     assert partition.agreement == 1.0
 
 
-@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 def test_fewer_distinct_codes_than_clusters_are_no_error():
     codes = np.repeat([[0.0, 0.0], [1.0, 1.0]], 30, axis=0)
     partition = GaussianMixtureStart(3, "full")(codes, 0, equal_weights(nearest(codes)))
