@@ -71,7 +71,7 @@ def test_clusters_that_lose_their_rows_get_others():
 
 
 def test_rows_that_cannot_fill_all_clusters():
-    """No row is off its centre, or a cluster of one row gives it away."""
+    """There are fewer different rows than clusters, so that in the end no row is off its centre."""
     equal = np.zeros((5, 2))
     np.testing.assert_array_equal(lloyd(equal, np.zeros((1, 3, 2))), [[0] * 5])
     rows = np.array([[-1.0], [-1.0], [2.0]])
