@@ -2,9 +2,9 @@
 Circles and moons
 =================
 
-Two rings and two crescents: toy data on which a mixture of Gaussians fails, as does a mixture in a
-latent space. This page shows the failure, what another clusterer's start and what labels do about
-it, and the result with more clusters than shapes.
+Two rings and two crescents: toy data on which a mixture of Gaussians fails. This page shows what
+skvade makes of them on its own, what another clusterer's start and what labels do for it, and the
+result with more clusters than shapes.
 """
 
 import warnings
@@ -56,11 +56,12 @@ for row, (name, (X, y)) in zip(axes, data.items(), strict=True):
     row[0].set_ylabel(name)
 
 # %%
-# On its own skvade cuts both shapes like any mixture, and HDBSCAN's are not kept: nearly all of the
-# rings ends in one cluster, and the moons go back to a straight cut, since a map that is nearly
-# linear reconstructs them as well. With five labels of each class both shapes are found: labels
-# travel along the graph of neighbours, and as they cut next to no neighbours apart, training keeps
-# what they say of all rows. Without labels, if such shapes are what you have, take HDBSCAN.
+# On its own skvade finds the moons: pieces of them are merged along the graph of neighbours, and as
+# what comes of it cuts next to no neighbours apart, codes learn it before the mixture is trained.
+# The rings were not among what it tried here, and it cuts them like any mixture. HDBSCAN's shapes
+# are learned likewise, both of them, but for a few rows. With five labels of each class, too, both
+# are found: labels travel along the same graph. If such shapes are what you have, take HDBSCAN, and
+# start skvade at its labels where you want probabilities or new rows.
 
 # %%
 # A density, and new rows

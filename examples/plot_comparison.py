@@ -89,9 +89,9 @@ plt.show()
 # What to read from it
 # --------------------
 # - **Circles and moons** are HDBSCAN's: clusters are where points are dense, whatever their
-#   shape. A mixture, in the plane or in a latent space, cuts them. skvade's map bends the moons a
-#   little, and no continuous map that can be decoded makes two blobs of two rings without being
-#   told to.
+#   shape. k-means and a mixture in the plane cut them. skvade merges pieces of them along the graph
+#   of neighbours, and its codes learn what comes of that, but for a few rows; on other draws none
+#   of what it tries may be right, and HDBSCAN is the safer choice.
 # - **Varied and stretched blobs** are what a Gaussian mixture says that they are, and it finds
 #   them. skvade finds nearly the same with some confusion at the borders, k-means cuts by distance,
 #   and HDBSCAN takes the thin parts for noise (grey).

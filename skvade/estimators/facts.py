@@ -67,3 +67,8 @@ class Facts:
     count: Count | None = None
     reason: str = ""
     doubts: tuple[str, ...] = ()
+
+    @property
+    def is_told(self) -> bool:
+        """Whether anything but the codes may say where clusters start: labels, or a table."""
+        return self.labels is not None or self.table is not None

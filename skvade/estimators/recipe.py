@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from skvade.estimators.facts import Facts
@@ -70,9 +70,14 @@ class Objectives:
     n_steps: int = TRAIN_STEPS
 
 
-def labels_stay(run: Running) -> bool:
-    """Whether labels have told so much of the first partition that all rows keep theirs."""
+def partition_stays(run: Running) -> bool:
+    """Whether codes are to learn the first partition, which a mixture of them would not keep."""
     return run.handover.stays
+
+
+def partition_is_free(run: Running) -> bool:
+    """Whether a mixture of the codes as they are does for the first partition."""
+    return not run.handover.stays
 
 
 class Recipe(ABC):
@@ -94,7 +99,6 @@ class Recipe(ABC):
         if budget == "auto" and facts.shape.linear_path and facts.small and self.neighbor_weight:
             pretrain = 0  # neighbours are found among the components as well
         embedding = auto_steps(n_rows, NEIGHBOUR_STEPS) if budget == "auto" else pretrain // 2
-        train = self._train_steps(facts)
         plateau = [Plateau()] if budget == "auto" else []
         steps = partial(
             Optimise,
@@ -102,7 +106,6 @@ class Recipe(ABC):
             learning_rate=self.learning_rate * gentle(n_rows, facts.small),
             schedule=WarmUp(schedule),
         )
-        rate = self.learning_rate * objectives.rate(n_rows)
         embed = [
             FindNeighbours(self.n_neighbors, facts.components),
             steps(
@@ -113,27 +116,6 @@ class Recipe(ABC):
                 listeners=plateau,
             ),
         ]
-        hold = [
-            steps(
-                "hold",
-                self._near(objectives.hold),
-                max(1, train // 5),
-                schedule=WarmUp(constant),
-                learning_rate=rate,
-            )
-        ]
-        keep = [
-            steps(
-                "labels",
-                self._near(self._all_labelled(objectives, facts)),
-                CLASS_STEPS if facts.labels is None else LABEL_STEPS,
-                schedule=WarmUp(schedule),
-                learning_rate=self.learning_rate,
-                when=labels_stay,
-                listeners=[Plateau()],
-            )
-        ]
-        told = facts.labels is not None or facts.table is not None
         return [
             steps(
                 "pretrain",
@@ -146,10 +128,34 @@ class Recipe(ABC):
             ),
             *(embed if self.neighbor_weight else []),
             Initialise(facts.initialiser),
-            *(hold if objectives.hold else []),
-            *(keep if told else []),
+            *self._make_holding_phases(facts, objectives),
             *self._make_last_phases(facts),
         ]
+
+    def _make_holding_phases(self, facts: Facts, objectives: Objectives) -> list[Phase]:
+        """Those in which codes keep to the first partition, or learn it where it stays."""
+        steps = partial(Optimise, batch_size=self._rows_a_step(facts))
+        learn = steps(
+            "labels",
+            self._near(self._all_labelled(objectives, facts)),
+            CLASS_STEPS if facts.labels is None else LABEL_STEPS,
+            learning_rate=self.learning_rate,
+            schedule=WarmUp(SCHEDULES[self.learning_rate_schedule]),
+            when=partition_stays,
+            listeners=[Plateau()],
+        )
+        if objectives.hold is None:
+            return [learn]
+        hold = steps(
+            "hold",
+            self._near(objectives.hold),
+            max(1, self._train_steps(facts) // 5),
+            learning_rate=self.learning_rate * objectives.rate(facts.n_rows),
+            schedule=WarmUp(constant),
+        )
+        if facts.is_told:
+            return [hold, learn]
+        return [replace(hold, when=partition_is_free, instead=learn)]
 
     def _make_counting_phases(self, facts: Facts, max_clusters: int) -> list[Phase]:
         """Those of a fit up to its codes, of which then the clusters are counted."""
@@ -186,7 +192,7 @@ class Recipe(ABC):
     def _all_labelled(self, objectives: Objectives, facts: Facts) -> MakeEncoded:
         """What is minimised where the first partition stays, and codes do not know it yet.
 
-        Latent classes stay until then, and labels in what follows too.
+        All that stays does so until then, and labels in what follows too.
         """
         if facts.labels is not None:
             return objectives.train

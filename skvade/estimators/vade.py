@@ -61,7 +61,8 @@ class VaDEClustering(DensityClustererMixin, MixtureModel, DensityClusterParamete
     q(c|x) = softmax_c e_c(x), e_c(x) = log pi_c + E_q(z|x)[log N(z; mu_c, Sigma_c)], which is the
     optimum of the evidence lower bound. Training has five phases: an autoencoder; the same with its
     codes' neighbours drawn together and strangers kept apart; a mixture on the codes; the bound
-    with clusters held at that mixture's; the bound. One M step of EM for pi, mu and Sigma ends it.
+    with clusters held at that mixture's (or learned like labels, where they were merged along the
+    neighbours to what no mixture has); the bound. One M step of EM for pi, mu and Sigma ends it.
 
     See Also
     --------

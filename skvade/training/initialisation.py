@@ -66,14 +66,14 @@ class MeansStart(Initialiser):
 
 @dataclass(frozen=True)
 class LabelsStart(Initialiser):
-    """Given labels, of shape (n_samples,)."""
+    """Given labels, of shape (n_samples,), which stay where they cut next to nothing."""
 
     labels: np.ndarray
 
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
-        return Partition(self.labels)
+        return Partition(self.labels, stays=_lie_apart(self.labels, neighbours))
 
     def restricted(self, rows: np.ndarray) -> Initialiser:
         return LabelsStart(self.labels[rows])
@@ -155,7 +155,8 @@ class LabelledStart(Initialiser):
 class ClustererStart(Initialiser):
     """Any object with scikit-learn's `fit_predict`, run on the codes.
 
-    Rows that it leaves as noise (-1) go to the nearest cluster.
+    Rows that it leaves as noise (-1) go to the nearest cluster. What it finds stays where it cuts
+    next to nothing.
     """
 
     clusterer: Any
@@ -180,7 +181,16 @@ class ClustererStart(Initialiser):
         means = np.stack([codes[found == name].mean(0) for name in names])
         nearest = _nearest(codes, means)
         nearest[found != -1] = labels
-        return Partition(nearest.astype(np.int64))
+        nearest = nearest.astype(np.int64)
+        return Partition(nearest, stays=_lie_apart(nearest, neighbours))
+
+
+def _lie_apart(labels: np.ndarray, neighbours: Neighbourhood | None) -> bool:
+    """Whether each of several clusters has nearly all its neighbours in itself."""
+    n_clusters = int(labels.max()) + 1
+    if neighbours is None or n_clusters == 1:
+        return False
+    return Parting.of(neighbours.flow(labels, n_clusters)).worst_cut < MAX_CUT
 
 
 def _nearest(codes: np.ndarray, means: np.ndarray) -> np.ndarray:

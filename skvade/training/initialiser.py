@@ -21,7 +21,8 @@ class Partition:
     agreement : float
         Adjusted Rand index between the two best restarts; NaN where there was only one.
     stays : bool
-        Whether it is what known labels say of all rows, so that training is to keep it.
+        Whether codes are to learn it, since it does not come from a mixture of them: what known
+        labels or latent classes say of all rows, or clusters that lie apart whatever their shape.
     """
 
     labels: np.ndarray

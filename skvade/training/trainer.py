@@ -61,6 +61,8 @@ class Optimise(Phase):
     max_grad_norm : float
     when : callable
         Takes the run and says whether the phase is needed, by what earlier phases left.
+    instead : Optimise or None
+        What is done where it is not.
     """
 
     name: str
@@ -73,9 +75,13 @@ class Optimise(Phase):
     listeners: Sequence[Listener] = ()
     max_grad_norm: float = 100.0
     when: Callable[[Running], bool] = always
+    instead: Optimise | None = None
 
     def run(self, run: Run, seed: int) -> None:
-        if self.has_epochs and self.when(run):
+        if not self.when(run):
+            if self.instead is not None:
+                self.instead.run(run, seed)
+        elif self.has_epochs:
             optimise(run, self, seed)
 
     @property

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone, is_classifier, is_clusterer
-from sklearn.datasets import load_iris, make_blobs
+from sklearn.datasets import load_iris, make_blobs, make_moons
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,6 +21,7 @@ from skvade import (
     AuxiliaryTaskClassifier,
     DCNClustering,
     DECClustering,
+    GMVAEClustering,
     M2Classifier,
     M2Clustering,
     VaDEClassifier,
@@ -58,6 +60,16 @@ def test_finds_blobs_by_default(cls):
     X, y = make_blobs(300, centers=4, n_features=5, random_state=0)
     labels = cls(**SURE).fit_predict(X)
     assert clustering_accuracy(y, labels) > 0.97
+
+
+@pytest.mark.parametrize("cls", [VaDEClustering, GMVAEClustering, M2Clustering])
+@pytest.mark.parametrize("init", ["auto", "labels"])
+def test_crescents_are_learned(cls, init):
+    """No Gaussians of the codes have them, so that these would tear what the start has found."""
+    X, y = make_moons(200, noise=0.05, random_state=0)
+    model = cls(2, init=y if init == "labels" else init, compare=False, **SURE).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert "labels" in {record["phase"] for record in model.history_}
 
 
 @pytest.mark.parametrize("cls", FAMILY)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
-from sklearn.datasets import make_blobs
+from sklearn.datasets import make_blobs, make_circles
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
@@ -147,6 +147,18 @@ def test_the_users_clusterer_is_not_changed():
     make_initialiser(clusterer, 3, 4, 300, "full")(CODES, seed=0)
     assert clusterer.random_state is None
     assert not hasattr(clusterer, "labels_")
+
+
+def test_what_the_user_knows_stays_where_it_lies_apart():
+    """Whatever its shape; a cut through the rings does not stay."""
+    X, y = make_circles(400, factor=0.4, noise=0.03, random_state=0)
+    neighbours = equal_weights(nearest(X))
+    halves, one = (X[:, 0] > 0).astype(int), np.zeros(400, int)
+    inits = {"rings": y, "found": DBSCAN(eps=0.2), "halves": halves, "one": one}
+    starts = {name: make_initialiser(init, 2, 2, 400, "full") for name, init in inits.items()}
+    stays = {name: start(X, 0, neighbours).stays for name, start in starts.items()}
+    assert stays == {"rings": True, "found": True, "halves": False, "one": False}
+    assert not any(start(X, 0).stays for start in starts.values())
 
 
 def test_labels_can_be_restricted_to_rows():

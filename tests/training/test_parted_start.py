@@ -94,7 +94,9 @@ def test_long_clusters_beside_each_other():
     neighbours = weighted(X)
     spherical = GaussianMixtureStart(2, "spherical")
     assert adjusted_rand_score(y, spherical(X, 0, neighbours).labels) < 0.1
-    assert adjusted_rand_score(y, PartedStart(spherical)(X, 0, neighbours).labels) == 1
+    found = PartedStart(spherical)(X, 0, neighbours)
+    assert adjusted_rand_score(y, found.labels) == 1
+    assert found.stays
 
 
 def test_overlapping_clusters_stay_the_mixtures():
@@ -104,6 +106,7 @@ def test_overlapping_clusters_stay_the_mixtures():
     found = PartedStart(mixtures(4))(X, 3, neighbours)
     np.testing.assert_array_equal(found.labels, expected.labels)
     assert found.agreement == expected.agreement
+    assert not found.stays
 
 
 @pytest.mark.parametrize("n_clusters", [1, 3])

@@ -66,6 +66,19 @@ def test_phases_learn_only_their_own_parameters():
     assert run.history[-1]["loss"] < run.history[0]["loss"]
 
 
+def test_where_a_phase_is_not_needed_another_is_done_instead():
+    other = Optimise("other", lambda run: LeastSquares(), 30, 32, 0.05)
+    phases = {
+        needed: run_phase(n_steps=30, when=lambda run, needed=needed: needed, instead=other)
+        for needed in (True, False)
+    }
+    assert [{r["phase"] for r in run.history} for run in phases.values()] == [{"fit"}, {"other"}]
+    assert torch.equal(phases[True].model.weight, phases[False].model.weight)  # the same draws
+    untouched = run_phase(n_steps=30, when=lambda run: False)
+    assert not untouched.history
+    assert torch.equal(untouched.model.weight, regression().weight)
+
+
 def test_gradients_are_clipped():
     free = run_phase(n_steps=1, schedule=constant).model.weight
     # Adam's first step does not depend on the gradient's size unless it is tiny against epsilon.
