@@ -16,12 +16,10 @@ from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.latent_classes import LatentClassStart, Table
 from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.neighbourhood import Neighbourhood, Parting
-from skvade.training.parted_start import PartedStart, value
+from skvade.training.parted_start import MAX_CUT, PartedStart, parts_far_better
 from skvade.training.peers import Peers
 from skvade.training.runtime import alone, n_distinct
 from skvade.training.spreading import spread_accuracy, spread_labels
-
-MAX_CUT, MARGIN = 0.02, 0.15  # as PartedStart has them
 
 
 @dataclass(frozen=True)
@@ -133,15 +131,10 @@ class LabelledStart(Initialiser):
         """
         if isinstance(self.initialiser, LabelsStart):
             return False
-        parting = self._parting(spread, neighbours)
-        gain = self._value(parting) - self._value(first)
-        return parting.worst_cut < MAX_CUT and gain >= MARGIN
+        return parts_far_better(self._parting(spread, neighbours), first, self.n_clusters)
 
     def _parting(self, labels: np.ndarray, neighbours: Neighbourhood) -> Parting:
         return Parting.of(neighbours.flow(labels, self.n_clusters))
-
-    def _value(self, parting: Parting) -> float:
-        return value(parting, max(2, self.n_clusters))
 
     def restricted(self, rows: np.ndarray) -> Initialiser:
         return LabelledStart(self.initialiser.restricted(rows), self.labels[rows], self.n_clusters)

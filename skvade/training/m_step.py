@@ -41,7 +41,8 @@ class MStep(Phase):
     """Set the prior in closed form, and take the bound of all rows anew.
 
     The model offers `prior_moments`, sums over a block of rows, and `maximise_prior_`, which takes
-    their sums over all. Leaves `bound`.
+    their sums over all. Where codes have learned a partition that stays, the prior is left as it is
+    if it would lose more rows of that: no Gaussian need have its clusters. Leaves `bound`.
 
     Attributes
     ----------
@@ -58,22 +59,42 @@ class MStep(Phase):
         objective = self.objective(run)
         with _in_full_precision(model):
             peers = run.runtime.peers
-            moments = [peers.total(part) for part in _moments(model, objective, run.rows)]
+            sums, labels = _moments(model, objective, run.rows)
+            moments = [peers.total(part) for part in sums]
             if all(bool(part.isfinite().all()) for part in moments):
-                model.maximise_prior_(*moments)
+                _maximise(run, moments, labels)
             generator = run.runtime.generator(seed)
             bound = _bound(model, objective, run.rows, generator)
             run.handover.bound = peers.mean(bound, len(run.rows))
 
 
-def _moments(model: Any, objective: PriorBound, rows: Rows) -> list[Tensor]:
+def _moments(model: Any, objective: PriorBound, rows: Rows) -> tuple[list[Tensor], Tensor]:
+    """Sums over the rows, and the cluster of each."""
     sums: list[Tensor] = []
+    labels = []
     for batch in _blocks(model, rows):
         encoding = model.encode(batch.x)
         weights = objective.responsibilities(model, batch, encoding)
         parts = model.prior_moments(encoding, weights)
         sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else list(parts)
-    return sums
+        labels.append(model.category_logits(encoding).argmax(-1).cpu())
+    return sums, torch.cat(labels)
+
+
+def _maximise(run: Run, moments: list[Tensor], labels: Tensor) -> None:
+    model: Any = run.model
+    state = run.model_state() if run.handover.stays else None
+    model.maximise_prior_(*moments)
+    if state is not None:
+        after = run.rows.map(lambda x: model.category_logits(model.encode(x)).argmax(-1))
+        if _n_kept(run, after) < _n_kept(run, labels):
+            run.restore_model(state)
+
+
+def _n_kept(run: Run, labels: Tensor) -> int:
+    """How many rows are where the first partition has them."""
+    first = run.handover.need_partition().cpu()
+    return int(run.runtime.peers.total(int((labels == first).sum())))
 
 
 def _bound(model: Any, objective: PriorBound, rows: Rows, generator: torch.Generator) -> float:

@@ -18,11 +18,18 @@ SMALLEST_CUT = 1e-3  # below it cuts are alike
 
 
 PRICE = 0.15  # share of the information that a worst cut smaller by a factor e is worth
+MAX_CUT, MARGIN = 0.02, 0.15
 
 
 def value(parting: Parting, n_clusters: int, price: float = PRICE) -> float:
     """I(c; c') / log K - price log(worst cut): the higher, the better parted."""
     return parting.information / log(n_clusters) - price * log(parting.worst_cut + SMALLEST_CUT)
+
+
+def parts_far_better(one: Parting, other: Parting, n_clusters: int) -> bool:
+    """Whether one cuts next to nothing, and its value is greater by the margin."""
+    gain = value(one, max(2, n_clusters)) - value(other, max(2, n_clusters))
+    return one.worst_cut < MAX_CUT and gain >= MARGIN
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,9 @@ class PartedStart(Initialiser):
     mixtures: GaussianMixtureStart
     n_merged: int = 3
     split: int = 3
-    max_cut: float = 0.02
+    max_cut: float = MAX_CUT
     price: float = PRICE
-    margin: float = 0.15
+    margin: float = MARGIN
 
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_moons
+from torch import nn
 
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.gmvae import GMVAE
@@ -164,3 +166,58 @@ def test_it_is_computed_in_full_precision_and_leaves_the_models_own():
     bounds = [m_step(model, NegativeELBO()).handover.bound for model in (rough, fine)]
     assert bounds[0] == bounds[1]
     assert rough.compute_dtype is torch.bfloat16
+
+
+class Straight(nn.Module):
+    """Clusters as the last column says, until an M step cuts along the first."""
+
+    n_clusters, compute_dtype = 2, None
+
+    def __init__(self):
+        super().__init__()
+        self.cut = nn.Parameter(torch.zeros(()))
+
+    def row_bytes(self, n_features):
+        return 8 * n_features
+
+    def encode(self, x):
+        return x
+
+    def category_logits(self, x):
+        clusters = torch.where(self.cut > 0, (x[:, 0] > 0.5).to(x), x[:, -1])
+        return 9 * nn.functional.one_hot(clusters.long(), 2).to(x)
+
+    def prior_moments(self, x, weights):
+        return (weights.sum(0),)
+
+    def maximise_prior_(self, counts):
+        self.cut.fill_(1.0)
+
+
+class OfStraight:
+    """A bound that knows no more than the clusters."""
+
+    def __call__(self, model, batch, generator):
+        return {"kl": model.category_logits(batch.x)[:, 0].mean()}
+
+    def responsibilities(self, model, batch, x):
+        return model.category_logits(x).softmax(-1)
+
+    def bound(self, means):
+        return -means["kl"]
+
+
+@pytest.mark.parametrize(
+    ("stays", "learned", "cut"), [(True, "y", 0), (False, "y", 1), (True, "halves", 1)]
+)
+def test_what_stays_is_not_torn(stays, learned, cut):
+    """A prior that loses rows of what codes have learned is not taken; one that gains some is."""
+    crescents, y = make_moons(400, noise=0.05, random_state=0)
+    halves = (crescents[:, 0] > 0.5).astype(int)
+    rows = Rows(np.column_stack([crescents, y]), dtype=np.float64)
+    run = Run(Straight(), rows, Runtime(torch.device("cpu")), seed=0)
+    run.handover.stays = stays
+    run.handover.partition = torch.from_numpy(halves if learned == "halves" else y)
+    MStep(lambda run: OfStraight()).run(run, seed=0)
+    assert run.model.cut == cut
+    assert run.handover.bound == -run.model.category_logits(torch.from_numpy(rows.X))[:, 0].mean()
