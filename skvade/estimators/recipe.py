@@ -192,7 +192,7 @@ class Recipe(ABC):
     def _all_labelled(self, objectives: Objectives, facts: Facts) -> MakeEncoded:
         """What is minimised where the first partition stays, and codes do not know it yet.
 
-        All that stays does so until then, and labels in what follows too.
+        Known labels count in what follows, too; of other partitions codes are free then.
         """
         if facts.labels is not None:
             return objectives.train

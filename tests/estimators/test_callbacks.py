@@ -75,7 +75,7 @@ def test_tasks_are_restarts_phases_and_epochs(cls):
     for restart in restarts:
         phases = restart._children_map.values()
         assert [phase.task_name for phase in phases] == list(epochs)
-        # Here no partition has to be learned, which is not instead of another phase in these.
+        # Nothing has to be learned like labels here; a phase of its own for that is left out.
         unneeded = is_classifier(model) or "hold" not in epochs
         assert restart.max_subtasks == len(phases) + unneeded
         assert all(len(phase._children_map) <= phase.max_subtasks for phase in phases)

@@ -62,13 +62,16 @@ def test_finds_blobs_by_default(cls):
     assert clustering_accuracy(y, labels) > 0.97
 
 
-@pytest.mark.parametrize("cls", [VaDEClustering, GMVAEClustering, M2Clustering])
+@pytest.mark.parametrize(
+    ("cls", "least"),
+    [(VaDEClustering, 0.9), (GMVAEClustering, 0.9), (M2Clustering, 0.9), (DECClustering, 0.6)],
+)
 @pytest.mark.parametrize("init", ["auto", "labels"])
-def test_crescents_are_learned(cls, init):
-    """No Gaussians of the codes have them, so that these would tear what the start has found."""
+def test_crescents_are_learned(cls, least, init):
+    """Neither Gaussians nor centres of the codes have them: these tore what the start had found."""
     X, y = make_moons(200, noise=0.05, random_state=0)
     model = cls(2, init=y if init == "labels" else init, compare=False, **SURE).fit(X)
-    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert adjusted_rand_score(y, model.labels_) > least
     assert "labels" in {record["phase"] for record in model.history_}
 
 
