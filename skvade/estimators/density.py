@@ -58,11 +58,25 @@ class DensityClustererMixin(ClustererMixin, GenerativeMixin):
         -------
         ndarray of shape (n_samples,), int64
             Clusters from 0, the largest in training first. With `noise_quantile` set, -1 for rows
-            whose `outlier_scores` reach it.
+            whose `outlier_scores` reach it, as far as training rows tell: the bound is half way
+            between those that do and those that do not.
         """
         return self._without_noise(self._check_new(X), super().predict(X))
 
     def _without_noise(self, X: Any, labels: np.ndarray) -> np.ndarray:
         if not hasattr(self, "_noise_from"):
             return labels
-        return np.where(self._outlier_scores(X) >= self._noise_from, NOISE, labels)
+        return np.where(self._whole_densities(X) < self._least_density, NOISE, labels)
+
+    @property
+    def _least_density(self) -> float:
+        """The log density below which rows are noise.
+
+        It is half way between training rows that are noise and those that are not, so that rounding
+        decides about none of them.
+        """
+        n_rows = len(self._ordinary)
+        scores = (n_rows - np.arange(1, n_rows + 1)) / n_rows
+        first = int((scores >= self._noise_from).sum())
+        least, below = self._ordinary[first], self._ordinary[max(first - 1, 0)]
+        return float((least + below) / 2 if np.isfinite(below) else least)

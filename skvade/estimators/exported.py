@@ -186,7 +186,7 @@ def write_onnx(estimator: Any, path: Any, before: Sequence[Affine] = (), n_in: i
         n_features,
         estimator._summary.has_holes,
         getattr(estimator, "_noise", None),
-        _least_density(estimator),
+        estimator._least_density if hasattr(estimator, "_noise_from") else None,
     ).eval()
     example = torch.zeros(3, n_in or n_features)
     names = NAMES if model.has_density else NAMES[:3]
@@ -208,16 +208,6 @@ def write_onnx(estimator: Any, path: Any, before: Sequence[Affine] = (), n_in: i
         entry.key, entry.value = name, value
     with replacing(path) as file:
         file.write(proto.SerializeToString())
-
-
-def _least_density(estimator: Any) -> float | None:
-    """The log density from which on the share of more probable training rows is no noise."""
-    if not hasattr(estimator, "_noise_from"):
-        return None
-    ordinary = estimator._ordinary
-    scores = (len(ordinary) - np.arange(1, len(ordinary) + 1)) / len(ordinary)
-    inside = scores < estimator._noise_from
-    return float(ordinary[inside][0])
 
 
 def _classes(estimator: Any) -> str:

@@ -26,7 +26,7 @@ class DeepParameters:
         when there are few rows.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. "auto" is (256, 256, 256),
-        or (64, 64) for small tables; `hidden_layer_sizes_` says which. The paper's is
+        or (256, 256) for small tables; `hidden_layer_sizes_` says which. The paper's is
         (500, 500, 2000): a little more accurate on large sets of images, for three to five times
         the time. With ``()`` the model is linear: probabilistic principal components with a mixture
         prior.

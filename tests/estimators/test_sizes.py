@@ -60,7 +60,7 @@ def test_what_is_held_out_counts_for_neither_sizes_nor_budgets(monkeypatch, quie
     X = RNG.normal(size=(1_050, 60))
     VaDEClustering(2, early_stopping=True, **BUDGET).fit(X)
     VaDEClustering(2, **BUDGET).fit(X)
-    assert seen == [(True, (64, 64)), (False, (256, 256, 256))]
+    assert seen == [(True, (256, 256)), (False, (256, 256, 256))]
 
 
 def test_copies_of_a_column_add_no_dimension(quiet):
@@ -89,7 +89,7 @@ def test_a_warm_start_keeps_what_the_first_fit_found(quiet):
     rank_one = np.outer(X[:, 0], np.ones(4))
     model.fit(rank_one)
     assert model.latent_dim_ == 4
-    assert model.hidden_layer_sizes_ == (64, 64)
+    assert model.hidden_layer_sizes_ == (256, 256)
 
 
 @pytest.mark.parametrize("sizes", ["auto", ()])
