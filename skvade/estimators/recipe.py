@@ -127,7 +127,7 @@ class Recipe(ABC):
                 listeners=plateau,
             ),
             *(embed if self.neighbor_weight else []),
-            Initialise(facts.initialiser),
+            Initialise(facts.initialiser, facts.components if facts.small else None),
             *self._make_holding_phases(facts, objectives),
             *self._make_last_phases(facts),
         ]

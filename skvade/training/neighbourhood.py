@@ -22,22 +22,27 @@ class Neighbourhood:
         Row numbers.
     cumulative : ndarray of shape (n_samples, n_neighbors)
         Running sums of the weights, the last of each row 1.
+    places : ndarray of shape (n_samples, n_places) or None
+        The rows along leading principal components, where clusters may be sought among these too.
     """
 
     rows: np.ndarray
     cumulative: np.ndarray
+    places: np.ndarray | None = None
 
     @classmethod
-    def of(cls, graph: Graph) -> Neighbourhood:
+    def of(cls, graph: Graph, places: np.ndarray | None = None) -> Neighbourhood:
         """The neighbourhood of a graph, on the CPU."""
-        return cls(graph.neighbours.cpu().numpy(), graph.cumulative.cpu().numpy())
+        return cls(graph.neighbours.cpu().numpy(), graph.cumulative.cpu().numpy(), places)
 
     def of_all(self, peers: Peers) -> Neighbourhood:
         """That of the rows of all processes, in the main one; every process has its neighbours."""
         if peers.size == 1:
             return self
         first = peers.first(len(self.rows))
-        return Neighbourhood(peers.to_main(self.rows + first), peers.to_main(self.cumulative))
+        places = None if self.places is None else peers.to_main(self.places)
+        rows, cumulative = peers.to_main(self.rows + first), peers.to_main(self.cumulative)
+        return Neighbourhood(rows, cumulative, places)
 
     def flow(self, labels: np.ndarray, n_clusters: int) -> np.ndarray:
         """How much weight joins cluster to cluster: symmetric, (n_clusters, n_clusters), sum 1.

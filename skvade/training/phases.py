@@ -123,16 +123,22 @@ class Initialise(Phase):
     Attributes
     ----------
     initialiser : Initialiser
+    components : Components or None
+        Among whose leading ones clusters may be sought, too.
     """
 
     initialiser: Initialiser
+    components: Components | None = None
     name: str = "clusters"
 
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
         model, codes, peers = run.model, _codes(run), run.runtime.peers
         n_own, graph = len(codes), run.handover.graph
-        neighbours = None if graph is None else Neighbourhood.of(graph).of_all(peers)
+        neighbours = None
+        if graph is not None:
+            places = self._places(run.rows, codes.shape[1])
+            neighbours = Neighbourhood.of(graph, places).of_all(peers)
         codes = torch.from_numpy(peers.to_main(codes.cpu().numpy())).to(codes.device)
         found, found_labels, found_scale = None, None, None
         with peers.together():
@@ -152,6 +158,12 @@ class Initialise(Phase):
         run.handover.stays = bool(stays)
         run.handover.agreement = agreement
         run.handover.scale *= scale
+
+    def _places(self, rows: Rows, n_places: int) -> np.ndarray | None:
+        """Rows along the leading components; as many of these as there are."""
+        if self.components is None:
+            return None
+        return rows.map(self.components, row_bytes=1 << 14).cpu().double().numpy()[:, :n_places]
 
     def _scale(self, codes: Tensor, labels: Tensor) -> float:
         within = sum(

@@ -1,5 +1,7 @@
 """What joins clusters along the graph, and the choice between a mixture and merged groups."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -8,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score, mutual_info_score
 from sklearn.neighbors import NearestNeighbors
 
 from skvade.training.initialisation import make_initialiser
+from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.merging import merge
 from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.neighbourhood import Neighbourhood, Parting
@@ -96,6 +99,41 @@ def test_long_clusters_beside_each_other():
     assert adjusted_rand_score(y, spherical(X, 0, neighbours).labels) < 0.1
     found = PartedStart(spherical)(X, 0, neighbours)
     assert adjusted_rand_score(y, found.labels) == 1
+    assert found.stays
+
+
+def test_what_codes_have_mixed_is_found_among_the_components():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [300, 300])
+    X = np.column_stack([rng.uniform(0, 40, 600), 4 * y + rng.uniform(-0.5, 0.5, 600)])
+    codes, neighbours = X[:, :1] + rng.normal(size=(600, 1)), weighted(X)
+    assert adjusted_rand_score(y, PartedStart(mixtures(2))(codes, 0, neighbours).labels) < 0.1
+    found = PartedStart(mixtures(2))(codes, 0, replace(neighbours, places=X))
+    assert adjusted_rand_score(y, found.labels) == 1
+    assert found.stays
+
+
+class Drawn(Initialiser):
+    """Two clusters at random."""
+
+    n_clusters = 2
+
+    def __call__(self, codes, seed, neighbours=None):
+        return Partition(np.random.default_rng(seed).integers(2, size=len(codes)))
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_of_partitions_that_are_about_as_good_the_one_is_taken_that_is_found_again(again):
+    """Three clusters, of which two are to be one."""
+    X, y = make_blobs([100, 100, 110], centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    rivals = [np.minimum(y, 1), np.maximum(y, 1) - 1]
+
+    class Given(PartedStart):
+        def _merged(self, codes, seed, neighbours, n_groups):
+            return [*rivals, rivals[again]]
+
+    found = Given(Drawn())(X, 0, weighted(X))
+    np.testing.assert_array_equal(found.labels, rivals[again])
     assert found.stays
 
 
