@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn import config_context
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from skvade.training.em import FittedMixture, fit_mixtures
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.jury import Jury, Verdict, subsample
-from skvade.training.kmeans import fit_kmeans
 from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.runtime import n_distinct, on_one_blas_thread
 
@@ -100,6 +101,8 @@ class GaussianMixtureStart(Initialiser):
 
     def _fit(self, rows: np.ndarray, seeds: list[int], floor: float) -> list[FittedMixture]:
         n_different = n_distinct(rows, at_most=self.n_clusters)
-        labels = fit_kmeans(rows, n_different, seeds)
+        with config_context(array_api_dispatch=False):
+            starts = [KMeans(n_different, n_init=1, random_state=seed).fit(rows) for seed in seeds]
+        labels = np.stack([start.labels_ for start in starts])
         kind = self.covariance_type
         return fit_mixtures(rows, labels, n_different, kind, floor, self.max_iter)
