@@ -23,6 +23,7 @@ N_LEADING, N_RESTARTS = 10, 8  # components that a start is made of, and its mix
 MEANS, MIXTURE, START = "k-means", "a Gaussian mixture", "a start by init='auto'"
 SAME = 0.8  # adjusted Rand index, from which two clusterings are about the same
 MORE_KEPT, BETTER = 0.03, {MEANS: 0.3, MIXTURE: 0.3, START: 0.2}
+TWICE, OTHER, LESS_KEPT = 0.95, 0.7, 0.04  # two alike, both unlike a model, and worse by no more
 
 
 class Mixture(GaussianMixture):
@@ -55,7 +56,8 @@ def compare(
         "value", as `PartedStart` has them; "leaving", for the cluster that keeps least, its number,
         the share of its neighbours' weight that leaves it, and to which cluster most goes;
         "others", for each of these partitions the same three and the "agreement", its adjusted
-        Rand index with the labels. Empty, where there is nothing to compare.
+        Rand index with the labels; and "mixture and start", that of these two where there are both.
+        Empty, where there is nothing to compare.
     """
     if not 1 < n_clusters < len(places) or not np.ptp(places, axis=0).any():
         return {}
@@ -87,8 +89,13 @@ def compare(
         }
         for name, other in found.items()
     }
+    found_twice = {}
+    if MIXTURE in found and START in found:
+        found_twice = {
+            "mixture and start": float(adjusted_rand_score(found[MIXTURE], found[START]))
+        }
     leaving = [least, float(cuts[least]), int(elsewhere.argmax())]
-    return {**_measures(flow), "leaving": leaving, "others": others}
+    return {**_measures(flow), "leaving": leaving, "others": others, **found_twice}
 
 
 def _measures(flow: np.ndarray) -> dict[str, float]:
@@ -101,8 +108,11 @@ def _measures(flow: np.ndarray) -> dict[str, float]:
 
 
 def objections(comparison: dict[str, Any]) -> tuple[str, ...]:
-    """What speaks for another partition: other clusters, which part the data better."""
-    return tuple(
+    """What speaks for another partition: other clusters, which part the data better.
+
+    Or, where none do, which two methods find alike, and which part the data hardly worse.
+    """
+    better = tuple(
         f"{name[0].upper() + name[1:]} of the principal components finds other clusters (adjusted "
         f"Rand index {other['agreement']:.2f}, below {SAME}) and parts the data better: it keeps "
         f"{other['kept']:.1%} of neighbours together where this model keeps "
@@ -114,4 +124,23 @@ def objections(comparison: dict[str, Any]) -> tuple[str, ...]:
             other["kept"] > comparison["kept"] + MORE_KEPT
             or other["value"] > comparison["value"] + BETTER.get(name, math.inf)
         )
+    )
+    return better or _found_twice(comparison)
+
+
+def _found_twice(comparison: dict[str, Any]) -> tuple[str, ...]:
+    """That a mixture and a start agree on clusters that are not the model's."""
+    alike = comparison.get("mixture and start", 0.0)
+    others = [other for name, other in comparison.get("others", {}).items() if name != MEANS]
+    if alike <= TWICE or not others:  # not known of files of another version
+        return ()
+    agreement = max(other["agreement"] for other in others)
+    kept = max(other["kept"] for other in others)
+    if agreement >= OTHER or kept <= comparison["kept"] - LESS_KEPT:
+        return ()
+    return (
+        f"{MIXTURE[0].upper() + MIXTURE[1:]} of the principal components and {START} find the same "
+        f"clusters (adjusted Rand index {alike:.2f}), which are not this model's "
+        f"({agreement:.2f}, below {OTHER}), and keep {kept:.1%} of neighbours together where this "
+        f"model keeps {comparison['kept']:.1%}. Look at both, and at another random_state.",
     )

@@ -273,6 +273,8 @@ def _check_comparison(comparison: dict[str, Any], n_clusters: int) -> None:
     for name, (measured, names) in of_each.items():
         if not all(isinstance(measured[n], float) for n in names) or not isinstance(name, str):
             raise ValueError("its comparison with simple methods has no measures.")
+    if not isinstance(comparison.get("mixture and start", 0.0), float):
+        raise ValueError("its comparison with simple methods has no measures.")
     least, share, to = comparison["leaving"]
     numbers = all(type(c) is int and 0 <= c < n_clusters for c in (least, to))
     if not numbers or not isinstance(share, float):

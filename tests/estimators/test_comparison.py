@@ -89,6 +89,28 @@ def test_a_partition_that_is_not_known_speaks_by_neighbours_alone():
         assert len(objections({**this, "others": {name: far}})) == 1
 
 
+def test_two_that_agree_speak_for_clusters_that_are_about_as_good():
+    this = {"kept": 0.9, "worst cut": 0.1, "value": 1.0, "mixture and start": 0.96}
+    other = {"kept": 0.87, "worst cut": 0.1, "value": 1.0, "agreement": 0.6}
+    others = {name: dict(other) for name in (MEANS, MIXTURE, START)}
+    (found,) = objections({**this, "others": others})
+    assert "find the same clusters (adjusted Rand index 0.96)" in found
+    assert "this model's (0.60, below 0.7), and keep 87.0% of neighbours together" in found
+    assert objections({**this, "mixture and start": 0.9, "others": others}) == ()
+    assert objections({**this, "others": {MEANS: other}}) == ()
+    for name, worse in {"agreement": 0.75, "kept": 0.85}.items():
+        both = {name: dict(other) for name in (MEANS, MIXTURE, START)}
+        for each in (MIXTURE, START):
+            both[each][name] = worse
+        assert objections({**this, "others": both}) == ()
+
+
+def test_how_far_the_mixture_and_the_start_agree_is_known():
+    found = compare(X, Y, 3, seed=0)
+    assert found["mixture and start"] == 1
+    assert "mixture and start" not in compare(X, Y, 3, seed=0, start=False)
+
+
 @pytest.mark.parametrize(
     ("places", "n_clusters"), [(X, 1), (X[:3], 3), (np.ones((20, 2)), 2)], ids=["1", "few", "equal"]
 )

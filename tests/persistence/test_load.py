@@ -578,6 +578,7 @@ def claim(n_clusters, latent_dim, n_features):
 
 
 SHAPE, SIZES = ("fitted", "_shaped_by"), ("fitted", "hidden_layer_sizes_")
+ALIKE = "mixture and start"
 COMPARED = {"kept": 1.0, "worst cut": 0.0, "value": 1.0, "leaving": [0, 0.0, 1], "others": {}}
 FORGERIES = [
     (setter("class", value="DCNClustering"), "DCNClustering has no parameters"),
@@ -612,6 +613,7 @@ FORGERIES = [
     (setter("fitted", "_comparison", value={"kept": 1.0}), "does not hold what a model needs"),
     (setter("fitted", "_comparison", value={**COMPARED, "kept": "x"}), "has no measures"),
     (setter("fitted", "_comparison", value={**COMPARED, "leaving": [9, 0.5, 0]}), "no cluster"),
+    (setter("fitted", "_comparison", value={**COMPARED, ALIKE: "x"}), "has no measures"),
     (setter("fitted", "_noise_from", value="x"), "_noise_from is not of type float"),
     (setter("fitted", "_dtype", value="object"), "does not hold what a model needs"),
     (setter("fitted", "_supplied", value=("os",)), "does not hold what a model needs"),
