@@ -134,7 +134,8 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
 
 def _checked(n_rows: int, compared: bool) -> str:
     rivals = "k-means, a Gaussian mixture or the start of a default fit"
-    beside = f", and whether {rivals} parts the data better, or two agree on others" if compared else ""
+    better = f", and whether {rivals} parts the data better, or two agree on others"
+    beside = better if compared else ""
     text = (
         "Checked: the scales of columns, the choice of the likelihood, empty clusters, the "
         f"agreement of restarts, a finite loss, settled labels{beside}. No check failed, which "
