@@ -89,13 +89,11 @@ def compare(
         }
         for name, other in found.items()
     }
-    found_twice = {}
-    if MIXTURE in found and START in found:
-        found_twice = {
-            "mixture and start": float(adjusted_rand_score(found[MIXTURE], found[START]))
-        }
     leaving = [least, float(cuts[least]), int(elsewhere.argmax())]
-    return {**_measures(flow), "leaving": leaving, "others": others, **found_twice}
+    compared: dict[str, Any] = {**_measures(flow), "leaving": leaving, "others": others}
+    if MIXTURE in found and START in found:
+        compared["mixture and start"] = float(adjusted_rand_score(found[MIXTURE], found[START]))
+    return compared
 
 
 def _measures(flow: np.ndarray) -> dict[str, float]:
@@ -141,6 +139,7 @@ def _found_twice(comparison: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"{MIXTURE[0].upper() + MIXTURE[1:]} of the principal components and {START} find the same "
         f"clusters (adjusted Rand index {alike:.2f}), which are not this model's "
-        f"({agreement:.2f}, below {OTHER}), and keep {kept:.1%} of neighbours together where this "
-        f"model keeps {comparison['kept']:.1%}. Look at both, and at another random_state.",
+        f"({agreement:.2f} at most, below {OTHER}), and keep {kept:.1%} of neighbours together "
+        f"where this model keeps {comparison['kept']:.1%}. Look at both, and at another "
+        "random_state.",
     )

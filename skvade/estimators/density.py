@@ -58,25 +58,27 @@ class DensityClustererMixin(ClustererMixin, GenerativeMixin):
         -------
         ndarray of shape (n_samples,), int64
             Clusters from 0, the largest in training first. With `noise_quantile` set, -1 for rows
-            whose `outlier_scores` reach it, as far as training rows tell: the bound is half way
-            between those that do and those that do not.
+            whose `outlier_scores` reach it. Of rows between two training rows, of which one is
+            noise and the other is not, those that are nearer to the first.
         """
         return self._without_noise(self._check_new(X), super().predict(X))
 
     def _without_noise(self, X: Any, labels: np.ndarray) -> np.ndarray:
         if not hasattr(self, "_noise_from"):
             return labels
-        return np.where(self._whole_densities(X) < self._least_density, NOISE, labels)
+        densities = self._whole_densities(X).astype(np.float64)
+        return np.where(densities < self._least_density, NOISE, labels)
 
     @property
-    def _least_density(self) -> float:
+    def _least_density(self) -> np.float64:
         """The log density below which rows are noise.
 
-        It is half way between training rows that are noise and those that are not, so that rounding
-        decides about none of them.
+        It is half way between the least of the training rows that are no noise and the next less
+        probable one, or a little below where there is none, so that rounding decides about no row.
         """
-        n_rows = len(self._ordinary)
-        scores = (n_rows - np.arange(1, n_rows + 1)) / n_rows
-        first = int((scores >= self._noise_from).sum())
-        least, below = self._ordinary[first], self._ordinary[max(first - 1, 0)]
-        return float((least + below) / 2 if np.isfinite(below) else least)
+        ordinary = self._ordinary.astype(np.float64)
+        scores = (len(ordinary) - np.arange(1, len(ordinary) + 1)) / len(ordinary)
+        least = ordinary[(scores >= self._noise_from).sum()]
+        less = ordinary[ordinary < least]
+        below = less[-1] if len(less) else least - 1e-3 * (1 + abs(least))
+        return (least + below) / 2 if np.isfinite(below) else least

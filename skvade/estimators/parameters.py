@@ -80,10 +80,10 @@ class DeepParameters:
         The first partition of the codes. "gmm" is the best of 24 Gaussian mixtures (64 for small
         tables), each fitted to at most 6,000 codes; they are compared without labels, by the number
         of clusters used, then by the mutual information of the assignment and the share of
-        neighbours kept together. "auto" also merges the components of larger mixtures along the
-        graph of neighbours, and takes what comes of it where that parts the graph far better: it
-        finds clusters of very uneven sizes, or long ones, that lie apart. Without neighbours
-        (`neighbor_weight=0`) it is "gmm".
+        neighbours kept together. "auto" also merges the parts of larger mixtures (of small tables
+        also of mixtures of their principal components) along the graph of neighbours, and takes
+        what comes of it where that parts the graph far better: it finds clusters of very uneven
+        sizes, or long ones, that lie apart. Without neighbours (`neighbor_weight=0`) it is "gmm".
         An array of shape (n_samples,) holds labels from 0. An array of shape
         (n_clusters, latent_dim) holds means among the autoencoder's codes, before these are
         rescaled, so it needs a trained `encoder` and ``pretrain_iter=0``. Any object with

@@ -97,7 +97,7 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
     most = np.log(len(sizes))
     agreement = estimator.restart_agreement_
     several = estimator._n_runs > 1
-    restarts = "fits" if several else "mixtures of the codes"
+    restarts = "fits" if several else "starts"
     reason = estimator._reason
     by = "" if estimator._columns_in_use else "auto: "
     return Report(
@@ -128,14 +128,15 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
             "labels settled": "yes" if estimator.converged_ else "not before the phase ended",
         },
         findings=findings,
-        checked=_checked(n_rows, bool(compared)),
+        checked=_checked(n_rows, compared),
     )
 
 
-def _checked(n_rows: int, compared: bool) -> str:
+def _checked(n_rows: int, compared: dict[str, Any]) -> str:
     rivals = "k-means, a Gaussian mixture or the start of a default fit"
-    better = f", and whether {rivals} parts the data better, or two agree on others"
-    beside = better if compared else ""
+    beside = f", and whether {rivals} parts the data better" if compared else ""
+    if "mixture and start" in compared:
+        beside += " or the last two contradict it alike"
     text = (
         "Checked: the scales of columns, the choice of the likelihood, empty clusters, the "
         f"agreement of restarts, a finite loss, settled labels{beside}. No check failed, which "

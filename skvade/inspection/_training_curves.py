@@ -121,7 +121,7 @@ class TrainingCurvesDisplay:
                 for term, style in styles.items()
                 if term in curve
             }
-            panel.set(title=phase, xlabel="gradient steps", xlim=(0, 1.05 * steps.max()))
+            panel.set(title=phase, xlabel="gradient steps", xlim=(0, 1.05 * panel.dataLim.xmax))
         lines = {term: line for lines in self.lines_.values() for term, line in lines.items()}
         axes[-1].legend(lines.values(), lines, bbox_to_anchor=(1, 1), loc="upper left")
         drawn = [line.get_ydata() for lines in self.lines_.values() for line in lines.values()]

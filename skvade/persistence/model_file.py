@@ -215,6 +215,8 @@ def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
         sizes_of_group = fitted["_group"]
         _check_attribute("the size of a group", sizes_of_group["size"], int, sizes)
         _check_attribute("the share that was lost", sizes_of_group["lost"], float, sizes)
+    if not 0 < fitted.get("_noise_from", 0.5) < 1:
+        raise ValueError("its noise is no share of the rows.")
     if fitted.get("_comparison"):
         _check_comparison(fitted["_comparison"], len(fitted["means_"]))
     for record in fitted["history_"]:

@@ -88,7 +88,7 @@ class GaussianMixtureStart(Initialiser):
     def fit(
         self, codes: np.ndarray, rng: np.random.RandomState, n_restarts: int
     ) -> list[FittedMixture]:
-        """Restarts from k-means: all at once, where each is fitted to all rows."""
+        """Restarts from k-means; EM of all at once, where each is fitted to all rows."""
         n_samples = max(self.max_samples, ROWS_PER_CLUSTER * self.n_clusters)
         floor = self.reg_covar * max(codes.var(), 1e-6)
         draws = [

@@ -23,7 +23,7 @@ class Neighbourhood:
     cumulative : ndarray of shape (n_samples, n_neighbors)
         Running sums of the weights, the last of each row 1.
     places : ndarray of shape (n_samples, n_places) or None
-        The rows along leading principal components, where clusters may be sought among these too.
+        The rows along leading principal components; None where only codes are clustered.
     """
 
     rows: np.ndarray

@@ -42,12 +42,12 @@ class PartedStart(Initialiser):
 
         I(c; c') / log K - price log(worst cut),
 
-    with the mutual information of the clusters of neighbours. Both were chosen on some seventy
-    sets so that no set loses (docs/measurements.md). Among several that have about as much it is
-    the one that the others find again, by their mean adjusted Rand index. Codes learn it before
-    anything else, since training would lead away from what no mixture finds. Where rows along their
-    principal components are known, mixtures of these are merged as well: codes may have mixed what
-    lies apart there. Without neighbours there are mixtures only.
+    with the mutual information of the clusters of neighbours. Bound and margin were chosen on some
+    seventy sets so that no set loses (docs/measurements.md). Among several that have about as much
+    the one is taken that the others find again, by their mean adjusted Rand index. Codes learn what
+    is taken before anything else, since training would lead away from what no mixture finds. Where
+    rows along their principal components are known, mixtures of these are merged as well: codes may
+    have mixed what lies apart there. Without neighbours there are mixtures only.
 
     Attributes
     ----------
@@ -94,9 +94,9 @@ class PartedStart(Initialiser):
             rival: np.mean([adjusted_rand_score(rivals[rival], other) for other in rivals])
             for rival in alike
         }
-        best = max(alike, key=lambda rival: (round(again[rival], 6), values[rival]))
-        second = max((i for i in range(len(rivals)) if i != best), key=values.__getitem__)
-        agreement = adjusted_rand_score(rivals[best], rivals[second])
+        best = max(alike, key=lambda rival: (round(again[rival], 9), round(values[rival], 9)))
+        others = sorted((i for i in range(len(rivals)) if i != best), key=lambda i: -values[i])
+        agreement = adjusted_rand_score(rivals[best], rivals[others[0]]) if others else np.nan
         return Partition(rivals[best], agreement, stays=True)
 
     def _judge(self, labels: np.ndarray, neighbours: Neighbourhood) -> Parting:

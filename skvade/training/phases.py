@@ -124,7 +124,8 @@ class Initialise(Phase):
     ----------
     initialiser : Initialiser
     components : Components or None
-        Among whose leading ones clusters may be sought, too.
+        The leading ones, among which clusters may be sought too; None where only codes are
+        clustered.
     """
 
     initialiser: Initialiser
@@ -137,7 +138,7 @@ class Initialise(Phase):
         n_own, graph = len(codes), run.handover.graph
         neighbours = None
         if graph is not None:
-            places = self._places(run.rows, codes.shape[1])
+            places = self._places(run, codes.shape[1])
             neighbours = Neighbourhood.of(graph, places).of_all(peers)
         codes = torch.from_numpy(peers.to_main(codes.cpu().numpy())).to(codes.device)
         found, found_labels, found_scale = None, None, None
@@ -159,11 +160,18 @@ class Initialise(Phase):
         run.handover.agreement = agreement
         run.handover.scale *= scale
 
-    def _places(self, rows: Rows, n_places: int) -> np.ndarray | None:
-        """Rows along the leading components; as many of these as there are."""
+    def _places(self, run: Run, n_places: int) -> np.ndarray | None:
+        """Rows along the leading components, at most as many as codes have dimensions."""
         if self.components is None:
             return None
-        return rows.map(self.components, row_bytes=1 << 14).cpu().double().numpy()[:, :n_places]
+        if run.model.likelihood.has_holes:
+            filled = filled_by(
+                run.model, run.rows, run.handover.need_graph().neighbours.cpu().numpy()
+            )
+            places = torch.cat([self.components.along(view).cpu() for view in filled.blocks()])
+        else:
+            places = run.rows.map(self.components, row_bytes=1 << 14)
+        return places.double().numpy()[:, :n_places]
 
     def _scale(self, codes: Tensor, labels: Tensor) -> float:
         within = sum(

@@ -63,6 +63,22 @@ def test_the_least_probable_rows_are_noise(cls):
     np.testing.assert_array_equal(clone(model).fit_predict(MIXED), model.labels_)
 
 
+@pytest.mark.parametrize(
+    ("ordinary", "quantile", "n_noise"),
+    [([1, 2, 3, 4], 0.5, 2), ([1, 2, 2, 3], 0.5, 1), ([1, 2], 0.9, 0), ([2, 2, 2], 0.5, 0)],
+    ids=["apart", "ties", "none", "all alike"],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_decides_about_no_training_row(ordinary, quantile, n_noise, dtype, vade):
+    model = copy.copy(vade)
+    model._ordinary, model._noise_from = np.array(ordinary, dtype), quantile
+    noise = np.arange(len(ordinary)) < n_noise
+    for rounding in (-1e-4, 0, 1e-4):
+        model._whole_densities = lambda X, by=rounding: model._ordinary + dtype(by)
+        found = model._without_noise(None, np.zeros(len(ordinary), int))
+        np.testing.assert_array_equal(found == -1, noise)
+
+
 def test_noise_changes_nothing_else():
     plain, noisy = small(VaDEClustering), small(VaDEClustering).set_params(noise_quantile=0.9)
     plain.fit(ORDINARY)

@@ -61,7 +61,7 @@ def test_report_promises_nothing(quick, digits):
         assert "another random_state" in verdict
     assert "300 rows are few" in few.checked
     assert "few" not in many.checked
-    assert "mixtures of the codes" in few.lines["restart agreement"]
+    assert "two best starts" in few.lines["restart agreement"]
     several = clone(quick).set_params(n_init=2).fit(digits[0][:300]).report()
     assert "two best fits" in several.lines["restart agreement"]
 

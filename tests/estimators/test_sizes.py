@@ -8,6 +8,7 @@ from skvade import AuxiliaryTaskClassifier, VaDEClassifier, VaDEClustering
 from skvade.estimators.sizes import auto_hidden_layer_sizes, auto_latent_dim
 from skvade.nn.filling import Filling
 from skvade.training.neighbours import Components
+from skvade.training.phases import Initialise
 
 RNG = np.random.default_rng(0)
 BUDGET = {"pretrain_iter": 1, "max_iter": 1, "random_state": 0, "precision": "float32"}
@@ -61,6 +62,20 @@ def test_what_is_held_out_counts_for_neither_sizes_nor_budgets(monkeypatch, quie
     VaDEClustering(2, early_stopping=True, **BUDGET).fit(X)
     VaDEClustering(2, **BUDGET).fit(X)
     assert seen == [(True, (256, 256)), (False, (256, 256, 256))]
+
+
+@pytest.mark.parametrize(("shape", "small"), [((60, 4), True), ((1_000, 60), False)])
+def test_clusters_of_small_tables_are_sought_among_components_too(shape, small, monkeypatch, quiet):
+    seen, make_phases = [], VaDEClustering._make_phases
+
+    def noted(self, facts):
+        seen.extend(make_phases(self, facts))
+        return seen
+
+    monkeypatch.setattr(VaDEClustering, "_make_phases", noted)
+    VaDEClustering(2, **BUDGET).fit(RNG.normal(size=shape))
+    (start,) = (phase for phase in seen if isinstance(phase, Initialise))
+    assert (start.components is not None) == small
 
 
 def test_copies_of_a_column_add_no_dimension(quiet):

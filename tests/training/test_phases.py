@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
+from sklearn.decomposition import PCA
 
 from skvade.training import phases
 from skvade.training.batches import Rows
@@ -86,6 +87,25 @@ def test_scale_leads_back_to_the_units_of_the_embedding(run):
     embedding = codes(run)
     Initialise(LabelsStart(np.arange(80) % 3)).run(run, seed=0)
     np.testing.assert_allclose(run.handover.scale * codes(run), embedding)
+
+
+@pytest.mark.parametrize("n_components", [1, 3])
+def test_the_start_sees_the_leading_components(run, n_components):
+    """At most as many as codes have dimensions."""
+    seen = []
+
+    class Noted(LabelsStart):
+        def __call__(self, codes, seed, neighbours=None):
+            seen.append(neighbours.places)
+            return super().__call__(codes, seed, neighbours)
+
+    find(run, 5)
+    components = principal_components(run.rows, run.model.view, n_components, seed=0)
+    for given in (None, components):
+        Initialise(Noted(np.arange(80) % 3), given).run(run, seed=0)
+    assert seen[0] is None
+    expected = PCA(n_components).fit_transform(X)[:, : codes(run).shape[1]]
+    np.testing.assert_allclose(np.abs(seen[1]), np.abs(expected), atol=1e-5)
 
 
 def test_of_many_rows_evenly_spaced_ones_show_the_noise(run, monkeypatch):
