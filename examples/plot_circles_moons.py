@@ -56,12 +56,13 @@ for row, (name, (X, y)) in zip(axes, data.items(), strict=True):
     row[0].set_ylabel(name)
 
 # %%
-# On its own skvade finds both: pieces of them are merged along the graph of neighbours, and as what
-# comes of it cuts next to no neighbours apart, codes learn it before the mixture is trained. That is
-# not sure: with a few hundred rows, or some thousands, rings are missed on some seeds, and then cut
-# like by any mixture. HDBSCAN's shapes are learned likewise, but for a few rows. With five labels of
-# each class, too, both are found: labels travel along the same graph. If such shapes are what you
-# have, take HDBSCAN, and start skvade at its labels where you want probabilities or new rows.
+# On its own skvade finds both: pieces of them are merged along the graph of neighbours, and as
+# what comes of it cuts next to no neighbours apart, codes learn it before the mixture is trained.
+# That is not sure: with two hundred rows, or some thousands, rings are missed on some seeds, and
+# then cut as by any mixture. HDBSCAN's shapes are learned likewise, but for a few rows. With five
+# labels of each class, too, both are found: labels travel along the same graph. If such shapes are
+# what you have, take HDBSCAN, and start skvade at its labels where you want probabilities or new
+# rows.
 
 # %%
 # A density, and new rows
@@ -89,6 +90,6 @@ for ax, title in zip(axes[0], ("16 clusters", "log-likelihood", "1,000 new rows"
 plt.show()
 
 # %%
-# Rings and moons are there, drawn broader than they are, and new rows spread beside them. With sixteen clusters as well, :class:`~sklearn.mixture.GaussianMixture` in the
-# plane itself has the higher likelihood, and takes a tenth of a second: with two features there
-# is no map to learn.
+# Rings and moons are there, drawn broader than they are, and new rows spread beside them. With
+# sixteen clusters as well, :class:`~sklearn.mixture.GaussianMixture` in the plane itself has the
+# higher likelihood, and takes a tenth of a second: with two features there is no map to learn.
