@@ -44,8 +44,8 @@ def test_two_processes_find_what_one_does(how):
     assert np.bincount(labels).tolist() == found[0]["sizes"]
     assert "2, which have 9" in found[0]["report"]
     assert [r["phase"] for r in alone.history_][-1] == "train"
-    # Seeds differ by a tenth.
-    assert found[0]["bound"] == pytest.approx(alone.lower_bound_, rel=0.15)
+    # Five seeds of one process are from -38.7 to -35.4.
+    assert found[0]["bound"] == pytest.approx(alone.lower_bound_, abs=4.0)
 
 
 def test_runs_are_repeated_to_the_bit():
