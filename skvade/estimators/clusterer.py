@@ -35,9 +35,10 @@ class ClustererMixin(UpdatingMixin, ClusterMixin):
     n_clusters_ : int
         Number of clusters of the fitted model.
     cluster_evidence_ : ndarray of shape (max_clusters + 1,)
-        For every number of clusters, how far the gain of information falls after it: about one
-        where all clusters are well parted with that number and none with one more, NaN below two
-        and where it is not known. Only with ``n_clusters="auto"``.
+        What speaks for every number of clusters: how far the gain of information falls after it,
+        about one where all clusters are well parted with that number and none with one more, and
+        .3 times how far the worst cut of the graph jumps, in logarithms beyond a factor of 1.5. NaN
+        below two and where it is not known. Only with ``n_clusters="auto"``.
     merge_tree_ : ndarray of shape (n_groups - 1, 4)
         How groups of rows were merged along the graph of neighbours, as
         :func:`scipy.cluster.hierarchy.dendrogram` takes it. Only with ``n_clusters="auto"``.

@@ -14,8 +14,8 @@ from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.neighbourhood import Neighbourhood, Parting
 from skvade.training.runtime import on_one_blas_thread
 
-CLEAR = 0.3  # fall of the gains above which it decides alone
-MAX_CUT, JUMP, SMALLEST = 0.02, 3.0, 2e-3
+CLEAR = 0.3
+JUMP, SMALLEST_CUT = 1.5, 5e-4
 FEW = 4
 
 
@@ -30,12 +30,15 @@ class Counter:
         g_K = (I_K - I_{K-1}) / log(K / (K - 1))
 
     are one where a cluster is well parted from the rest and all are of the same size, and fall
-    where clusters are cut in two; the evidence for K is how far they fall, the mean of g_{K-1} and
-    g_K less that of g_{K+1} and g_{K+2}. It decides where it is .3 or more. In the other order,
-    those that share most of their weight are merged, and what counts is the worst cut (the greatest
-    conductance of a cluster): below .02 with K clusters and three times as large with K + 1, the
-    largest such K decides. Where neither is found, the greatest evidence decides, and is not clear.
-    Numbers are the medians of three mixtures.
+    where clusters are cut in two. In the other order, those that share most of their weight are
+    merged, and what counts is c_K, the worst cut (the greatest conductance of a cluster), which
+    jumps where the next cluster has to cut one of any size or shape. The evidence for K is
+
+        (g_{K-1} + g_K) / 2 - (g_{K+1} + g_{K+2}) / 2
+            + .3 max(0, log (c_{K+1} + s) / (1.5 (c_K + s))),  s = .0005,
+
+    how far the gains fall, and how far the cut jumps beyond half as much again. The greatest
+    decides, and is clear if it is .3 or more. Gains and cuts are the medians of three mixtures.
 
     Attributes
     ----------
@@ -60,10 +63,10 @@ class Counter:
                 flow = neighbours.flow(groups, int(groups.max()) + 1)
                 curves.append((self._gains(flow), self._worst_cuts(flow)))
         gains, cuts = (np.median(np.stack(curve), axis=0) for curve in zip(*curves, strict=True))
-        falls = self._falls(gains)
-        n_clusters, clear = self._decide(falls, cuts)
+        evidence = self._falls(gains) + CLEAR * self._jumps(cuts)
+        n_clusters, clear = self._decide(evidence)
         tree = merge_tree(flow) if len(flow) > 1 else np.empty((0, 4))
-        found = (falls, tree, groups, np.bincount(groups))
+        found = (evidence, tree, groups, np.bincount(groups))
         tensors = (torch.from_numpy(values) for values in found)
         return Count(n_clusters, clear, *tensors)
 
@@ -97,7 +100,7 @@ class Counter:
         return measured
 
     def _falls(self, gains: np.ndarray) -> np.ndarray:
-        """The evidence at K: (max_clusters + 1,), NaN where it is not known."""
+        """How far the gains fall after K: (max_clusters + 1,), NaN where it is not known."""
         falls = np.full(self.max_clusters + 1, np.nan)
         for k in range(2, self.max_clusters + 1):
             after = gains[k + 1 : k + 3]
@@ -105,14 +108,13 @@ class Counter:
                 falls[k] = np.nanmean(gains[max(2, k - 1) : k + 1]) - np.nanmean(after)
         return falls
 
-    def _decide(self, falls: np.ndarray, cuts: np.ndarray) -> tuple[int, bool]:
-        if np.isnan(falls).all():
+    def _jumps(self, cuts: np.ndarray) -> np.ndarray:
+        """How far the worst cut jumps after K, in logarithms: likewise."""
+        known = cuts[: self.max_clusters + 2] + SMALLEST_CUT
+        return np.maximum(np.log(known[1:] / (JUMP * known[:-1])), 0)
+
+    def _decide(self, evidence: np.ndarray) -> tuple[int, bool]:
+        if np.isnan(evidence).all():
             return 2, False
-        best = int(np.nanargmax(falls))
-        if falls[best] >= CLEAR:
-            return best, True
-        numbers = range(2, self.max_clusters + 1)
-        parted = [
-            k for k in numbers if cuts[k] < MAX_CUT and cuts[k + 1] >= JUMP * max(cuts[k], SMALLEST)
-        ]
-        return (parted[-1], True) if parted else (best, False)
+        best = int(np.nanargmax(evidence))
+        return best, bool(evidence[best] >= CLEAR)

@@ -36,9 +36,9 @@ class Count:
     ----------
     n_clusters : int
     clear : bool
-        Whether the evidence has a gap there.
+        Whether the evidence for it is .3 or more.
     evidence : Tensor of shape (max_clusters + 1,)
-        How far the gain of information falls after each number of clusters; NaN where unknown.
+        What speaks for each number of clusters; NaN where unknown.
     tree : Tensor of shape (n_groups - 1, 4)
         The mergers of groups of rows, as SciPy's hierarchies have them.
     groups : Tensor of shape (n_samples,)

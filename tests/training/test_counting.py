@@ -78,6 +78,34 @@ def test_uneven_clusters_are_counted():
     assert Counter(9)(X, weighted(X), 0).n_clusters == 2
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_rings_are_counted(seed):
+    rng = np.random.default_rng(seed)
+    angle, radius = rng.uniform(0, 2 * np.pi, 900), np.repeat([2.0, 4.0, 6.0], 300)
+    X = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+    X += 0.15 * rng.normal(size=X.shape)
+    count = Counter(30)(X, weighted(X), seed)
+    assert (count.n_clusters, count.clear) == (3, True)
+
+
+def test_evidence_is_what_the_worst_cut_jumps_by_beyond_the_fall_of_gains():
+    X, _ = uneven((400, 100, 10), 0)
+    counter, neighbours = Counter(6, n_mixtures=1), weighted(X)
+    count = counter(X, neighbours, 0)
+    sizes = np.bincount(count.groups)
+    flow = neighbours.flow(count.groups.numpy(), len(sizes))
+    cuts = {}
+    for n_clusters in range(2, 8):
+        joined = np.eye(n_clusters)[merge(flow, n_clusters)]
+        left = joined.T @ flow @ joined
+        cuts[n_clusters] = (1 - np.diag(left) / left.sum(0)).max()
+    falls = counter._falls(counter._gains(flow))
+    for k in range(2, 7):
+        jump = np.log((cuts[k + 1] + 5e-4) / (cuts[k] + 5e-4)) - np.log(1.5)
+        assert count.evidence[k] == pytest.approx(falls[k] + 0.3 * max(0, jump), abs=1e-9)
+    assert count.n_clusters == 3
+
+
 def test_one_blob_has_no_clear_number():
     X = np.random.default_rng(0).normal(size=(600, 5))
     assert not Counter(8)(X, weighted(X), 0).clear
