@@ -17,6 +17,7 @@ from skvade.training.runtime import on_one_blas_thread
 SMALLEST_CUT = 1e-3  # below it cuts are alike
 PRICE = 0.15  # share of the information that a worst cut smaller by a factor e is worth
 MAX_CUT, MARGIN = 0.02, 0.15
+FEWEST_PARTS = 30  # few parts run across the gap between rings
 ABOUT_AS_GOOD = 0.05
 
 
@@ -55,7 +56,7 @@ class PartedStart(Initialiser):
     n_merged : int
         Merged partitions that are tried, of codes and of components each.
     split : int
-        Components of these for each cluster; at least ten in all.
+        Components of these for each cluster; at least thirty in all.
     max_cut : float
     price : float
     margin : float
@@ -64,7 +65,7 @@ class PartedStart(Initialiser):
     mixtures: GaussianMixtureStart
     n_merged: int = 3
     split: int = 3
-    max_cut: float = MAX_CUT
+    max_cut: float = 0.01  # what no one has vouched for has to part better
     price: float = PRICE
     margin: float = MARGIN
 
@@ -72,7 +73,7 @@ class PartedStart(Initialiser):
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
         found = self.mixtures(codes, seed, neighbours)
-        n_groups = min(max(self.split * self.mixtures.n_clusters, 10), len(codes) // 5)
+        n_groups = min(max(self.split * self.mixtures.n_clusters, FEWEST_PARTS), len(codes) // 5)
         if neighbours is None or not 1 < self.mixtures.n_clusters < n_groups:
             return found
         bar = self._judge(found.labels, neighbours)
