@@ -12,12 +12,12 @@ from skvade.estimators.facts import Facts
 from skvade.nn.mixed import FAMILIES, MIXED
 from skvade.nn.summary import DataSummary, ModelShape
 from skvade.training.batches import Rows
-from skvade.training.dealing import deal
+from skvade.training.dealing import Dealt, deal
 from skvade.training.events import HeldOut, Listener, Settled
 from skvade.training.initialisation import LabelledStart, make_initialiser
 from skvade.training.initialiser import Initialiser
 from skvade.training.latent_classes import Table
-from skvade.training.neighbours import principal_components
+from skvade.training.neighbours import Components, principal_components
 from skvade.training.peers import Peers
 from skvade.training.runtime import Runtime
 from skvade.training.schedules import auto_batch_size, is_small
@@ -43,12 +43,11 @@ class PreparingMixin:
         summary, choice = self._choose_likelihood(X, warm, peers)
         name, likelihood = choice.name, FAMILIES[choice.name]
         units, doubts = Units(), choice.doubts
-        if likelihood.standardizes:
-            if warm:
-                units = self._units
-            else:
-                units, more = self._measure(X, summary, peers)
-                doubts = (*doubts, *more)
+        if likelihood.standardizes and warm:
+            units = self._units
+        elif likelihood.standardizes:
+            units, more = self._measure(X, summary, peers)
+            doubts = (*doubts, *more)
         rows = Rows(X, runtime.device, units=units)
         kept = np.arange(n_samples)
         monitor: Listener = Settled(self.tol, self.n_iter_no_change)
@@ -62,15 +61,7 @@ class PreparingMixin:
         seed = int(rng.randint(2**31))
         given = (N_COMPONENTS, seed, peers, summary.has_holes)
         components = principal_components(rows, view, *given)
-        dealt = deal(rows, components if self.neighbor_weight else None, seed, peers)
-        fewest = min(peers.collect(len(dealt.rows)))
-        with peers.alike():
-            if fewest < 2:
-                raise ValueError(
-                    f"Dealt among {peers.size} processes, {n_rows} rows leave {fewest} to one of "
-                    "them, and each needs two; start fewer processes."
-                )
-        dealt = replace(dealt, rows=runtime.place(dealt.rows))
+        dealt = self._deal(rows, components, seed, runtime)
         sizes = self._fitted_sizes() if warm else self._sizes(components, small)
         shape = ModelShape(n_clusters, name, summary, **sizes)
         table = None
@@ -103,6 +94,21 @@ class PreparingMixin:
             doubts=doubts,
         )
         return facts, dealt.rows
+
+    def _deal(
+        self, rows: Rows, components: Components | None, seed: int, runtime: Runtime
+    ) -> Dealt:
+        """The rows that this process trains on, placed where it trains."""
+        peers = runtime.peers
+        dealt = deal(rows, components if self.neighbor_weight else None, seed, peers)
+        sizes = peers.collect(len(dealt.rows))
+        with peers.alike():
+            if min(sizes) < 2:
+                raise ValueError(
+                    f"Dealt among {peers.size} processes, {sum(sizes)} rows leave {min(sizes)} to "
+                    "one of them, and each needs two; start fewer processes."
+                )
+        return replace(dealt, rows=runtime.place(dealt.rows))
 
     def _choose_likelihood(
         self, X: Any, warm: bool, peers: Peers
