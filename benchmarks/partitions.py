@@ -37,8 +37,8 @@ from benchmarks.records import complete
 from skvade import VaDEClustering
 from skvade.training.merging import merge
 from skvade.training.mixture_start import GaussianMixtureStart
-from skvade.training.neighbourhood import Neighbourhood, Parting
-from skvade.training.parted_start import SMALLEST_CUT, PartedStart
+from skvade.training.neighbourhood import SMALLEST_CUT, Neighbourhood, Parting
+from skvade.training.parted_start import PartedStart
 from skvade.training.phases import Initialise
 from skvade.training.run import Phase, Run
 

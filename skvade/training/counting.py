@@ -11,11 +11,11 @@ import torch
 from skvade.training.handover import Count
 from skvade.training.merging import Closeness, information_kept, merge_tree, merges, shared
 from skvade.training.mixture_start import GaussianMixtureStart
-from skvade.training.neighbourhood import Neighbourhood, Parting
+from skvade.training.neighbourhood import SMALLEST_CUT, Neighbourhood, Parting
 from skvade.training.runtime import on_one_blas_thread
 
 CLEAR = 0.3
-JUMP, SMALLEST_CUT = 1.5, 5e-4
+JUMP = 1.5
 FEW = 4
 
 

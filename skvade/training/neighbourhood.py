@@ -11,6 +11,8 @@ from skvade.training.handover import Graph
 from skvade.training.peers import Peers
 from skvade.training.units import row_slices
 
+SMALLEST_CUT = 5e-4  # below it cuts are alike
+
 
 @dataclass(frozen=True)
 class Neighbourhood:

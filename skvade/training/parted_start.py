@@ -11,10 +11,9 @@ from sklearn.metrics import adjusted_rand_score
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.merging import merge
 from skvade.training.mixture_start import GaussianMixtureStart
-from skvade.training.neighbourhood import Neighbourhood, Parting
+from skvade.training.neighbourhood import SMALLEST_CUT, Neighbourhood, Parting
 from skvade.training.runtime import on_one_blas_thread
 
-SMALLEST_CUT = 1e-3  # below it cuts are alike
 PRICE = 0.15  # share of the information that a worst cut smaller by a factor e is worth
 MAX_CUT, MARGIN = 0.02, 0.15
 FEWEST_PARTS = 30  # few parts run across the gap between rings
