@@ -137,7 +137,7 @@ class Recipe(ABC):
         steps = partial(Optimise, batch_size=self._rows_a_step(facts))
         learn = steps(
             "labels",
-            self._near(self._all_labelled(objectives, facts)),
+            self._near(self._learning(objectives, facts)),
             CLASS_STEPS if facts.labels is None else LABEL_STEPS,
             learning_rate=self.learning_rate,
             schedule=WarmUp(SCHEDULES[self.learning_rate_schedule]),
@@ -180,7 +180,7 @@ class Recipe(ABC):
         objectives = self._make_objectives(facts)
         train = Optimise(
             "train",
-            self._near(self._beside_noise(objectives.train)),
+            self._near(self._beside_noise(self._beside_partition(objectives.train, facts))),
             self._train_steps(facts),
             batch_size=self._rows_a_step(facts),
             learning_rate=self.learning_rate * objectives.rate(facts.n_rows),
@@ -189,21 +189,29 @@ class Recipe(ABC):
         )
         return [train] if objectives.bound is None else [train, MStep(objectives.bound)]
 
-    def _all_labelled(self, objectives: Objectives, facts: Facts) -> MakeEncoded:
-        """What is minimised where the first partition stays, and codes do not know it yet.
-
-        Known labels count in what follows, too; of other partitions codes are free then.
-        """
+    def _learning(self, objectives: Objectives, facts: Facts) -> MakeEncoded:
+        """What is minimised where the first partition stays, and codes do not know it yet."""
         if facts.labels is not None:
             return objectives.train
+        return self._beside_partition(objectives.hold or objectives.pretrain, facts)
 
-        def beside_classes(run: Running) -> EncodedObjective:
+    def _beside_partition(self, objective: MakeEncoded, facts: Facts) -> MakeEncoded:
+        """The objective beside the clusters of a first partition that stays.
+
+        No mixture would find them again, so that they count to the end. Where labels are known, the
+        objective has them already, as `_known` says.
+        """
+
+        def beside(run: Running) -> EncodedObjective:
+            if facts.labels is not None or not run.handover.stays:
+                return objective(run)
             partition = run.handover.need_partition().cpu().numpy()
             of_all = partial(labelled_by_all, peers=run.runtime.peers)
-            classes = LabeledRows(run.rows, partition, of_all)
-            return WithLabels((objectives.hold or objectives.pretrain)(run), classes, CLASS_WEIGHT)
+            return WithLabels(
+                objective(run), LabeledRows(run.rows, partition, of_all), CLASS_WEIGHT
+            )
 
-        return beside_classes
+        return beside
 
     def _known(self, run: Running, facts: Facts) -> LabeledRows | None:
         """The rows whose cluster is known, or None if there are none.

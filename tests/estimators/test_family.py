@@ -75,6 +75,15 @@ def test_crescents_are_learned(cls, least, init):
     assert "labels" in {record["phase"] for record in model.history_}
 
 
+@pytest.mark.parametrize(("cls", "least"), [(VaDEClustering, 0.98), (DCNClustering, 0.9)])
+def test_what_was_learned_of_the_graph_is_kept_to_the_end(cls, least):
+    """The last phase tore it where rows are many, to .93 and .2."""
+    X, y = make_moons(3000, noise=0.06, random_state=0)
+    model = cls(2, compare=False, **SURE).fit(X[::2])
+    assert adjusted_rand_score(y[::2], model.labels_) > least
+    assert adjusted_rand_score(y[1::2], model.predict(X[1::2])) > 0.9
+
+
 @pytest.mark.parametrize("cls", FAMILY)
 def test_predictions_agree_and_do_not_depend_on_their_company(cls, models, data):
     model, (X, _) = models[cls], data
