@@ -17,7 +17,7 @@ from skvade.training.runtime import on_one_blas_thread
 PRICE = 0.15  # share of the information that a worst cut smaller by a factor e is worth
 MAX_CUT, MARGIN = 0.02, 0.15
 FEWEST_PARTS = 30  # few parts run across the gap between rings
-ABOUT_AS_GOOD = 0.05
+ABOUT_AS_GOOD, FOUND_BY_ALL = 0.05, 0.9
 
 
 def value(parting: Parting, n_clusters: int, price: float = PRICE) -> float:
@@ -38,7 +38,8 @@ class PartedStart(Initialiser):
     A mixture wants round clusters of even sizes, and is right on most data. Where clusters are
     long, bent or very uneven, and parted from each other, a merged partition cuts nearly no
     neighbours apart while the mixture's cuts many. It is taken if its worst cut (the greatest
-    conductance of a cluster) is below `max_cut`, and if it has at least `margin` more of
+    conductance of a cluster) is below `max_cut`, or half of that unless all merged mixtures find
+    it, and if it has at least `margin` more of
 
         I(c; c') / log K - price log(worst cut),
 
@@ -64,7 +65,7 @@ class PartedStart(Initialiser):
     mixtures: GaussianMixtureStart
     n_merged: int = 3
     split: int = 3
-    max_cut: float = 0.01  # what no one has vouched for has to part better
+    max_cut: float = MAX_CUT
     price: float = PRICE
     margin: float = MARGIN
 
@@ -79,21 +80,18 @@ class PartedStart(Initialiser):
         rivals = self._merged(codes, seed, neighbours, n_groups)
         partings = [self._judge(labels, neighbours) for labels in rivals]
         values = [self._value(parting) for parting in partings]
+        again = [np.mean([adjusted_rand_score(one, other) for other in rivals]) for one in rivals]
         better = [
             rival
             for rival, parting in enumerate(partings)
             if parting.used_clusters >= bar.used_clusters
-            and parting.worst_cut < self.max_cut
+            and parting.worst_cut < self.max_cut * (1 if again[rival] > FOUND_BY_ALL else 0.5)
             and values[rival] >= self._value(bar) + self.margin
         ]
         if not better:
             return found
         most = max(values[rival] for rival in better)
         alike = [rival for rival in better if values[rival] > most - ABOUT_AS_GOOD]
-        again = {
-            rival: np.mean([adjusted_rand_score(rivals[rival], other) for other in rivals])
-            for rival in alike
-        }
         best = max(alike, key=lambda rival: (round(again[rival], 9), round(values[rival], 9)))
         others = sorted((i for i in range(len(rivals)) if i != best), key=lambda i: -values[i])
         agreement = adjusted_rand_score(rivals[best], rivals[others[0]]) if others else np.nan

@@ -15,7 +15,7 @@ from skvade.training.merging import merge
 from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.neighbourhood import Neighbourhood, Parting
 from skvade.training.neighbours import cumulative_weights
-from skvade.training.parted_start import PartedStart
+from skvade.training.parted_start import MAX_CUT, PartedStart
 from tests.training.conftest import equal_weights, nearest
 
 
@@ -88,6 +88,15 @@ def test_few_rows_far_from_many_are_a_cluster(sizes, seed):
     np.testing.assert_array_equal(found.labels == found.labels[0], y == 0)
     assert adjusted_rand_score(y, found.labels) == 1
     assert 0 < found.agreement <= 1
+
+
+def test_what_all_mixtures_find_may_cut_more():
+    """Six of the fifteen neighbours of ten rows are elsewhere; nothing else cuts so much."""
+    X, y = uneven((990, 10), 7)
+    neighbours = weighted(X)
+    assert 0.01 < Parting.of(neighbours.flow(y, 2)).worst_cut < MAX_CUT
+    found = PartedStart(GaussianMixtureStart(2, "full"))(X, 0, neighbours)
+    assert adjusted_rand_score(y, found.labels) == 1
 
 
 def test_long_clusters_beside_each_other():
