@@ -90,8 +90,8 @@ plt.show()
 # --------------------
 # - **Circles and moons** are HDBSCAN's: clusters are where points are dense, whatever their
 #   shape. k-means and a mixture in the plane cut them. skvade merges pieces of them along the graph
-#   of neighbours, and its codes learn what comes of that, but for a few rows; on other draws none
-#   of what it tries may be right, and HDBSCAN is the safer choice.
+#   of neighbours, and its codes learn what comes of that and keep it: as right, and a hundred times
+#   dearer.
 # - **Varied and stretched blobs** are what a Gaussian mixture says that they are, and it finds
 #   them. skvade finds nearly the same with some confusion at the borders, k-means cuts by distance,
 #   and HDBSCAN takes the thin parts for noise (grey).
