@@ -82,6 +82,7 @@ def _few_counts() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "demo": _demo,
     "peers": lambda: summary.figures(records.read(peers.RESULTS)),
+    "peers on many sets": lambda: summary.means(records.read(peers.RESULTS)),
     "seeds": partial(_accuracy, tables.seeds),
     "earlier seeds": partial(_earlier, tables.seeds),
     "beside": partial(_accuracy, tables.beside),

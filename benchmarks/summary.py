@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from statistics import median
+from statistics import mean, median
 from typing import Any
+
+from benchmarks.development import BATTERIES, TABLES
 
 # (name in the records, as readers know it, whether NMI is the score)
 SETS = [
@@ -25,6 +27,9 @@ SETS = [
 OTHERS = [("umap+gmm", "UMAP + mixture"), ("umap+hdbscan", "UMAP + HDBSCAN")]
 OTHERS += [("pca+gmm", "PCA + mixture"), ("kmeans", "k-means")]
 WITH_TIME = ("skvade", "umap+gmm")
+MANY = [("tables", TABLES), ("sets of points in the plane or in space", BATTERIES)]
+OF_MANY = [("skvade", "skvade"), ("gmm", "mixture"), ("spectral", "spectral")]
+OF_MANY += [("kmeans", "k-means")]
 
 
 def figures(records: list[dict[str, Any]]) -> str:
@@ -42,6 +47,29 @@ def figures(records: list[dict[str, Any]]) -> str:
     units = "" if processor["bfloat16"] else "out"
     made = f"One thread of {processor['name']}, with{units} bfloat16 units."
     return "\n".join([*lines, "", made])
+
+
+def means(records: list[dict[str, Any]]) -> str:
+    """Many sets a row: means of the sets' median adjusted Rand indices, in Markdown."""
+    records = _of_one_processor([r for r in records if r["isa"] == "native"])
+    indices: dict[tuple[str, str], list[float]] = {}
+    for r in records:
+        indices.setdefault((r["data"], r["method"]), []).append(r["ari"])
+    lines = ["| data | " + " | ".join(name for _, name in OF_MANY) + " |"]
+    lines += ["|---" * (len(OF_MANY) + 1) + "|"]
+    for title, sets in MANY:
+        known = [data for data in sets if (data, "skvade") in indices]
+        found = [
+            mean(median(indices[data, method]) for data in known)
+            if known and all((data, method) in indices for data in known)
+            else None
+            for method, _ in OF_MANY
+        ]
+        best = max((value for value in found if value is not None), default=None)
+        cells = ["" if value is None else f"{value:.3f}" for value in found]
+        cells = [f"**{c}**" if v == best and c else c for c, v in zip(cells, found, strict=True)]
+        lines.append(f"| {len(known)} {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _of_one_processor(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

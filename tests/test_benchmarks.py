@@ -396,3 +396,12 @@ def test_the_summary_has_medians_worst_and_the_best_in_bold():
     assert text.endswith("One thread of a processor, without bfloat16 units.")
     other = {**runs[0], "processor": {"name": "another", "bfloat16": []}, "acc": 0.1}
     assert summary.figures([*runs, other]) == text
+
+
+def test_means_of_many_sets_are_of_medians_and_only_of_who_has_all():
+    made = {"isa": "native", "processor": {"name": "a processor", "bfloat16": []}}
+    found = [("yeast", "skvade", ari) for ari in (0.1, 0.2, 0.9)]
+    found += [("zoo", "skvade", 0.6), ("yeast", "gmm", 0.5), ("zoo", "gmm", 0.5)]
+    found += [("yeast", "kmeans", 1.0)]
+    runs = [{**made, "data": d, "method": m, "ari": ari} for d, m, ari in found]
+    assert "| 2 tables | 0.400 | **0.500** |  |  |" in summary.means(runs)
