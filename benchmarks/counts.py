@@ -3,7 +3,7 @@
     python -m benchmarks.counts [--sets NAME,NAME] [--seeds 0,1] [--table]
 
 Default fits of development sets; records are kept in `benchmarks/results/counts.jsonl`, with the
-number of classes, what was found, whether the evidence had a gap, and how long the fit took.
+number of classes, what was found, whether it was clear, and how long the fit took.
 `--table` prints them by set: how often the number was right, and how often within one.
 """
 

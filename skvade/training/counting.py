@@ -15,7 +15,7 @@ from skvade.training.neighbourhood import SMALLEST_CUT, Neighbourhood, Parting
 from skvade.training.runtime import on_one_blas_thread
 
 CLEAR = 0.3
-JUMP = 1.5
+JUMP, JUMP_WEIGHT = 1.5, 0.3
 FEW = 4
 
 
@@ -63,7 +63,7 @@ class Counter:
                 flow = neighbours.flow(groups, int(groups.max()) + 1)
                 curves.append((self._gains(flow), self._worst_cuts(flow)))
         gains, cuts = (np.median(np.stack(curve), axis=0) for curve in zip(*curves, strict=True))
-        evidence = self._falls(gains) + CLEAR * self._jumps(cuts)
+        evidence = self._falls(gains) + JUMP_WEIGHT * self._jumps(cuts)
         n_clusters, clear = self._decide(evidence)
         tree = merge_tree(flow) if len(flow) > 1 else np.empty((0, 4))
         found = (evidence, tree, groups, np.bincount(groups))
@@ -109,7 +109,7 @@ class Counter:
         return falls
 
     def _jumps(self, cuts: np.ndarray) -> np.ndarray:
-        """How far the worst cut jumps after K, in logarithms: likewise."""
+        """How far the worst cut jumps after K beyond a factor, in logarithms, or 0: likewise."""
         known = cuts[: self.max_clusters + 2] + SMALLEST_CUT
         return np.maximum(np.log(known[1:] / (JUMP * known[:-1])), 0)
 

@@ -90,7 +90,7 @@ class Handover:
     lost : float
         Share of the nearest neighbours that are with other processes.
     stays : bool
-        Whether codes are to learn the partition.
+        Whether codes are to learn the partition, and to keep it to the end.
     """
 
     graph: Graph | None = field(default=None, metadata=UNTIL_THE_END)

@@ -21,8 +21,9 @@ class Partition:
     agreement : float
         Adjusted Rand index between the two best restarts; NaN where there was only one.
     stays : bool
-        Whether codes are to learn it, since it does not come from a mixture of them: what known
-        labels or latent classes say of all rows, or clusters that lie apart whatever their shape.
+        Whether codes are to learn it, and to keep it, since it does not come from a mixture of
+        them: what known labels or latent classes say of all rows, or clusters that lie apart
+        whatever their shape.
     """
 
     labels: np.ndarray

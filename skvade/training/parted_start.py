@@ -39,7 +39,7 @@ class PartedStart(Initialiser):
     long, bent or very uneven, and parted from each other, a merged partition cuts nearly no
     neighbours apart while the mixture's cuts many. It is taken if its worst cut (the greatest
     conductance of a cluster) is below `max_cut`, or half of that unless all merged mixtures find
-    it, and if it has at least `margin` more of
+    it (adjusted Rand indices above .9), and if it has at least `margin` more of
 
         I(c; c') / log K - price log(worst cut),
 
@@ -80,19 +80,20 @@ class PartedStart(Initialiser):
         rivals = self._merged(codes, seed, neighbours, n_groups)
         partings = [self._judge(labels, neighbours) for labels in rivals]
         values = [self._value(parting) for parting in partings]
-        again = [np.mean([adjusted_rand_score(one, other) for other in rivals]) for one in rivals]
+        alike = np.array([[adjusted_rand_score(a, b) for b in rivals] for a in rivals])
+        again, least = alike.mean(1), alike.min(1)
         better = [
             rival
             for rival, parting in enumerate(partings)
             if parting.used_clusters >= bar.used_clusters
-            and parting.worst_cut < self.max_cut * (1 if again[rival] > FOUND_BY_ALL else 0.5)
+            and parting.worst_cut < self.max_cut * (1 if least[rival] > FOUND_BY_ALL else 0.5)
             and values[rival] >= self._value(bar) + self.margin
         ]
         if not better:
             return found
         most = max(values[rival] for rival in better)
-        alike = [rival for rival in better if values[rival] > most - ABOUT_AS_GOOD]
-        best = max(alike, key=lambda rival: (round(again[rival], 9), round(values[rival], 9)))
+        good = [rival for rival in better if values[rival] > most - ABOUT_AS_GOOD]
+        best = max(good, key=lambda rival: (round(again[rival], 9), round(values[rival], 9)))
         others = sorted((i for i in range(len(rivals)) if i != best), key=lambda i: -values[i])
         agreement = adjusted_rand_score(rivals[best], rivals[others[0]]) if others else np.nan
         return Partition(rivals[best], agreement, stays=True)

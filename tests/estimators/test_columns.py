@@ -236,6 +236,8 @@ def test_clusters_of_categories_are_found():
     ).fit(frame)
     assert adjusted_rand_score(labels, model.labels_) > 0.9
     assert "labels" in {record["phase"] for record in model.history_}  # codes learn the classes
+    assert model.history_[-1]["phase"] == "train"
+    assert "labels" in model.history_[-1]  # and keep them
 
 
 REFUSED = [

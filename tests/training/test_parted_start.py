@@ -146,6 +146,18 @@ def test_of_partitions_that_are_about_as_good_the_one_is_taken_that_is_found_aga
     assert found.stays
 
 
+@pytest.mark.parametrize("found_by_all", [True, False])
+def test_what_cuts_more_than_half_of_the_bound_is_taken_only_if_all_find_it(found_by_all):
+    X, y = uneven((990, 10), 7)  # its worst cut is 1.7 %
+
+    class Given(PartedStart):
+        def _merged(self, codes, seed, neighbours, n_groups):
+            return [y, y, y if found_by_all else np.arange(len(y)) % 2]
+
+    found = Given(Drawn())(X, 0, weighted(X))
+    assert found.stays == found_by_all
+
+
 def test_overlapping_clusters_stay_the_mixtures():
     X, _ = make_blobs(900, n_features=3, centers=4, cluster_std=2.5, random_state=0)
     neighbours = weighted(X)
