@@ -80,15 +80,21 @@ class PartedStart(Initialiser):
         rivals = self._merged(codes, seed, neighbours, n_groups)
         partings = [self._judge(labels, neighbours) for labels in rivals]
         values = [self._value(parting) for parting in partings]
-        alike = np.array([[adjusted_rand_score(a, b) for b in rivals] for a in rivals])
-        again, least = alike.mean(1), alike.min(1)
         better = [
             rival
             for rival, parting in enumerate(partings)
             if parting.used_clusters >= bar.used_clusters
-            and parting.worst_cut < self.max_cut * (1 if least[rival] > FOUND_BY_ALL else 0.5)
+            and parting.worst_cut < self.max_cut
             and values[rival] >= self._value(bar) + self.margin
         ]
+        if better:  # of many rows the indices take a while
+            alike = np.array([[adjusted_rand_score(a, b) for b in rivals] for a in rivals])
+            again, least = alike.mean(1), alike.min(1)
+            better = [
+                rival
+                for rival in better
+                if partings[rival].worst_cut < self.max_cut / 2 or least[rival] > FOUND_BY_ALL
+            ]
         if not better:
             return found
         most = max(values[rival] for rival in better)
