@@ -342,7 +342,7 @@ class BaseDeepModel(
         if len(candidates) > 1:
             pair = (peers.concatenate(candidate.labels) for candidate in candidates[:2])
             self.restart_agreement_ = float(adjusted_rand_score(*pair))
-        self._scale = run.handover.scale
+        self._scale, self._stays = run.handover.scale, run.handover.stays
         vars(self).pop("_group", None)  # of an earlier fit
         if peers.size > 1:
             self._group = {"size": peers.size, "lost": run.handover.lost}

@@ -138,8 +138,7 @@ class DeepParameters:
         their bound is noisy.
     warm_start : bool, default=False
         Continue the last phase of the previous fit instead of starting anew; parameters that shape
-        the model must be unchanged. Use it for more passes, or for new rows of the same kind. What
-        codes learned of a partition that no mixture finds, such as rings, is not held any more.
+        the model must be unchanged. Use it for more passes, or for new rows of the same kind.
     device : str, default="auto"
         "cpu", "cuda", "cuda:<index>" or "mps"; "auto" is the fastest that is present. Set it to
         leave a GPU to others, or to choose one.

@@ -17,7 +17,7 @@ from skvade.training.dealing import labelled_by_all
 from skvade.training.events import Running
 from skvade.training.m_step import MStep, PriorBound
 from skvade.training.neighbours import DrawnNeighbours
-from skvade.training.phases import CountClusters, FindNeighbours, Initialise
+from skvade.training.phases import CountClusters, FindNeighbours, Initialise, KeepClusters
 from skvade.training.plateau import Plateau
 from skvade.training.run import Phase
 from skvade.training.schedules import (
@@ -169,7 +169,9 @@ class Recipe(ABC):
         """The phases of a fit that goes on from the previous one."""
         find = FindNeighbours(self.n_neighbors, facts.components, rescale=False)
         graph = [find] if self.neighbor_weight else []
-        return [*graph, *self._make_last_phases(facts)]
+        stays = getattr(self, "_stays", False)  # pickles of older versions do not say
+        keep = [KeepClusters(facts.labels)] if stays else []
+        return [*graph, *keep, *self._make_last_phases(facts)]
 
     def _make_update_phases(self, facts: Facts) -> list[Phase]:
         """The same for a few more rows, which in an M step would outvote all before."""

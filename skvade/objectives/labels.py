@@ -17,7 +17,7 @@ from torch import Tensor
 from skvade.objectives.base import Batch, EncodedObjective, ModelT, Terms
 from skvade.objectives.together import Beside
 
-MAX_LABELED = 128
+MAX_LABELED, MANY = 128, 100
 
 
 class TakenRows(Protocol):
@@ -64,16 +64,21 @@ class LabeledRows:
     ):
         (known,) = (labels >= 0).nonzero()
         self.labels = torch.from_numpy(labels).to(rows.device)
-        self.rows, drawn = of_all(rows.subset(known), labels[known])
+        mine = rows if len(known) == len(labels) else rows.subset(known)
+        self.rows, drawn = of_all(mine, labels[known])
         self._known = torch.from_numpy(drawn).to(rows.device)
 
     def draw(self, n_rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """At most n_rows rows, without repetition, and their labels.
+        """At most n_rows rows and their labels, without repetition where there are few to draw of.
 
         A single row comes twice: batch normalisation has no variance of one.
         """
-        order = torch.randperm(len(self._known), generator=generator, device=self._known.device)
-        index = order[:n_rows] if len(order) > 1 else order.repeat(2)
+        n_known, device = len(self._known), self._known.device
+        if n_known > MANY * n_rows:  # an order of all would cost more than the step
+            index = torch.randint(n_known, (n_rows,), generator=generator, device=device)
+        else:
+            order = torch.randperm(n_known, generator=generator, device=device)
+            index = order[:n_rows] if n_known > 1 else order.repeat(2)
         return self.rows.take(index.to(self.rows.index_device)), self._known[index]
 
 

@@ -42,6 +42,7 @@ OF_ALL = {
     "restart_agreement_": float,
     "_confidence": float,
     "_scale": float,
+    "_stays": bool,
     "_findings": tuple,
     "_reason": str,
     "_n_runs": int,
@@ -51,6 +52,7 @@ OF_ALL = {
 EARLIER = {  # of files that were written before there were these
     "_reason": lambda fitted: "",
     "_n_runs": lambda fitted: 1,
+    "_stays": lambda fitted: False,
     "latent_dim_": lambda fitted: fitted["means_"].shape[-1],
     "hidden_layer_sizes_": lambda fitted: fitted["_shaped_by"]["hidden_layer_sizes"],
     "_linear_path": lambda fitted: False,

@@ -182,6 +182,35 @@ class Initialise(Phase):
         return std if std > 1e-6 else 1.0
 
 
+@dataclass(frozen=True)
+class KeepClusters(Phase):
+    """Let the clusters of a fitted model be the partition that stays.
+
+    Leaves `partition` and `stays`.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples,) or None
+        Known clusters, which count where they are known; -1 elsewhere.
+    """
+
+    labels: np.ndarray | None = None
+    name: str = "clusters"
+
+    @torch.no_grad()
+    def run(self, run: Run, seed: int) -> None:
+        model = run.model.eval()
+        partition = run.rows.map(
+            lambda x: model.assign(x).argmax(-1),
+            row_bytes=model.row_bytes(run.rows.n_features),
+        )
+        if self.labels is not None:
+            known = torch.from_numpy(self.labels)
+            partition = torch.where(known >= 0, known, partition)
+        run.handover.partition = partition.to(run.rows.device)
+        run.handover.stays = True
+
+
 def _codes(run: Run) -> Tensor:
     run.model.eval()
     graph = run.handover.graph

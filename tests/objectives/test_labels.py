@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chisquare
 
 from skvade.nn.autoencoder import entropy
 from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import Linear
 from skvade.nn.m2 import M2
+from skvade.objectives import labels as labels_module
 from skvade.objectives.auxiliary import (
     NATS,
     AuxiliaryTasks,
@@ -73,6 +75,20 @@ def test_partly_held_is_held_where_labels_are_and_free_elsewhere(generator):
         bound = NegativeELBO()(model, Batch(X, None), generator)["kl"].item()
     assert found == pytest.approx(np.mean(kl))
     assert free == bound
+
+
+def test_of_many_labelled_rows_all_are_drawn_alike(generator, monkeypatch):
+    """With an order of all rows, or without one where they are many times what a step takes."""
+    for many in (100, 2):
+        monkeypatch.setattr(labels_module, "MANY", many)
+        rows = LabeledRows(Rows(X.numpy(), dtype=np.float64), np.arange(12) % 2)
+        counts = torch.zeros(12)
+        for _ in range(3_000):
+            x, drawn = rows.draw(4, generator)
+            index = torch.cdist(x, X).argmin(1)
+            assert torch.equal(index % 2, drawn)
+            counts.index_add_(0, index, torch.ones(4))
+        assert chisquare(counts.numpy()).pvalue > 1e-4
 
 
 def test_a_single_labelled_row_comes_twice(generator):

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.base import clone
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, make_moons
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
@@ -141,6 +141,26 @@ def test_a_warm_start_goes_on_from_the_model_that_it_began_with(tmp_path):
     plain = pickle.loads(pickle.dumps(first)).fit(X)
     crash(first, X, tmp_path / "fit", n_states=2)
     assert_same(first.fit(X, checkpoint=tmp_path / "fit", checkpoint_interval=0), plain)
+
+
+@pytest.mark.parametrize("cls", [VaDEClustering, DECClustering])
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_partition_that_stays_is_kept(cls, held_out, tmp_path):
+    """It counts beside the last phase's objective, and target, of the rows that are trained on."""
+    moons, y = make_moons(120, noise=0.05, random_state=0)
+    given = {"init": y, "early_stopping": held_out, "validation_fraction": 0.3}
+    estimator = small(cls, 2, max_iter=6, **given)
+    resumed, n_crashes = fit_with_crashes(estimator, moons, None, tmp_path / "fit", n_states=12)
+    assert n_crashes >= 2
+    plain = clone(estimator).fit(moons)
+    assert {"labels"} < {record["phase"] for record in plain.history_}
+    assert all(record["labels"] for record in plain.history_ if record["phase"] == "train")
+    assert_same(resumed, plain, moons)
+    plain.set_params(warm_start=True, init="auto")
+    again = pickle.loads(pickle.dumps(plain)).fit(moons)
+    crash(plain, moons, tmp_path / "warm", n_states=4)
+    plain.fit(moons, checkpoint=tmp_path / "warm", checkpoint_interval=0)
+    assert_same(plain, again, moons)
 
 
 def test_fresh_entropy_is_kept(tmp_path):

@@ -11,7 +11,7 @@ from skvade.training.batches import Rows
 from skvade.training.initialisation import LabelsStart
 from skvade.training.neighbours import DrawnNeighbours, principal_components
 from skvade.training.peers import ALONE
-from skvade.training.phases import FindNeighbours, Initialise
+from skvade.training.phases import FindNeighbours, Initialise, KeepClusters
 from skvade.training.run import Run
 from skvade.training.runtime import Runtime
 from tests.conftest import random_model
@@ -87,6 +87,19 @@ def test_scale_leads_back_to_the_units_of_the_embedding(run):
     embedding = codes(run)
     Initialise(LabelsStart(np.arange(80) % 3)).run(run, seed=0)
     np.testing.assert_allclose(run.handover.scale * codes(run), embedding)
+
+
+def test_what_a_model_has_is_kept_but_where_labels_are_known(run):
+    with torch.no_grad():
+        proba = run.model.assign(torch.from_numpy(X)).numpy()
+    labels = np.full(80, -1)
+    KeepClusters(labels).run(run, seed=0)
+    assert run.handover.stays
+    np.testing.assert_array_equal(run.handover.partition, proba.argmax(1))
+    labels[::3] = 1
+    KeepClusters(labels).run(run, seed=0)
+    expected = np.where(labels == 1, 1, proba.argmax(1))
+    np.testing.assert_array_equal(run.handover.partition, expected)
 
 
 @pytest.mark.parametrize("n_components", [1, 3])
