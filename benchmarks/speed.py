@@ -14,8 +14,9 @@ neighbours, and `neighbours` and `train` are the phases of a default fit.
 `phases` fits all of MNIST by default, and gives the seconds of each phase.
 `memory` gives the greatest growth of the process's own memory (Linux), each in a new process.
 `import` compares `import skvade` with `import torch, sklearn`, and `search` a grid search in two
-processes with the same in one. `million` fits a million rows by default. A table is printed at the
-end; records are, unless `--dry`, added to `benchmarks/results/speed/`, one file for each word.
+processes with the same in one. `million` fits a million rows by default, and `map` ten million of a
+memory map, which it makes and removes (800 MB), and predicts them. A table is printed at the end;
+records are, unless `--dry`, added to `benchmarks/results/speed/`, one file for each word.
 """
 
 from __future__ import annotations
@@ -368,6 +369,31 @@ def measure_million() -> Iterator[dict[str, Any]]:
     yield found | {"X_mb": round(X.nbytes / 2**20), "mb": round(growth.mb), "ari": round(ari, 3)}
 
 
+def measure_map(n_rows: int = 10_000_000) -> Iterator[dict[str, Any]]:
+    """A default fit of ten million rows of 20 features (20 curved clusters), and `predict`."""
+    rng = np.random.default_rng(0)
+    centres, turn = rng.normal(0, 2, (20, 6)), rng.normal(0, 0.4, (6, 20))
+    labels = rng.integers(20, size=n_rows)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npy"
+        rows = np.lib.format.open_memmap(path, "w+", np.float32, (n_rows, 20))
+        for start in range(0, n_rows, 100_000):
+            codes = centres[labels[start : start + 100_000]]
+            codes = codes + rng.normal(0, 0.4, codes.shape)
+            noise = rng.normal(0, 0.1, (len(codes), 20))
+            rows[start : start + len(codes)] = np.tanh(codes @ turn) + noise
+        del rows
+        X = np.load(path, mmap_mode="r")
+        model = VaDEClustering(20, random_state=0)
+        with anonymous_growth() as growth:
+            found = {"what": f"a map of {n_rows:,} rows", **fit_timed(model, X)}
+        with anonymous_growth() as growth_predicting:
+            predicting = seconds(lambda: model.predict(X))
+    ari = adjusted_rand_score(labels, model.labels_)
+    found |= {"X_mb": round(X.nbytes / 2**20), "mb": round(growth.mb), "ari": round(ari, 3)}
+    yield found | {"predict": round(predicting, 1), "predict_mb": round(growth_predicting.mb)}
+
+
 def measure_steps() -> Iterator[dict[str, Any]]:
     """Every batch size and precision."""
     for batch in (128, 256, 512, 1024):
@@ -383,9 +409,10 @@ MEASURES = {
     "import": measure_import,
     "search": measure_search,
     "million": measure_million,
+    "map": measure_map,
 }
 LABELS = ("precision", "batch", "n_rows", "dtype")
-LONG = ("phases", "search", "million")
+LONG = ("phases", "search", "million", "map")
 PHASES = ("pretrain", "graph", "neighbours", "clusters", "hold", "train", "M step")
 
 
