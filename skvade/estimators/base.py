@@ -345,7 +345,7 @@ class BaseDeepModel(
         self._scale, self._stays = run.handover.scale, run.handover.stays
         vars(self).pop("_group", None)  # of an earlier fit
         if peers.size > 1:
-            self._group = {"size": peers.size, "lost": run.handover.lost}
+            self._group = {"size": peers.size, "elsewhere": run.handover.elsewhere}
         self.history_ = run.history
         self.n_iter_ = self.history_[-1]["epoch"]
         self.converged_ = run.handover.converged

@@ -15,6 +15,7 @@ from skvade.objectives.reconstruction import Reconstruction
 from skvade.training.counting import Counter
 from skvade.training.dealing import labelled_by_all
 from skvade.training.events import Running
+from skvade.training.guests import with_guests
 from skvade.training.m_step import MStep, PriorBound
 from skvade.training.neighbours import DrawnNeighbours
 from skvade.training.phases import CountClusters, FindNeighbours, Initialise, KeepClusters
@@ -255,9 +256,9 @@ class Recipe(ABC):
 
         def near(run: Running) -> Objective:
             graph = run.handover.need_graph()
-            drawn, push = DrawnNeighbours(run.rows, graph), PUSH * graph.signal
-            scale = run.handover.scale
-            everyone = run.runtime.peers.everyone
+            peers, push = run.runtime.peers, PUSH * graph.signal
+            drawn = DrawnNeighbours(with_guests(run.rows, graph, peers), graph)
+            scale, everyone = run.handover.scale, peers.everyone
             given = (drawn, self.neighbor_weight, scale)
             return WithNeighbours(objective(run), *given, push=push, everyone=everyone)
 

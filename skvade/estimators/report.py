@@ -165,8 +165,8 @@ def _group(estimator: Any) -> dict[str, str]:
     if group is None:
         return {}
     return {
-        "processes": f"{group['size']}, which have {1 - group['lost']:.1%} of the nearest "
-        "neighbours of their rows"
+        "processes": f"{group['size']}; {group['elsewhere']:.1%} of the nearest neighbours of rows "
+        "are with another"
     }
 
 

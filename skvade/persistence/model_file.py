@@ -214,9 +214,11 @@ def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     if "M" in sizes and sizes.get("G") != sizes["M"] + 1:
         raise ValueError("its tree has not the leaves that it knows the sizes of.")
     if "_group" in fitted:
-        sizes_of_group = fitted["_group"]
-        _check_attribute("the size of a group", sizes_of_group["size"], int, sizes)
-        _check_attribute("the share that was lost", sizes_of_group["lost"], float, sizes)
+        group = fitted["_group"]
+        if "lost" in group:  # as earlier files have it
+            group["elsewhere"] = group.pop("lost")
+        _check_attribute("the size of a group", group["size"], int, sizes)
+        _check_attribute("the share elsewhere", group["elsewhere"], float, sizes)
     if not 0 < fitted.get("_noise_from", 0.5) < 1:
         raise ValueError("its noise is no share of the rows.")
     if fitted.get("_comparison"):

@@ -60,12 +60,21 @@ class Rows:
         """The rows at `index` as a new tensor of shape (n_rows, n_features)."""
         if isinstance(index, Tensor):
             index = index.cpu().numpy()
-        block = self.X[index if self.index is None else self.index[index]]
+        block = self.raw(index)
         block = block.toarray() if sp.issparse(block) else np.asarray(block)
         if not self.units.identical:
             block = self.units.to_model(block)  # in float64, before any rounding
         block = block.astype(self.dtype, copy=isinstance(index, slice))
         return torch.from_numpy(block).to(self.device)
+
+    def raw(self, index: np.ndarray | slice) -> Any:
+        """The rows at `index` as X has them."""
+        return self.X[index if self.index is None else self.index[index]]
+
+    def of_raw(self, tables: list[Any]) -> Rows:
+        """Rows of the same kind, of tables that `raw` of the same kind has given."""
+        X = sp.vstack(tables, "csr") if sp.issparse(self.X) else np.concatenate(tables)
+        return replace(self, X=X, index=None)
 
     def subset(self, index: np.ndarray) -> Rows:
         """The rows at `index`; nothing is copied before it is asked for."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.cluster import KMeans
 
 from skvade.training.batches import Rows
@@ -128,13 +127,11 @@ def _exchanged(rows: Rows, numbers: np.ndarray, owner: np.ndarray, peers: Peers)
         parts = []
         for rank in range(peers.size):
             chosen = index[owner[index] == rank]
-            where = chosen if rows.index is None else rows.index[chosen]
-            parts.append((rows.X[where], numbers[chosen]))
+            parts.append((rows.raw(chosen), numbers[chosen]))
         for rank, theirs in enumerate(peers.exchange(parts)):
             if theirs[0].shape[0]:
                 got[rank].append(theirs)
     blocks = [block for of_rank in got for block in of_rank]
-    tables = [table for table, _ in blocks] or [rows.X[:0]]
-    X = sp.vstack(tables, "csr") if sp.issparse(rows.X) else np.concatenate(tables)
+    tables = [table for table, _ in blocks] or [rows.raw(slice(0, 0))]
     new = np.concatenate([n for _, n in blocks] or [numbers[:0]])
-    return Dealt(replace(rows, X=X, index=None), new)
+    return Dealt(rows.of_raw(tables), new)

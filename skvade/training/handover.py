@@ -16,16 +16,21 @@ class Graph:
     Attributes
     ----------
     neighbours : Tensor of shape (n_samples, n_neighbors)
-        Row numbers, the nearest first; int32 where that holds them.
+        Row numbers, the nearest first; int32 where that holds them. Those beyond this process's own
+        rows are guests.
     cumulative : Tensor of shape (n_samples, n_neighbors)
         Running sums of the weights, the last of each row 1.
     signal : float
         Share of the distances between neighbours that is not taken for noise, in [0, 1].
+    guests : Tensor of shape (n_guests,) or None
+        Numbers, among the rows of all processes, of the neighbours that others have, in increasing
+        order; None where neighbours were sought among this process's own rows.
     """
 
     neighbours: Tensor
     cumulative: Tensor
     signal: float = 1.0
+    guests: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class Handover:
         NaN where what was minimised is no bound.
     count : Count or None
         How many clusters were found, where that was asked.
-    lost : float
+    elsewhere : float
         Share of the nearest neighbours that are with other processes.
     stays : bool
         Whether codes are to learn the partition, and to keep it to the end.
@@ -100,7 +105,7 @@ class Handover:
     converged: bool = field(default=False, metadata=OUTCOME)
     bound: float = field(default=float("nan"), metadata=OUTCOME)
     count: Count | None = field(default=None, metadata=OUTCOME)
-    lost: float = field(default=0.0, metadata=OUTCOME)
+    elsewhere: float = field(default=0.0, metadata=OUTCOME)
     stays: bool = field(default=False, metadata=UNTIL_THE_END)
 
     def state(self, *, at_end: bool = False) -> dict[str, Any]:

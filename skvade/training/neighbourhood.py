@@ -26,24 +26,30 @@ class Neighbourhood:
         Running sums of the weights, the last of each row 1.
     places : ndarray of shape (n_samples, n_places) or None
         The rows along leading principal components; None where only codes are clustered.
+    guests : ndarray of shape (n_guests,) or None
+        What numbers those have among the rows of all processes that follow this one's.
     """
 
     rows: np.ndarray
     cumulative: np.ndarray
     places: np.ndarray | None = None
+    guests: np.ndarray | None = None
 
     @classmethod
     def of(cls, graph: Graph, places: np.ndarray | None = None) -> Neighbourhood:
         """The neighbourhood of a graph, on the CPU."""
-        return cls(graph.neighbours.cpu().numpy(), graph.cumulative.cpu().numpy(), places)
+        guests = None if graph.guests is None else graph.guests.cpu().numpy()
+        return cls(graph.neighbours.cpu().numpy(), graph.cumulative.cpu().numpy(), places, guests)
 
     def of_all(self, peers: Peers) -> Neighbourhood:
-        """That of the rows of all processes, in the main one; every process has its neighbours."""
+        """That of the rows of all processes, in the main one."""
         if peers.size == 1:
             return self
-        first = peers.first(len(self.rows))
         places = None if self.places is None else peers.to_main(self.places)
-        rows, cumulative = peers.to_main(self.rows + first), peers.to_main(self.cumulative)
+        numbers = peers.first(len(self.rows)) + np.arange(len(self.rows))
+        if self.guests is not None:
+            numbers = np.concatenate([numbers, self.guests])
+        rows, cumulative = peers.to_main(numbers[self.rows]), peers.to_main(self.cumulative)
         return Neighbourhood(rows, cumulative, places)
 
     def flow(self, labels: np.ndarray, n_clusters: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from skvade.nn.autoencoder import Autoencoder
 from skvade.nn.filling import Filling
 from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
+from skvade.training.guests import RowsWithGuests
 from skvade.training.handover import Graph
 from skvade.training.missing import linear_model, linear_model_of
 from skvade.training.peers import ALONE, Peers
@@ -33,11 +34,11 @@ class DrawnNeighbours:
 
     Attributes
     ----------
-    rows : Rows
+    rows : Rows or RowsWithGuests
     graph : Graph
     """
 
-    rows: Rows
+    rows: Rows | RowsWithGuests
     graph: Graph
 
     def __call__(self, index: Tensor, generator: torch.Generator) -> Batch:
@@ -199,7 +200,11 @@ def _variance(values: np.ndarray, peers: Peers) -> float:
 
 
 def signal_share(
-    rows: Rows, neighbours: np.ndarray, components: Components, seed: int, peers: Peers = ALONE
+    rows: Rows | RowsWithGuests,
+    neighbours: np.ndarray,
+    components: Components,
+    seed: int,
+    peers: Peers = ALONE,
 ) -> float:
     """Share of the distances between neighbours that lies along the components.
 
@@ -209,7 +214,8 @@ def signal_share(
 
     Parameters
     ----------
-    rows : Rows
+    rows : Rows or RowsWithGuests
+        What `neighbours` number.
     neighbours : ndarray of shape (n_samples, n_neighbors)
     components : Components
     seed : int
@@ -225,7 +231,7 @@ def signal_share(
     return (along / whole) ** 0.5 if whole > 0 else 1.0
 
 
-def _sampled(rows: Rows, seed: int, peers: Peers, at_least: int = 1) -> np.ndarray:
+def _sampled(rows: Rows | RowsWithGuests, seed: int, peers: Peers, at_least: int = 1) -> np.ndarray:
     """Numbers of a share of 4,000 rows, and of fewer where these have many features."""
     n_sampled = max(at_least, MAX_PCA_VALUES // rows.n_features)
     n_sampled = min(len(rows), peers.share(min(MAX_PCA_ROWS, n_sampled), len(rows)))
@@ -233,17 +239,26 @@ def _sampled(rows: Rows, seed: int, peers: Peers, at_least: int = 1) -> np.ndarr
 
 
 def nearest_neighbours(
-    places: np.ndarray, n_neighbors: int, seed: int
+    places: np.ndarray, n_neighbors: int, seed: int, peers: Peers = ALONE
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of, and distances to, the nearest others, both (n_samples, n_neighbors).
 
-    Exact up to 20,000 rows; beyond, in the cells around each row (`neighbours_in_cells`).
+    Numbers are among the rows of all processes, in the order of ranks. Exact up to 20,000 rows;
+    beyond, in the cells around each row (`neighbours_in_cells`).
     """
-    if len(places) > MAX_EXACT_ROWS:
-        return neighbours_in_cells(places, n_neighbors, seed)
-    search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=torch.get_num_threads()).fit(places)
-    distances, neighbours = search.kneighbors()
-    return neighbours.astype(sp.get_index_dtype(maxval=len(places))), distances
+    n_rows = peers.total(len(places))
+    if n_rows > MAX_EXACT_ROWS:
+        return neighbours_in_cells(places, n_neighbors, seed, peers)
+    search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=torch.get_num_threads())
+    search.fit(peers.concatenate(places))
+    if peers.size == 1:
+        distances, neighbours = search.kneighbors()
+    else:
+        distances, neighbours = search.kneighbors(places, n_neighbors + 1)
+        other = neighbours != peers.first(len(places)) + np.arange(len(places))[:, np.newaxis]
+        other[other.all(1), -1] = False  # among more copies of a row than are asked for
+        distances, neighbours = (v[other].reshape(-1, n_neighbors) for v in (distances, neighbours))
+    return neighbours.astype(sp.get_index_dtype(maxval=n_rows)), distances
 
 
 def lost_share(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -96,6 +96,19 @@ class Peers:
     def first(self, n_own: int) -> int:
         """The number, among those of all processes, of the first of this one's rows."""
         return int(sum(self.collect(n_own)[: self.rank]))
+
+    def fetch(
+        self, numbers: np.ndarray, n_own: int, give: Callable[[np.ndarray], Any]
+    ) -> list[Any]:
+        """What those have who have the rows with these numbers, in the order of ranks.
+
+        `numbers` are among the rows of all processes, and in increasing order; `give` takes numbers
+        among this process's own to what another gets of them.
+        """
+        ends = np.cumsum([0, *self.collect(n_own)])
+        at = np.searchsorted(numbers, ends)
+        wanted = [numbers[a:b] - end for a, b, end in zip(at, at[1:], ends, strict=False)]
+        return self.exchange([give(asked) for asked in self.exchange(wanted)])
 
     def mean(self, value: float, weight: float) -> float:
         """The mean of a number over what it is a mean of in each process."""

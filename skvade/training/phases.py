@@ -12,6 +12,7 @@ from skvade.nn.autoencoder import Autoencoder
 from skvade.training.batches import Rows
 from skvade.training.counting import Counter
 from skvade.training.descent import TrainingDivergedError
+from skvade.training.guests import told_apart, with_guests
 from skvade.training.handover import Graph
 from skvade.training.initialiser import Initialiser
 from skvade.training.neighbourhood import Neighbourhood
@@ -60,30 +61,60 @@ class FindNeighbours(Phase):
         codes, peers = _codes(run).cpu().numpy(), run.runtime.peers
         components = self.components
         places = codes if components is None else beside(codes, run.rows, components, peers)
+        n_own, device = len(codes), run.rows.device
+        n_neighbors = min(self.n_neighbors, min(peers.collect(n_own)) - 1)
+        search = _among_own if run.model.likelihood.has_holes else _among_all
         with alone():
-            n_neighbors = min(self.n_neighbors, min(peers.collect(len(codes))) - 1)
-            neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
-            if run.model.likelihood.has_holes and components is not None:
-                for _ in range(N_ROUNDS):
-                    filled = filled_by(run.model, run.rows, neighbours)
-                    places = beside_filled(run.model, filled, components, peers)
-                    neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
-            if peers.size > 1:
-                run.handover.lost = lost_share(places, distances, peers)
+            neighbours, distances, guests = search(run, places, components, n_neighbors, seed)
         del places  # several times the codes
-        cumulative = torch.from_numpy(cumulative_weights(distances))
-        signal = 1.0
+        cumulative = torch.from_numpy(cumulative_weights(distances)).to(device)
+        graph = Graph(torch.from_numpy(neighbours).to(device), cumulative, guests=guests)
         if components is not None:
-            signal = signal_share(run.rows, neighbours, components, seed, peers)
-        device = run.rows.device
-        run.handover.graph = Graph(
-            torch.from_numpy(neighbours).to(device), cumulative.to(device), signal
-        )
+            rows = with_guests(run.rows, graph, peers)
+            graph = replace(graph, signal=signal_share(rows, neighbours, components, seed, peers))
+        run.handover.graph = graph
         if self.rescale:
-            reaches = np.linalg.norm(codes - codes[neighbours[:, -1]], axis=1)
+            everyone = codes
+            if guests is not None:
+                of_guests = peers.fetch(guests.numpy(), n_own, codes.__getitem__)
+                everyone = np.concatenate([codes, *of_guests])
+            reaches = np.linalg.norm(codes - everyone[neighbours[:, -1]], axis=1)
             reach = float(np.median(peers.concatenate(reaches)))
             run.model.rescale_latent_(reach if reach > 1e-6 else 1.0)
             run.handover.scale = 1.0
+
+
+Found = tuple[np.ndarray, np.ndarray, Tensor | None]
+
+
+def _among_all(
+    run: Run, places: np.ndarray, components: Components | None, n_neighbors: int, seed: int
+) -> Found:
+    """Neighbours among the rows of all processes, their distances, and the guests."""
+    peers, n_own = run.runtime.peers, len(places)
+    neighbours, distances = nearest_neighbours(places, n_neighbors, seed, peers)
+    if peers.size == 1:
+        return neighbours, distances, None
+    neighbours, guests = told_apart(neighbours, peers)
+    run.handover.elsewhere = peers.mean(float((neighbours >= n_own).mean()), n_own)
+    return neighbours, distances, torch.from_numpy(guests)
+
+
+def _among_own(
+    run: Run, places: np.ndarray, components: Components | None, n_neighbors: int, seed: int
+) -> Found:
+    """The same among this process's rows, whose holes are filled by the neighbours that it has."""
+    peers = run.runtime.peers
+    neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
+    for _ in range(N_ROUNDS):
+        if components is None:
+            break
+        filled = filled_by(run.model, run.rows, neighbours)
+        places = beside_filled(run.model, filled, components, peers)
+        neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
+    if peers.size > 1:
+        run.handover.elsewhere = lost_share(places, distances, peers)
+    return neighbours, distances, None
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,16 @@ class ResidentRows(Rows):
         dtype = _torch_dtype(self.dtype)
         return self.X[index].to(dtype, copy=isinstance(index, slice))
 
+    def raw(self, index: np.ndarray | slice) -> Any:
+        """The rows at `index` as they lie on the device, but on the host."""
+        where = index if isinstance(index, slice) else torch.from_numpy(index).to(self.device)
+        return self.X[where].cpu().numpy()
+
+    def of_raw(self, tables: list[Any]) -> Rows:
+        """Rows of the same kind, of tables that `raw` has given."""
+        X = torch.from_numpy(np.concatenate(tables)).to(self.device)
+        return replace(self, X=X)
+
     def subset(self, index: np.ndarray) -> Rows:
         """A copy of the rows at `index`."""
         return replace(self, X=self.X[torch.from_numpy(index).to(self.device)])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from skvade.training.cells import cut_into_cells
+from skvade.training.peers import ALONE, Peers
 
 CELL_ROWS = 64
 CELLS_ASKED = 128
@@ -17,14 +21,17 @@ MOVED_COLUMNS = 8
 
 
 def neighbours_in_cells(
-    places: np.ndarray, n_neighbors: int, seed: int
+    places: np.ndarray, n_neighbors: int, seed: int, peers: Peers = ALONE
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of, and distances to, near others, both (n_samples, n_neighbors).
+
+    Numbers are among the rows of all processes, in the order of ranks.
 
     The rows are cut into cells of some 64. The neighbours of a cell's rows are the nearest among
     the rows of the cells around it that together hold as many as 128 of mean size; which these
     are, is found in the same way among the cells' means. So the time grows no faster than
-    n log n, and of a few thousand rows all are asked.
+    n log n, and of a few thousand rows all are asked. Of several processes each cuts its own rows
+    into cells, and gets those that others have around these.
 
     Parameters
     ----------
@@ -33,20 +40,22 @@ def neighbours_in_cells(
         search takes.
     n_neighbors : int
     seed : int
+    peers : Peers
+        Who has the other rows.
     """
-    return _search(places, n_neighbors, np.random.RandomState(seed))
+    return _search(places, n_neighbors, np.random.RandomState(seed), peers)
 
 
 def _search(
-    places: np.ndarray, n_neighbors: int, rng: np.random.RandomState
+    places: np.ndarray, n_neighbors: int, rng: np.random.RandomState, peers: Peers = ALONE
 ) -> tuple[np.ndarray, np.ndarray]:
     cells = cut_into_cells(places, CELL_ROWS, rng)
-    order = np.concatenate(cells).astype(sp.get_index_dtype(maxval=len(places)))
+    order = np.concatenate(cells).astype(sp.get_index_dtype(maxval=peers.total(len(places))))
     sizes = np.array([len(cell) for cell in cells])
     parts = [slice(end - size, end) for end, size in zip(sizes.cumsum(), sizes, strict=True)]
     del cells
     _move_rows(places, order)
-    found = _search_cells(torch.from_numpy(places), order, parts, n_neighbors, rng)
+    found = _search_cells(torch.from_numpy(places), order, parts, n_neighbors, rng, peers)
     _move_rows(places, order.argsort())
     return found
 
@@ -64,24 +73,42 @@ def _search_cells(
     parts: list[slice],
     n_neighbors: int,
     rng: np.random.RandomState,
+    peers: Peers,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The neighbours of all rows, which are ordered by cells; `parts` says where each cell is."""
-    numbers = torch.from_numpy(order)
-    sizes = np.array([part.stop - part.start for part in parts])
+    first, first_cell = peers.first(len(order)), peers.first(len(parts))
+    rows = torch.from_numpy(order)
+    numbers = rows + first
     means = torch.stack([ordered[part].mean(0) for part in parts])
+    sizes = peers.concatenate(np.array([part.stop - part.start for part in parts]))
     n_asked = max(CELLS_ASKED * CELL_ROWS, 2 * n_neighbors)
-    around = _around(means.numpy(), max(2 * n_asked // CELL_ROWS, n_neighbors), rng)
+    n_around = max(2 * n_asked // CELL_ROWS, n_neighbors)
+    around = _around(peers.concatenate(means.numpy()), n_around, rng)[first_cell:][: len(parts)]
+
+    def asked(near: np.ndarray) -> np.ndarray:
+        return np.sort(near[: np.searchsorted(sizes[near].cumsum(), n_asked) + 1])
+
+    def own_cell(c: int) -> tuple[Tensor, Tensor]:
+        return ordered[parts[c]], numbers[parts[c]]
+
+    def given(asked: np.ndarray) -> list[Any]:
+        return [tuple(part.numpy() for part in own_cell(c)) for c in asked]
+
+    foreign: dict[int, Any] = {}
+    if peers.size > 1:
+        wanted = np.unique(np.concatenate([asked(near) for near in around]))
+        wanted = wanted[(wanted < first_cell) | (wanted >= first_cell + len(parts))]
+        got = chain.from_iterable(peers.fetch(wanted, len(parts), given))
+        foreign = {c: tuple(map(torch.from_numpy, g)) for c, g in zip(wanted, got, strict=True)}
     neighbours = torch.empty((len(order), n_neighbors), dtype=numbers.dtype)
     distances = torch.empty((len(order), n_neighbors), dtype=ordered.dtype)
     for part, mean, near in zip(parts, means, around, strict=True):
-        n_near = np.searchsorted(sizes[near].cumsum(), n_asked) + 1
-        asked = [parts[other] for other in np.sort(near[:n_near])]
-        others = torch.cat([ordered[other] for other in asked]).sub_(mean)
-        other_numbers = torch.cat([numbers[other] for other in asked])
+        tables = [foreign.get(c) or own_cell(c - first_cell) for c in asked(near)]
+        others = torch.cat([table for table, _ in tables]).sub_(mean)
+        other_numbers = torch.cat([theirs for _, theirs in tables])
         own = ordered[part] - mean  # near zero, where products lose little to rounding
-        rows = numbers[part].long()
-        found = _nearest_others(own, rows, others, other_numbers, n_neighbors)
-        neighbours[rows], distances[rows] = found
+        found = _nearest_others(own, numbers[part], others, other_numbers, n_neighbors)
+        neighbours[rows[part].long()], distances[rows[part].long()] = found
     return neighbours.numpy(), distances.numpy()
 
 

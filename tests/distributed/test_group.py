@@ -1,6 +1,7 @@
 """Several processes train one model as one process would. All of these are real ones."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -42,7 +43,8 @@ def test_two_processes_find_what_one_does(how):
     alone = VaDEClustering(10, random_state=0, precision="float32").fit(cases.X)
     assert adjusted_rand_score(cases.Y, labels) > adjusted_rand_score(cases.Y, alone.labels_) - 0.05
     assert np.bincount(labels).tolist() == found[0]["sizes"]
-    assert "2, which have 9" in found[0]["report"]
+    elsewhere = re.search(r"processes +2; (.*)% of the nearest", found[0]["report"])
+    assert 0 < float(elsewhere[1]) < 10
     assert [r["phase"] for r in alone.history_][-1] == "train"
     # Five seeds of one process are from -38.7 to -35.4.
     assert found[0]["bound"] == pytest.approx(alone.lower_bound_, abs=4.0)

@@ -37,7 +37,7 @@ def test_a_state_is_plain_and_comes_back_whole():
 def test_no_rows_outlive_a_run():
     """Of the last phase's outcome a checkpoint keeps numbers only."""
     outcome = FULL.state(at_end=True)
-    numbers = {"scale": 2.0, "agreement": 0.9, "converged": True, "bound": -3.0, "lost": 0.0}
+    numbers = {"scale": 2.0, "agreement": 0.9, "converged": True, "bound": -3.0, "elsewhere": 0.0}
     assert outcome == {**numbers, "count": None}
 
 
