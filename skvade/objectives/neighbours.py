@@ -144,10 +144,17 @@ def embedding_losses(z: Tensor, neighbours: Tensor, first: int = 0) -> tuple[Ten
     first : int
         Where among them the neighbours of these rows begin.
     """
+    middle = neighbours.detach().mean(0)  # far from zero, products would lose distances to rounding
+    z, neighbours = z - middle, neighbours - middle
+    near = (z - neighbours[first : first + len(z)]).square().sum(-1)
+    attraction = softplus(_log_odds(near)).mean()
     squares = z.square().sum(-1, keepdim=True) + neighbours.square().sum(-1)
-    distances = (squares - 2 * z @ neighbours.T).clamp(min=0) + 1e-6  # (B, B); |.|^2B is steep at 0
-    log_odds = math.log(A) + B * distances.log()  # log((1 - q) / q)
-    attraction = softplus(log_odds.diagonal(first)).mean()
+    log_odds = _log_odds((squares - 2 * z @ neighbours.T).clamp(min=0))  # (n_rows, n_neighbours)
     far = logsigmoid(log_odds).clamp(min=math.log(1 - MAX_SIMILARITY))
     strangers = max(1, len(z) * (len(neighbours) - 1))
     return attraction, -(far.sum() - far.diagonal(first).sum()) / strangers
+
+
+def _log_odds(squares: Tensor) -> Tensor:
+    """log((1 - q) / q), given squared distances; |.|^2B is steep at 0."""
+    return math.log(A) + B * (squares + 1e-6).log()

@@ -14,6 +14,7 @@ from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.jury import Jury, Verdict, subsample
 from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.runtime import n_distinct, on_one_blas_thread
+from skvade.training.units import row_slices
 
 ROWS_PER_CLUSTER = 20  # of which a mixture is made at least, where there are as many
 
@@ -90,7 +91,7 @@ class GaussianMixtureStart(Initialiser):
     ) -> list[FittedMixture]:
         """Restarts from k-means; EM of all at once, where each is fitted to all rows."""
         n_samples = max(self.max_samples, ROWS_PER_CLUSTER * self.n_clusters)
-        floor = self.reg_covar * max(codes.var(), 1e-6)
+        floor = self.reg_covar * max(_variance(codes), 1e-6)
         draws = [
             (subsample(len(codes), n_samples, rng), rng.randint(2**31)) for _ in range(n_restarts)
         ]
@@ -106,3 +107,10 @@ class GaussianMixtureStart(Initialiser):
         labels = np.stack([start.labels_ for start in starts])
         kind = self.covariance_type
         return fit_mixtures(rows, labels, n_different, kind, floor, self.max_iter)
+
+
+def _variance(codes: np.ndarray) -> float:
+    """Of all entries; a block at a time, since all differences would take as much as the codes."""
+    mean = codes.mean()
+    squares = (np.square(codes[part] - mean).sum() for part in row_slices(*codes.shape))
+    return float(sum(squares) / codes.size)

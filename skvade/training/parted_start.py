@@ -122,7 +122,8 @@ class PartedStart(Initialiser):
                 mixtures = split.fit(places, rng, self.n_merged)
                 found = [mixture.predict(places) for mixture in mixtures]
             for each in found:
-                used, groups = np.unique(each, return_inverse=True)
-                flow = neighbours.flow(groups, len(used))
+                used = np.bincount(each) > 0
+                groups = (used.cumsum() - 1)[each]
+                flow = neighbours.flow(groups, int(used.sum()))
                 partitions.append(merge(flow, self.mixtures.n_clusters)[groups])
         return partitions

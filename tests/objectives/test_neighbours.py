@@ -72,6 +72,20 @@ def test_other_terms_count_the_rows(objective):
         assert terms[name].item() == pytest.approx(alone[name].item())
 
 
+def test_wherever_codes_have_drifted_distances_are_the_same(generator):
+    """Nothing holds their middle.
+
+    At 10,000 products had lost all distances, and codes of ten million rows, which are trained for
+    as many steps, ran away from there.
+    """
+    z = torch.randn(200, 10, generator=generator)
+    near = z + 0.1 * torch.randn(200, 10, generator=generator)
+    far = [codes + torch.linspace(-1e4, 1e4, 10) for codes in (z, near)]
+    exact = [float(loss) for loss in embedding_losses(z.double(), near.double())]
+    assert [float(loss) for loss in embedding_losses(z, near)] == pytest.approx(exact, rel=1e-5)
+    assert [float(loss) for loss in embedding_losses(*far)] == pytest.approx(exact, rel=1e-2)
+
+
 @pytest.mark.parametrize("likelihood", ["gaussian", "poisson"])
 def test_embedding_terms_are_those_of_the_moved_neighbours(likelihood):
     model, x = random_model(likelihood), rows_for(likelihood)
