@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skvade.distributed._board import Board, board_between
 from skvade.training.peers import ALONE, Peers, among
 
 
@@ -56,14 +57,16 @@ class Group(Peers):
     (0, 1, True)
     """
 
-    def __init__(self, process_group: Any, on_gpu: Any = None):
-        """Talk through a group of gloo, and reduce a GPU's tensors through one of nccl, if any."""
+    def __init__(self, process_group: Any, timeout: float = TIMEOUT):
+        """Talk through a group of gloo, and through shared memory where all are on one machine."""
         import torch.distributed as dist
 
         self._dist, self._group = dist, process_group
-        self._on_gpu = on_gpu
+        self._on_gpu: Any = None
         self._shared: BaseException | None = None  # the last error that all have raised
         self.rank, self.size = dist.get_rank(process_group), dist.get_world_size(process_group)
+        with self._reaching():
+            self._board: Board | None = board_between(self, timeout)
 
     def __repr__(self) -> str:
         return f"Group(rank={self.rank}, size={self.size})"
@@ -90,6 +93,8 @@ class Group(Peers):
 
     def average_(self, tensor: Tensor) -> Tensor:
         with self._reaching():
+            if (shown := self._shown(tensor)) is not None:
+                return torch.mean(shown, 0, out=tensor)
             self._dist.all_reduce(tensor, group=self._for(tensor))
         return tensor.div_(self.size)
 
@@ -140,10 +145,27 @@ class Group(Peers):
 
     def close(self) -> None:
         """End the group, if it has not ended: who waits for this process is told."""
+        board, self._board = self._board, None
+        if board is not None:
+            board.close()
         ended, self._group = self._group, None
         for process_group in (self._on_gpu, ended) if ended is not None else ():
             if process_group is not None:
                 self._dist.destroy_process_group(process_group)
+
+    def reduce_through(self, on_gpu: Any) -> None:
+        """Reduce tensors of GPUs through another process group."""
+        self._on_gpu = on_gpu
+
+    def _shown(self, tensor: Tensor) -> Tensor | None:
+        """The tensors of all processes, if they can show them to each other."""
+        if self._board is None or tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            return None
+        if not self._board.has_room(tensor.numel()):
+            self._board.close()
+            self._board = None
+            return None
+        return self._board.show(tensor)
 
     def _for(self, tensor: Tensor) -> Any:
         """The process group that takes this tensor."""
@@ -186,18 +208,23 @@ class _Beside(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, group: Group) -> Tensor:
         ctx.group, ctx.n_rows = group, len(rows)
-        whole = [torch.empty_like(rows) for _ in range(group.size)]
         with group._reaching():
+            if (shown := group._shown(rows.detach())) is not None:
+                return shown.flatten(0, 1).clone()
+            whole = [torch.empty_like(rows) for _ in range(group.size)]
             group._dist.all_gather(whole, rows.detach().contiguous(), group=group._for(rows))
         return torch.cat(whole)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         group = ctx.group
-        gradient = gradient.clone(memory_format=torch.contiguous_format)
+        own = slice(group.rank * ctx.n_rows, (group.rank + 1) * ctx.n_rows)
         with group._reaching():
+            if (shown := group._shown(gradient)) is not None:
+                return shown[:, own].sum(0), None
+            gradient = gradient.clone(memory_format=torch.contiguous_format)
             group._dist.all_reduce(gradient, group=group._for(gradient))
-        return gradient[group.rank * ctx.n_rows :][: ctx.n_rows], None
+        return gradient[own], None
 
 
 @contextmanager
@@ -268,9 +295,9 @@ def group(backend: str = "auto", timeout: float = TIMEOUT) -> Iterator[Peers]:
     try:
         with _gpu_of(present):
             talk = dist.new_group(backend="gloo", timeout=limit)
-            peers = Group(talk)
+            peers = Group(talk, timeout=timeout)
             if backend == "nccl" or (backend == "auto" and _have_gpus(peers)):
-                peers = Group(talk, dist.new_group(backend="nccl", timeout=limit))
+                peers.reduce_through(dist.new_group(backend="nccl", timeout=limit))
             with among(peers):
                 yield peers
     finally:

@@ -1,5 +1,6 @@
 """What processes do in the tests: run as a module, with the name of a case and its options."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from torch import nn
 
 import skvade
 from skvade import VaDEClassifier, VaDEClustering, distributed
+from skvade.distributed import _board
 from skvade.objectives.neighbours import embedding_losses
 from skvade.persistence.shared_checkpoint import SharedCheckpoint
 from skvade.training.batches import Rows
@@ -59,8 +62,17 @@ def dealt(rank, size, how):
     return np.array_split(order, size)[rank]
 
 
-def fit(cls, how="random", **parameters):
+def no_room(*args):
+    """As where a container shares little memory."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def fit(cls, how="random", memory="shared", **parameters):
     """A fit of some estimator."""
+    if memory == "none":
+        _board.SHARED = Path("not there")
+    elif memory == "no room":
+        os.posix_fallocate = no_room
     with distributed.group() as group:
         mine = dealt(group.rank, group.size, how)
         model = small(getattr(skvade, cls), **{"n_clusters": 10, **parameters})

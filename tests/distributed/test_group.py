@@ -50,6 +50,12 @@ def test_two_processes_find_what_one_does(how):
     assert found[0]["bound"] == pytest.approx(alone.lower_bound_, abs=4.0)
 
 
+@pytest.mark.parametrize("memory", ["none", pytest.param("no room", marks=LONG)])
+def test_memory_that_is_shared_changes_nothing(memory):
+    shared, apart = (run(2, "fit", cls="VaDEClustering", memory=m) for m in ("shared", memory))
+    assert shared == apart
+
+
 def test_runs_are_repeated_to_the_bit():
     first, second = run(2, "fit", cls="VaDEClustering"), run(2, "fit", cls="VaDEClustering")
     assert first == second
