@@ -102,7 +102,7 @@ def speed() -> dict[str, Any]:
 
         type(group).average_ = timed
         model = VaDEClustering(10, likelihood="bernoulli", compare=False, random_state=0)
-        model.set_params(pretrain_iter=1, max_iter=1)
+        model.set_params(pretrain_iter=3, max_iter=1)
         model.fit(X[group.rank :: group.size])
     return {"phases": Timed.found, "reducing": round(reducing, 3)}
 
