@@ -12,6 +12,7 @@ import platform
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +73,15 @@ class Board:
                 made = True
             except OSError:  # containers often share little
                 pass
-        made = self._peers.tell(made)
-        if made:
-            flat = torch.from_file(str(path), shared=True, size=n_all, dtype=torch.float32)
-            self._sides, self._n_places = flat.view(2, self._peers.size, n_entries), n_entries
-            self._peers.collect(None)
-        if self._peers.is_main:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            made = self._peers.tell(made)
+            if made:
+                flat = torch.from_file(str(path), shared=True, size=n_all, dtype=torch.float32)
+                self._sides, self._n_places = flat.view(2, self._peers.size, n_entries), n_entries
+                self._peers.collect(None)
+        finally:
+            if self._peers.is_main:
+                shutil.rmtree(self._folder, ignore_errors=True)
         return made
 
     def show(self, tensor: Tensor) -> Tensor:
@@ -99,6 +102,7 @@ class Board:
 
     def close(self) -> None:
         """Let the others know, by the lock, that this process shows nothing more."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)  # children may have it, too
         for lock in (self._lock, *self._locks):
             lock.close()
 
@@ -122,7 +126,7 @@ class Board:
 
     def _held(self, rank: int) -> bool:
         try:
-            fcntl.flock(self._locks[rank], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._locks[rank], fcntl.LOCK_SH | fcntl.LOCK_NB)  # others look, too
         except OSError:
             return True
         return False
@@ -131,19 +135,17 @@ class Board:
 def board_between(peers: Peers, timeout: float) -> Board | None:
     """A board of all processes, or None where they cannot share memory."""
     folder, token = "", os.urandom(16)
-    if peers.is_main and fcntl and SHARED.is_dir() and platform.machine() in IN_ORDER:
-        try:
-            folder = tempfile.mkdtemp(prefix="skvade-", dir=SHARED)
-            (Path(folder) / "token").write_bytes(token)
-        except OSError:
-            folder = ""
-    folder, token = peers.tell((folder, token))
-    found = bool(folder) and _reads(Path(folder) / "token", token)
-    everywhere = all(peers.collect(found))
-    board = Board(peers, Path(folder), timeout) if everywhere else None
-    if peers.is_main and folder:
-        shutil.rmtree(folder, ignore_errors=True)
-    return board
+    try:
+        if peers.is_main and fcntl and SHARED.is_dir() and platform.machine() in IN_ORDER:
+            with suppress(OSError):
+                folder = tempfile.mkdtemp(prefix="skvade-", dir=SHARED)
+                (Path(folder) / "token").write_bytes(token)
+        theirs, token = peers.tell((folder, token))
+        found = bool(theirs) and _reads(Path(theirs) / "token", token)
+        return Board(peers, Path(theirs), timeout) if all(peers.collect(found)) else None
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reads(path: Path, token: bytes) -> bool:

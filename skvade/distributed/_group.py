@@ -57,16 +57,15 @@ class Group(Peers):
     (0, 1, True)
     """
 
-    def __init__(self, process_group: Any, timeout: float = TIMEOUT):
-        """Talk through a group of gloo, and through shared memory where all are on one machine."""
+    def __init__(self, process_group: Any):
+        """Talk through a group of gloo."""
         import torch.distributed as dist
 
         self._dist, self._group = dist, process_group
         self._on_gpu: Any = None
         self._shared: BaseException | None = None  # the last error that all have raised
         self.rank, self.size = dist.get_rank(process_group), dist.get_world_size(process_group)
-        with self._reaching():
-            self._board: Board | None = board_between(self, timeout)
+        self._board: Board | None = None
 
     def __repr__(self) -> str:
         return f"Group(rank={self.rank}, size={self.size})"
@@ -102,16 +101,21 @@ class Group(Peers):
         return tensor.div_(self.size)
 
     def exchange(self, parts: Sequence[Any]) -> list[Any]:
-        packed = [np.frombuffer(pickle.dumps(part, protocol=5), np.uint8) for part in parts]
+        others = [None if rank == self.rank else part for rank, part in enumerate(parts)]
+        packed = [np.frombuffer(pickle.dumps(part, protocol=5), np.uint8) for part in others]
         sizes = np.array(self.collect([len(part) for part in packed]))
         sent = torch.from_numpy(np.concatenate(packed))
+        del packed, others
         to_here = sizes[:, self.rank].tolist()
         got = torch.empty(sum(to_here), dtype=torch.uint8)
         with self._reaching():
             self._dist.all_to_all_single(
                 got, sent, to_here, sizes[self.rank].tolist(), group=self._group
             )
-        return [pickle.loads(part.numpy().tobytes()) for part in got.split(to_here)]
+        del sent
+        found = [pickle.loads(part.numpy()) for part in got.split(to_here)]
+        found[self.rank] = parts[self.rank]
+        return found
 
     def beside(self, rows: Tensor) -> Tensor:
         return _Beside.apply(rows, self)
@@ -148,13 +152,21 @@ class Group(Peers):
 
     def close(self) -> None:
         """End the group, if it has not ended: who waits for this process is told."""
-        board, self._board = self._board, None
-        if board is not None:
-            board.close()
+        self.keep_apart()
         ended, self._group = self._group, None
         for process_group in (self._on_gpu, ended) if ended is not None else ():
             if process_group is not None:
                 self._dist.destroy_process_group(process_group)
+
+    def share_memory(self, timeout: float) -> None:
+        """Average through shared memory, if all are on one machine."""
+        with self._reaching():
+            self._board = board_between(self, timeout) if self.size > 1 else None
+
+    def keep_apart(self) -> None:
+        if self._board is not None:
+            self._board.close()
+        self._board = None
 
     def reduce_through(self, on_gpu: Any) -> None:
         """Reduce tensors of GPUs through another process group."""
@@ -164,11 +176,10 @@ class Group(Peers):
         """The tensors of all processes, if they can show them to each other."""
         if self._board is None or tensor.dtype != torch.float32 or tensor.device.type != "cpu":
             return None
-        if not self._board.has_room(tensor.numel()):
-            self._board.close()
-            self._board = None
-            return None
-        return self._board.show(tensor)
+        if self._board.has_room(tensor.numel()):
+            return self._board.show(tensor)
+        self.keep_apart()
+        return None
 
     def _for(self, tensor: Tensor) -> Any:
         """The process group that takes this tensor."""
@@ -298,7 +309,8 @@ def group(backend: str = "auto", timeout: float = TIMEOUT) -> Iterator[Peers]:
     try:
         with _gpu_of(present):
             talk = dist.new_group(backend="gloo", timeout=limit)
-            peers = Group(talk, timeout=timeout)
+            peers = Group(talk)
+            peers.share_memory(timeout)
             if backend == "nccl" or (backend == "auto" and _have_gpus(peers)):
                 peers.reduce_through(dist.new_group(backend="nccl", timeout=limit))
             with among(peers):

@@ -100,7 +100,8 @@ class PreparingMixin:
     ) -> Dealt:
         """The rows that this process trains on, placed where it trains."""
         peers = runtime.peers
-        dealt = deal(rows, components if self.neighbor_weight else None, seed, peers)
+        graph = self.neighbor_weight or self._counts_clusters
+        dealt = deal(rows, components if graph else None, seed, peers)
         sizes = peers.collect(len(dealt.rows))
         with peers.alike():
             if min(sizes) < 2:

@@ -164,8 +164,9 @@ def _group(estimator: Any) -> dict[str, str]:
     group = getattr(estimator, "_group", None)
     if group is None:
         return {}
+    elsewhere = group.get("elsewhere", group.get("lost"))  # as earlier pickles have it
     return {
-        "processes": f"{group['size']}; {group['elsewhere']:.1%} of the nearest neighbours of rows "
+        "processes": f"{group['size']}; {elsewhere:.1%} of the nearest neighbours of rows "
         "are with another"
     }
 

@@ -25,6 +25,7 @@ def check_same(estimator: Any, X: Any, checkpoint: Any, peers: Peers) -> None:
     if peers.size == 1:
         return
     facts = {name: v for name, v in parameters_of(estimator).items() if name not in OF_EACH}
+    warm = estimator._warm_model() is not None
     names, init = getattr(estimator, "feature_names_in_", None), estimator.init
     facts |= {
         "number of columns": X.shape[1],
@@ -33,7 +34,8 @@ def check_same(estimator: Any, X: Any, checkpoint: Any, peers: Peers) -> None:
         "checkpoint": checkpoint is not None,
         "kind of X": "sparse" if sp.issparse(X) else "dense",
         "kind of init": init if isinstance(init, str) else type(init).__name__,
-        "fit before, by warm_start": estimator._warm_model() is not None,
+        "fit before, by warm_start": warm,
+        "fit before, by its clusters that stay": warm and getattr(estimator, "_stays", False),
         **{f"tensors of {name}": _shapes(getattr(estimator, name)) for name in OF_EACH[2:]},
     }
     found = peers.collect(facts)

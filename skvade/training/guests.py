@@ -47,14 +47,30 @@ def with_guests(rows: Rows, graph: Graph, peers: Peers) -> Rows | RowsWithGuests
     """What the neighbours in a graph number; all processes ask at the same time."""
     if graph.guests is None:
         return rows
-    numbers = graph.guests.cpu().numpy()
+    return RowsWithGuests(rows, _fetched(rows, graph.guests.cpu().numpy(), peers))
+
+
+def taken(rows: Rows, index: np.ndarray, graph: Graph, peers: Peers) -> Tensor:
+    """The rows at `index` among those, of which no other guests are fetched."""
+    if graph.guests is None:
+        return rows.take(index)
+    is_guest = index >= len(rows)
+    wanted, where = np.unique(index[is_guest] - len(rows), return_inverse=True)
+    index = index.copy()
+    index[is_guest] = len(rows) + where
+    guests = _fetched(rows, graph.guests.cpu().numpy()[wanted], peers)
+    return RowsWithGuests(rows, guests).take(index)
+
+
+def _fetched(rows: Rows, numbers: np.ndarray, peers: Peers) -> Rows:
+    """The rows with these numbers, of those who have them, a block at a time."""
     parts = list(row_slices(len(numbers), rows.n_features))
     tables = []
     for i in range(max(peers.collect(len(parts)))):
         asked = numbers[parts[i]] if i < len(parts) else numbers[:0]
         tables += peers.fetch(asked, len(rows), rows.raw)
     tables = [table for table in tables if table.shape[0]] or [rows.raw(slice(0, 0))]
-    return RowsWithGuests(rows, rows.of_raw(tables))
+    return rows.of_raw(tables)
 
 
 def told_apart(numbers: np.ndarray, peers: Peers) -> tuple[np.ndarray, np.ndarray]:
@@ -67,9 +83,9 @@ def told_apart(numbers: np.ndarray, peers: Peers) -> tuple[np.ndarray, np.ndarra
     peers : Peers
     """
     n_own = len(numbers)
-    numbers -= peers.first(n_own)
+    first = peers.first(n_own)
+    numbers -= first
     foreign = (numbers < 0) | (numbers >= n_own)
-    theirs = numbers[foreign]
-    guests = np.unique(theirs)
-    numbers[foreign] = n_own + np.searchsorted(guests, theirs)
-    return numbers, guests + peers.first(n_own)
+    guests, where = np.unique(numbers[foreign], return_inverse=True)
+    numbers[foreign] = n_own + where
+    return numbers, guests + first

@@ -7,7 +7,6 @@ With the posteriors fixed, the bound's maximum in p(c) p(z|c) has a closed form.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from skvade.objectives.base import Batch, Terms
 from skvade.training.batches import Rows
 from skvade.training.events import Running
 from skvade.training.run import Phase, Run
+from skvade.training.runtime import in_full_precision
 
 MIN_DRAWS = 4_000  # of which the bound is a mean; few rows are drawn for more than once
 
@@ -57,7 +57,7 @@ class MStep(Phase):
     def run(self, run: Run, seed: int) -> None:
         model: Any = run.model.eval()
         objective = self.objective(run)
-        with _in_full_precision(model):
+        with in_full_precision(model):
             peers = run.runtime.peers
             sums, labels = _moments(model, objective, run.rows)
             moments = [peers.total(part) for part in sums]
@@ -108,13 +108,3 @@ def _bound(model: Any, objective: PriorBound, rows: Rows, generator: torch.Gener
 
 def _blocks(model: Autoencoder, rows: Rows, n_passes: int = 1) -> Iterator[Batch]:
     return rows.numbered_blocks(model.row_bytes(rows.n_features), n_passes)
-
-
-@contextmanager
-def _in_full_precision(model: Autoencoder) -> Iterator[None]:
-    """As `predict` will see the model."""
-    dtype, model.compute_dtype = model.compute_dtype, None
-    try:
-        yield
-    finally:
-        model.compute_dtype = dtype

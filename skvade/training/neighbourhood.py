@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from skvade.training.handover import Graph
 from skvade.training.peers import Peers
@@ -49,6 +50,7 @@ class Neighbourhood:
         numbers = peers.first(len(self.rows)) + np.arange(len(self.rows))
         if self.guests is not None:
             numbers = np.concatenate([numbers, self.guests])
+        numbers = numbers.astype(sp.get_index_dtype(maxval=peers.total(len(self.rows))))
         rows, cumulative = peers.to_main(numbers[self.rows]), peers.to_main(self.cumulative)
         return Neighbourhood(rows, cumulative, places)
 

@@ -16,7 +16,7 @@ from skvade.nn.autoencoder import Autoencoder
 from skvade.nn.filling import Filling
 from skvade.objectives.base import Batch
 from skvade.training.batches import Rows
-from skvade.training.guests import RowsWithGuests
+from skvade.training.guests import RowsWithGuests, taken
 from skvade.training.handover import Graph
 from skvade.training.missing import linear_model, linear_model_of
 from skvade.training.peers import ALONE, Peers
@@ -200,11 +200,7 @@ def _variance(values: np.ndarray, peers: Peers) -> float:
 
 
 def signal_share(
-    rows: Rows | RowsWithGuests,
-    neighbours: np.ndarray,
-    components: Components,
-    seed: int,
-    peers: Peers = ALONE,
+    rows: Rows, graph: Graph, components: Components, seed: int, peers: Peers = ALONE
 ) -> float:
     """Share of the distances between neighbours that lies along the components.
 
@@ -214,24 +210,23 @@ def signal_share(
 
     Parameters
     ----------
-    rows : Rows or RowsWithGuests
-        What `neighbours` number.
-    neighbours : ndarray of shape (n_samples, n_neighbors)
+    rows : Rows
+    graph : Graph
     components : Components
     seed : int
     peers : Peers
         Each gives its share of the rows.
     """
     sampled = _sampled(rows, seed, peers)
-    columns = np.random.RandomState(seed).randint(neighbours.shape[1], size=len(sampled))
-    near = neighbours[sampled, columns]
-    apart = components.view(rows.take(sampled)) - components.view(rows.take(near))
+    columns = np.random.RandomState(seed).randint(graph.neighbours.shape[1], size=len(sampled))
+    near = graph.neighbours.cpu().numpy()[sampled, columns]
+    apart = components.view(rows.take(sampled)) - components.view(taken(rows, near, graph, peers))
     whole = peers.total(float(apart.square().sum()))
     along = peers.total(float((apart @ components.axes).square().sum()))
     return (along / whole) ** 0.5 if whole > 0 else 1.0
 
 
-def _sampled(rows: Rows | RowsWithGuests, seed: int, peers: Peers, at_least: int = 1) -> np.ndarray:
+def _sampled(rows: Rows, seed: int, peers: Peers, at_least: int = 1) -> np.ndarray:
     """Numbers of a share of 4,000 rows, and of fewer where these have many features."""
     n_sampled = max(at_least, MAX_PCA_VALUES // rows.n_features)
     n_sampled = min(len(rows), peers.share(min(MAX_PCA_ROWS, n_sampled), len(rows)))

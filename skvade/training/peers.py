@@ -65,6 +65,9 @@ class Peers:
         """Note that what is raised in the block follows from what all know: all raise it."""
         yield
 
+    def keep_apart(self) -> None:
+        """Talk from now on in a way that does for processes of any kind."""
+
     def abandon(self, error: BaseException) -> None:
         """Let the others know that this process goes no further, if they do not know it."""
 
@@ -91,7 +94,7 @@ class Peers:
             return rows
         ends = np.cumsum(self.collect(n_own))[:-1]
         parts = [None] * self.size if rows is None else np.split(rows, ends)
-        return self.exchange(parts)[0]
+        return np.array(self.exchange(parts)[0])  # no view of the rows of all
 
     def first(self, n_own: int) -> int:
         """The number, among those of all processes, of the first of this one's rows."""

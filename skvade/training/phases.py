@@ -12,7 +12,7 @@ from skvade.nn.autoencoder import Autoencoder
 from skvade.training.batches import Rows
 from skvade.training.counting import Counter
 from skvade.training.descent import TrainingDivergedError
-from skvade.training.guests import told_apart, with_guests
+from skvade.training.guests import told_apart
 from skvade.training.handover import Graph
 from skvade.training.initialiser import Initialiser
 from skvade.training.neighbourhood import Neighbourhood
@@ -28,7 +28,7 @@ from skvade.training.neighbours import (
 from skvade.training.peers import Peers
 from skvade.training.refilling import N_ROUNDS, filled_by
 from skvade.training.run import Phase, Run
-from skvade.training.runtime import alone
+from skvade.training.runtime import alone, in_full_precision
 
 MAX_CALIBRATED_ROWS = 100_000
 
@@ -62,16 +62,18 @@ class FindNeighbours(Phase):
         components = self.components
         places = codes if components is None else beside(codes, run.rows, components, peers)
         n_own, device = len(codes), run.rows.device
-        n_neighbors = min(self.n_neighbors, min(peers.collect(n_own)) - 1)
-        search = _among_own if run.model.likelihood.has_holes else _among_all
+        search, n_rows = _among_all, peers.total(n_own)
+        if run.model.likelihood.has_holes:
+            search, n_rows = _among_own, min(peers.collect(n_own))
+        n_neighbors = min(self.n_neighbors, n_rows - 1)
         with alone():
             neighbours, distances, guests = search(run, places, components, n_neighbors, seed)
         del places  # several times the codes
         cumulative = torch.from_numpy(cumulative_weights(distances)).to(device)
         graph = Graph(torch.from_numpy(neighbours).to(device), cumulative, guests=guests)
         if components is not None:
-            rows = with_guests(run.rows, graph, peers)
-            graph = replace(graph, signal=signal_share(rows, neighbours, components, seed, peers))
+            signal = signal_share(run.rows, graph, components, seed, peers)
+            graph = replace(graph, signal=signal)
         run.handover.graph = graph
         if self.rescale:
             everyone = codes
@@ -106,12 +108,11 @@ def _among_own(
     """The same among this process's rows, whose holes are filled by the neighbours that it has."""
     peers = run.runtime.peers
     neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
-    for _ in range(N_ROUNDS):
-        if components is None:
-            break
-        filled = filled_by(run.model, run.rows, neighbours)
-        places = beside_filled(run.model, filled, components, peers)
-        neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
+    if components is not None:
+        for _ in range(N_ROUNDS):
+            filled = filled_by(run.model, run.rows, neighbours)
+            places = beside_filled(run.model, filled, components, peers)
+            neighbours, distances = nearest_neighbours(places, n_neighbors, seed)
     if peers.size > 1:
         run.handover.elsewhere = lost_share(places, distances, peers)
     return neighbours, distances, None
@@ -215,14 +216,15 @@ class Initialise(Phase):
 
 @dataclass(frozen=True)
 class KeepClusters(Phase):
-    """Let the clusters of a fitted model be the partition that stays.
+    """Let the clusters of a fitted model be the partition that stays, unless labels say otherwise.
 
     Leaves `partition` and `stays`.
 
     Attributes
     ----------
     labels : ndarray of shape (n_samples,) or None
-        Known clusters, which count where they are known; -1 elsewhere.
+        Known clusters, -1 where none is known. Where the model has one of them in another cluster,
+        its partition is not what codes are to keep.
     """
 
     labels: np.ndarray | None = None
@@ -230,16 +232,16 @@ class KeepClusters(Phase):
 
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
-        model = run.model.eval()
-        partition = run.rows.map(
-            lambda x: model.assign(x).argmax(-1),
-            row_bytes=model.row_bytes(run.rows.n_features),
-        )
+        model, rows = run.model.eval(), run.rows
+        with in_full_precision(model):
+            partition = rows.map(
+                lambda x: model.assign(x).argmax(-1), model.row_bytes(rows.n_features)
+            )
+        n_wrong = 0
         if self.labels is not None:
-            known = torch.from_numpy(self.labels)
-            partition = torch.where(known >= 0, known, partition)
-        run.handover.partition = partition.to(run.rows.device)
-        run.handover.stays = True
+            n_wrong = int(((self.labels >= 0) & (self.labels != partition.numpy())).sum())
+        run.handover.partition = partition.to(rows.device)
+        run.handover.stays = run.runtime.peers.total(n_wrong) == 0
 
 
 def _codes(run: Run) -> Tensor:

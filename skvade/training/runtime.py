@@ -58,13 +58,14 @@ class Runtime:
     def place(self, rows: Rows) -> Rows:
         """Rows where training reads them: on the GPU, if they fill at most a third of what is free.
 
-        There they wait for no copy from the host in every step.
+        There they wait for no copy from the host in every step. All processes must have the room:
+        rows that they give each other are of one kind.
         """
-        if self.device.type != "cuda":
-            return rows
-        free, _ = torch.cuda.mem_get_info(self.device)
-        size = len(rows) * rows.n_features * resident_dtype(rows).itemsize
-        return make_resident(rows) if size <= free / 3 else rows
+        has_room = self.device.type == "cuda"
+        if has_room:
+            free, _ = torch.cuda.mem_get_info(self.device)
+            has_room = len(rows) * rows.n_features * resident_dtype(rows).itemsize <= free / 3
+        return make_resident(rows) if all(self.peers.collect(has_room)) else rows
 
     def reduce(self, value: Tensor) -> Tensor:
         """The mean of a value over processes."""
@@ -76,6 +77,16 @@ class Runtime:
         Each process draws for its own rows.
         """
         return torch.Generator(self.device).manual_seed(seed + 7919 * self.peers.rank)
+
+
+@contextmanager
+def in_full_precision(model: Autoencoder) -> Iterator[None]:
+    """The model as `predict` will see it."""
+    dtype, model.compute_dtype = model.compute_dtype, None
+    try:
+        yield
+    finally:
+        model.compute_dtype = dtype
 
 
 def resolve_runtime(device: str, precision: str, peers: Peers = ALONE) -> Runtime:
@@ -90,8 +101,11 @@ def resolve_runtime(device: str, precision: str, peers: Peers = ALONE) -> Runtim
     """
     resolved = resolve_device(device)
     compute_dtype = _resolve_precision(precision, resolved)
-    if any(other != compute_dtype for other in peers.collect(compute_dtype)):
+    of_all = peers.collect((compute_dtype, resolved.type))
+    if any(other != compute_dtype for other, _ in of_all):
         compute_dtype = None
+    if any(other != resolved.type for _, other in of_all):
+        peers.keep_apart()
     return Runtime(resolved, compute_dtype, peers)
 
 

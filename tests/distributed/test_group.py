@@ -50,6 +50,11 @@ def test_two_processes_find_what_one_does(how):
     assert found[0]["bound"] == pytest.approx(alone.lower_bound_, abs=4.0)
 
 
+def test_a_group_of_one_is_a_fit_alone():
+    alone = cases.digest(small(VaDEClustering).fit(cases.X[:200]))
+    assert run(1, "one") == [{"size": 1, "digest": alone}]
+
+
 @pytest.mark.parametrize("memory", ["none", pytest.param("no room", marks=LONG)])
 def test_memory_that_is_shared_changes_nothing(memory):
     shared, apart = (run(2, "fit", cls="VaDEClustering", memory=m) for m in ("shared", memory))

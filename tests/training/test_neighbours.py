@@ -75,7 +75,7 @@ def test_signal_is_what_neighbours_differ_in_along_the_components():
     X = rng.normal(size=(5_000, 20)) * np.r_[[100.0] * 2, [1.0] * 18]
     rows, table = Rows(X), rng.integers(5_000, size=(5_000, 3))
     share = lambda n, table: signal_share(  # noqa: E731
-        rows, table, principal_components(rows, torch.positive, n, seed=0), seed=0
+        rows, graph_of(table), principal_components(rows, torch.positive, n, seed=0), seed=0
     )
     apart = X - X[table[:, 0]]
     expected = np.linalg.norm(apart[:, :2]) / np.linalg.norm(apart)
@@ -86,11 +86,17 @@ def test_signal_is_what_neighbours_differ_in_along_the_components():
     assert share(2, twins) < 0.01
 
 
+def graph_of(neighbours):
+    """In which all of a row's neighbours weigh alike."""
+    share = torch.full(neighbours.shape, 1 / neighbours.shape[1])
+    return Graph(torch.from_numpy(neighbours.copy()), share.cumsum(1))
+
+
 def test_signal_of_equal_neighbours_is_whole():
     X = np.repeat(np.random.default_rng(1).normal(size=(50, 6)), 2, axis=0)
     rows, twins = Rows(X), np.arange(100).reshape(-1, 2)[:, ::-1].reshape(-1, 1)
     components = principal_components(rows, torch.positive, 2, seed=0)
-    assert signal_share(rows, twins, components, seed=0) == 1
+    assert signal_share(rows, graph_of(twins), components, seed=0) == 1
 
 
 def test_wide_sparse_rows_are_never_dense_as_a_whole():

@@ -89,17 +89,18 @@ def test_scale_leads_back_to_the_units_of_the_embedding(run):
     np.testing.assert_allclose(run.handover.scale * codes(run), embedding)
 
 
-def test_what_a_model_has_is_kept_but_where_labels_are_known(run):
+def test_what_a_model_has_is_kept_unless_labels_say_otherwise(run):
     with torch.no_grad():
         proba = run.model.assign(torch.from_numpy(X)).numpy()
-    labels = np.full(80, -1)
-    KeepClusters(labels).run(run, seed=0)
-    assert run.handover.stays
-    np.testing.assert_array_equal(run.handover.partition, proba.argmax(1))
-    labels[::3] = 1
-    KeepClusters(labels).run(run, seed=0)
-    expected = np.where(labels == 1, 1, proba.argmax(1))
-    np.testing.assert_array_equal(run.handover.partition, expected)
+    partition = proba.argmax(1)
+    known = np.where(np.arange(80) % 3, -1, partition)
+    for labels in (None, known):
+        KeepClusters(labels).run(run, seed=0)
+        assert run.handover.stays
+        np.testing.assert_array_equal(run.handover.partition, partition)
+    known[30] = (known[30] + 1) % 3
+    KeepClusters(known).run(run, seed=0)
+    assert not run.handover.stays
 
 
 @pytest.mark.parametrize("n_components", [1, 3])
