@@ -100,6 +100,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "memory": lambda: speed.table_of_memory(records.read(speed.RESULTS / "memory.jsonl")),
     "processes": distributed.table_of_accuracy,
     "rows per second": distributed.table_of_speed,
+    "memory of processes": distributed.table_of_memory,
     **{
         f"method {name}": partial(_accuracy, tables.of_method, name, quoted)
         for name, quoted in METHODS.items()

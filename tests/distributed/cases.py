@@ -287,7 +287,19 @@ def outside():
 
 CASES = {
     case.__name__: case
-    for case in (fit, default, kinds, statistics, gradients, faults, uneven, ends, resumed, outside)
+    for case in (
+        fit,
+        one,
+        default,
+        kinds,
+        statistics,
+        gradients,
+        faults,
+        uneven,
+        ends,
+        resumed,
+        outside,
+    )
 }
 
 if __name__ == "__main__":
