@@ -84,21 +84,25 @@ class Board:
                 shutil.rmtree(self._folder, ignore_errors=True)
         return made
 
-    def show(self, tensor: Tensor) -> Tensor:
+    def show(self, tensor: Tensor, n_places: int | None = None) -> Tensor:
         """The tensors of all processes, stacked in the order of ranks, until the next are shown.
 
         Parameters
         ----------
         tensor : Tensor
             Of float32, on the CPU, of the same shape in all processes; there is room for it.
+        n_places : int or None
+            The length of the longest of vectors whose lengths differ; entries beyond a vector's own
+            mean nothing.
         """
         self._n_shown += 1
+        n_own = tensor.numel()
         # Two sides in turn: when all have come to the next, all have read these.
-        side = self._sides[self._n_shown % 2, :, : tensor.numel()]
-        side[self._peers.rank].copy_(tensor.reshape(-1))
+        side = self._sides[self._n_shown % 2, :, : n_own if n_places is None else n_places]
+        side[self._peers.rank, :n_own].copy_(tensor.reshape(-1))
         self._come[self._peers.rank] = self._n_shown
         self._wait()
-        return side.view(-1, *tensor.shape)
+        return side.view(-1, *tensor.shape) if n_places is None else side
 
     def close(self) -> None:
         """Let the others know, by the lock, that this process shows nothing more."""

@@ -90,15 +90,23 @@ class Group(Peers):
             whole = whole + other
         return whole.to(value.device) if isinstance(value, Tensor) else whole
 
-    def average_(self, tensor: Tensor) -> Tensor:
+    def add_up(self, tensor: Tensor) -> Tensor:
+        return _sum(self._gathered(tensor))
+
+    def average_part(self, vector: Tensor) -> Tensor:
+        return self._of_own_part(vector).div_(self.size)
+
+    def join_parts_(self, vector: Tensor) -> None:
+        sizes, own = self._sizes(vector), vector[self.part(len(vector))]
         with self._reaching():
-            if (shown := self._shown(tensor)) is not None:
-                torch.add(shown[0], shown[1], out=tensor)  # four times as fast as torch.mean
-                for other in shown[2:]:
-                    tensor.add_(other)
+            if (shown := self._shown(own, max(sizes))) is not None:
+                theirs = [each[:n] for each, n in zip(shown, sizes, strict=True)]
             else:
-                self._dist.all_reduce(tensor, group=self._for(tensor))
-        return tensor.div_(self.size)
+                sent = own.repeat(self.size)
+                theirs = self._swapped(sent, [len(own)] * self.size, sizes).split(sizes)
+        for rank, part in enumerate(vector.split(sizes)):
+            if rank != self.rank:
+                part.copy_(theirs[rank])
 
     def exchange(self, parts: Sequence[Any]) -> list[Any]:
         others = [None if rank == self.rank else part for rank, part in enumerate(parts)]
@@ -172,14 +180,46 @@ class Group(Peers):
         """Reduce tensors of GPUs through another process group."""
         self._on_gpu = on_gpu
 
-    def _shown(self, tensor: Tensor) -> Tensor | None:
-        """The tensors of all processes, if they can show them to each other."""
+    def _shown(self, tensor: Tensor, n_places: int | None = None) -> Tensor | None:
+        """The tensors of all processes, if they can show them to each other.
+
+        Vectors of different lengths need as many places as the longest.
+        """
         if self._board is None or tensor.dtype != torch.float32 or tensor.device.type != "cpu":
             return None
-        if self._board.has_room(tensor.numel()):
-            return self._board.show(tensor)
+        if self._board.has_room(tensor.numel() if n_places is None else n_places):
+            return self._board.show(tensor, n_places)
         self.keep_apart()
         return None
+
+    def _sizes(self, tensor: Tensor) -> list[int]:
+        """How many entries of a vector, or rows, each process works on."""
+        return [len(tensor[self.part(len(tensor), rank)]) for rank in range(self.size)]
+
+    def _of_own_part(self, tensor: Tensor) -> Tensor:
+        """The sum over processes of this one's part of a tensor, along its first axis."""
+        with self._reaching():
+            if (shown := self._shown(tensor)) is not None:
+                return _sum(shown[:, self.part(len(tensor))])
+            sizes = self._sizes(tensor)
+            to_here = [sizes[self.rank]] * self.size
+            theirs = self._swapped(tensor.contiguous(), sizes, to_here)
+        return _sum(theirs.unflatten(0, (self.size, sizes[self.rank])))
+
+    def _gathered(self, tensor: Tensor) -> Tensor:
+        """The tensors of all, stacked in the order of ranks."""
+        with self._reaching():
+            if (shown := self._shown(tensor)) is not None:
+                return shown
+            whole = [torch.empty_like(tensor) for _ in range(self.size)]
+            self._dist.all_gather(whole, tensor.contiguous(), group=self._for(tensor))
+        return torch.stack(whole)
+
+    def _swapped(self, sent: Tensor, n_there: list[int], n_here: list[int]) -> Tensor:
+        """What all send here of vectors that are parted among all."""
+        got = sent.new_empty(sum(n_here), *sent.shape[1:])
+        self._dist.all_to_all_single(got, sent, n_here, n_there, group=self._for(sent))
+        return got
 
     def _for(self, tensor: Tensor) -> Any:
         """The process group that takes this tensor."""
@@ -199,6 +239,14 @@ class Group(Peers):
                 "ended, failed, or did not answer in time. What it wrote last says why; start all "
                 f"of them again ({str(error).splitlines()[0][:200]})."
             ) from error
+
+
+def _sum(tensors: Tensor) -> Tensor:
+    """Of all along the first axis, one after the other: four times as fast as torch's."""
+    whole = tensors[0] + tensors[1] if len(tensors) > 1 else tensors[0].clone()
+    for other in tensors[2:]:
+        whole += other
+    return whole
 
 
 def _kind(error: Exception) -> str:
@@ -221,24 +269,12 @@ class _Beside(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, group: Group) -> Tensor:
-        ctx.group, ctx.n_rows = group, len(rows)
-        with group._reaching():
-            if (shown := group._shown(rows.detach())) is not None:
-                return shown.flatten(0, 1).clone()
-            whole = [torch.empty_like(rows) for _ in range(group.size)]
-            group._dist.all_gather(whole, rows.detach().contiguous(), group=group._for(rows))
-        return torch.cat(whole)
+        ctx.group = group
+        return group._gathered(rows.detach()).flatten(0, 1).clone()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        group = ctx.group
-        own = slice(group.rank * ctx.n_rows, (group.rank + 1) * ctx.n_rows)
-        with group._reaching():
-            if (shown := group._shown(gradient)) is not None:
-                return shown[:, own].sum(0), None
-            gradient = gradient.clone(memory_format=torch.contiguous_format)
-            group._dist.all_reduce(gradient, group=group._for(gradient))
-        return gradient[own], None
+        return ctx.group._of_own_part(gradient), None
 
 
 @contextmanager

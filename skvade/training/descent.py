@@ -111,7 +111,7 @@ class Guard(Stateful):
         self.n_rescues = 0
         self.good_step = 0
         self.good_state = weights.state()
-        self.optimizer = Adam(weights.master)
+        self.optimizer = Adam(weights.own)
 
     @property
     def moments(self) -> dict[str, Tensor]:
@@ -160,7 +160,7 @@ class Guard(Stateful):
             self._give_up()
         self.rate /= 2
         self.weights.restore(self.good_state)
-        self.optimizer = Adam(self.weights.master)
+        self.optimizer = Adam(self.weights.own)
 
     def _give_up(self) -> None:
         raise TrainingDivergedError(

@@ -43,9 +43,16 @@ class Peers:
         """The sum over processes of numbers, arrays or tensors of one shape."""
         return value
 
-    def average_(self, tensor: Tensor) -> Tensor:
-        """The mean over processes of a large tensor, in its place."""
+    def add_up(self, tensor: Tensor) -> Tensor:
+        """The sum over processes of a small tensor, in the midst of a step."""
         return tensor
+
+    def average_part(self, vector: Tensor) -> Tensor:
+        """The mean over processes of this one's part of a vector."""
+        return vector
+
+    def join_parts_(self, vector: Tensor) -> None:
+        """Take the others' parts of a vector as they have them."""
 
     def exchange(self, parts: Sequence[Any]) -> list[Any]:
         """Give every process its part, and get theirs for this one, in the order of ranks."""
@@ -72,6 +79,11 @@ class Peers:
         """Let the others know that this process goes no further, if they do not know it."""
 
     # ------------------------------------------------------------- what follows from these
+
+    def part(self, n_entries: int, rank: int | None = None) -> slice:
+        """Which entries of a vector that all have a process works on, this one if none is named."""
+        rank, each = self.rank if rank is None else rank, -(-n_entries // self.size)
+        return slice(min(rank * each, n_entries), min((rank + 1) * each, n_entries))
 
     def everyone(self, rows: Tensor) -> tuple[Tensor, int]:
         """The rows of all processes, and where among them this one's begin."""

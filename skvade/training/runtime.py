@@ -49,11 +49,10 @@ class Runtime:
 
     def weights(self, model: Autoencoder, parameters: list[nn.Parameter]) -> Weights:
         """What the optimiser moves, with copies in `compute_dtype` for the model's products."""
-        average = self.peers.average_
         if self.compute_dtype is None:
-            return Weights(model, parameters, average=average)
+            return Weights(model, parameters, peers=self.peers)
         low = model.product_weights()
-        return Weights(model, parameters, low, self.compute_dtype, average)
+        return Weights(model, parameters, low, self.compute_dtype, self.peers)
 
     def place(self, rows: Rows) -> Rows:
         """Rows where training reads them: on the GPU, if they fill at most a third of what is free.

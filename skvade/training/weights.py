@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from skvade.training.peers import ALONE, Peers
 
 
 class Weights:
@@ -16,6 +18,10 @@ class Weights:
     costs about as much as a third of the products; so the model holds those of `low` in `dtype`
     while a phase lasts. Its other parameters are parts of the vector itself.
 
+    Of several processes each moves a part of the vector, and takes the others' from them: the same
+    bytes as for the gradient of all, and a share of the passes over memory (ZeRO's first stage;
+    Rajbhandari, Rasley, Ruwase, He 2020, arXiv:1910.02054).
+
     Parameters
     ----------
     model : Module
@@ -25,13 +31,14 @@ class Weights:
         Those that the model needs for products only.
     dtype : torch.dtype or None
         None leaves all in float32.
-    average : callable
-        Takes the gradient, in its place, to its mean over processes.
+    peers : Peers
 
     Attributes
     ----------
     master : Tensor of shape (n_entries,)
-        Every learned parameter in full precision, with its gradient after `collect_gradients`.
+        Every learned parameter in full precision.
+    own : Tensor of shape (n_own,)
+        The part of it that this process moves, with its gradient after `collect_gradients`.
     """
 
     def __init__(
@@ -40,16 +47,17 @@ class Weights:
         parameters: Sequence[nn.Parameter],
         low: Iterable[nn.Parameter] = (),
         dtype: torch.dtype | None = None,
-        average: Callable[[Tensor], Tensor] = lambda gradient: gradient,
+        peers: Peers = ALONE,
     ):
-        self._average = average
+        self._peers = peers
         self.model = model
         chosen = set(low) if dtype is not None else set()
         learned = [p for p in parameters if p.requires_grad]
         copied = [p for p in learned if p in chosen]
         parameters = [*copied, *(p for p in learned if p not in chosen)]
         self.master = torch.cat([p.detach().reshape(-1) for p in parameters])
-        self._gradient = self.master.grad = torch.zeros_like(self.master)
+        self.own = self.master[peers.part(len(self.master))]
+        self._gradient = torch.zeros_like(self.master)
         self._gradients = _views(self._gradient, parameters)
         views = _views(self.master, parameters)
         self._masters: dict[Tensor, Tensor] = dict(zip(parameters, views, strict=True))
@@ -68,22 +76,24 @@ class Weights:
 
     @torch.no_grad()
     def collect_gradients(self, max_norm: float) -> None:
-        """Give the master the parameters' gradients, shortened to at most `max_norm`."""
+        """Give the own part the mean of the gradients, shortened to at most `max_norm`."""
         for parameter, gradient in zip(self._masters, self._gradients, strict=True):
             if parameter.grad is None:
                 gradient.zero_()
             else:
                 gradient.copy_(parameter.grad)
-        self._average(self._gradient)
-        norm = torch.dot(self._gradient, self._gradient).sqrt()  # faster than vector_norm
+        gradient = self.own.grad = self._peers.average_part(self._gradient)
+        squares = torch.dot(gradient, gradient)  # faster than vector_norm
+        norm = self._peers.add_up(squares).sqrt()
         share = (max_norm / (norm + 1e-6)).clamp(max=1.0)
         # Asking a GPU for the share would make it wait; a CPU can save the pass over memory.
         if share.device.type != "cpu" or share != 1:
-            self._gradient.mul_(share)
+            gradient.mul_(share)
 
     @torch.no_grad()
     def publish(self) -> None:
-        """Let the copies follow their masters."""
+        """Let the model follow what all processes moved."""
+        self._peers.join_parts_(self.master)
         self._copies.copy_(self._copied)
 
     def state(self) -> dict[str, Tensor]:

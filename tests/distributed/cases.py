@@ -22,9 +22,11 @@ from skvade import VaDEClassifier, VaDEClustering, distributed
 from skvade.distributed import _board
 from skvade.objectives.neighbours import embedding_losses
 from skvade.persistence.shared_checkpoint import SharedCheckpoint
+from skvade.training.adam import Adam
 from skvade.training.batches import Rows
 from skvade.training.neighbours import principal_components
 from skvade.training.units import look_at, measure_units, summarize
+from skvade.training.weights import Weights
 from tests.conftest import small
 
 X, Y = load_digits(return_X_y=True)
@@ -183,6 +185,28 @@ def gradients():
     }
 
 
+def steps(memory="shared"):
+    """Parameters after some steps of Adam, and the entries of them that each process moves."""
+    if memory == "none":
+        _board.SHARED = Path("not there")
+    found = {}
+    with distributed.group() as group:
+        for n_in in (1, 37):  # of the smaller network a process of four moves nothing
+            torch.manual_seed(0)
+            layer, rows = nn.Linear(n_in, n_in), torch.randn(12, n_in)
+            weights = Weights(layer, list(layer.parameters()), peers=group)
+            adam = Adam(weights.own)
+            for n_done in range(4):
+                weights.clear_gradients()
+                layer(rows[group.rank :: group.size]).square().mean().backward()
+                weights.collect_gradients(max_norm=0.1 if n_done % 2 else 1e9)
+                adam.step(0.1)
+                weights.publish()
+            found[str(n_in)] = weights.master.tolist()
+            found[f"own {n_in}"] = len(adam.state["exp_avg"])
+    return found
+
+
 def faults():
     """Errors that only one process makes, or in which processes differ; and a fit after them."""
     found = {}
@@ -294,6 +318,7 @@ CASES = {
         kinds,
         statistics,
         gradients,
+        steps,
         faults,
         uneven,
         ends,

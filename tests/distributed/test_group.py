@@ -57,7 +57,7 @@ def test_a_group_of_one_is_a_fit_alone():
 
 @pytest.mark.parametrize("memory", ["none", pytest.param("no room", marks=LONG)])
 def test_memory_that_is_shared_changes_nothing(memory):
-    shared, apart = (run(2, "fit", cls="VaDEClustering", memory=m) for m in ("shared", memory))
+    shared, apart = (run(3, "fit", cls="VaDEClustering", memory=m) for m in ("shared", memory))
     assert shared == apart
 
 
@@ -114,6 +114,16 @@ def test_strangers_come_from_everywhere():
     for found in run(3, "gradients"):
         np.testing.assert_allclose(found["a"], z.grad, rtol=1e-10)
         np.testing.assert_allclose(found["b"], near.grad, rtol=1e-10)
+
+
+@pytest.mark.parametrize("memory", ["shared", "none"])
+def test_each_process_moves_a_part_of_the_parameters(memory):
+    (alone,), found = run(1, "steps"), run(4, "steps", memory=memory)
+    for n_in, shares in {"1": [1, 1, 0, 0], "37": [352, 352, 352, 350]}.items():
+        assert [of_each[f"own {n_in}"] for of_each in found] == shares
+        for of_each in found:
+            assert of_each[n_in] == found[0][n_in]
+            np.testing.assert_allclose(of_each[n_in], alone[n_in], rtol=1e-4, atol=1e-6)
 
 
 def test_an_error_of_one_is_an_error_of_all():

@@ -23,7 +23,7 @@ def backward(model, dtype, scale=1.0):
 def step(weights, max_norm):
     """One step of gradient descent on the master, which the model then follows."""
     weights.collect_gradients(max_norm)
-    torch.optim.SGD([weights.master], lr=0.1).step()
+    torch.optim.SGD([weights.own], lr=0.1).step()
     weights.publish()
 
 
@@ -70,7 +70,7 @@ def test_frozen_parameters_of_any_kind_are_left_alone():
     before = copy.deepcopy(model.state_dict())
     weights = Weights(model, list(model.parameters()), model.parameters(), LOW)
     assert len(weights.master) == sum(p.numel() for p in model[2].parameters())
-    optimizer = torch.optim.Adam([weights.master], lr=0.1)
+    optimizer = torch.optim.Adam([weights.own], lr=0.1)
     for _ in range(2):
         weights.clear_gradients()
         backward(model, LOW)
