@@ -31,6 +31,7 @@ class KMeansStart(Initialiser):
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
+        codes = codes.astype(np.float64)
         n_clusters = n_distinct(codes, at_most=self.n_clusters)
         with alone():
             means = KMeans(n_clusters, n_init=10, random_state=seed).fit(codes).cluster_centers_
@@ -46,6 +47,7 @@ class RandomStart(Initialiser):
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
+        codes = codes.astype(np.float64)
         rows = np.random.RandomState(seed).choice(len(codes), self.n_clusters, replace=False)
         return Partition(_nearest(codes, codes[rows]))
 
@@ -59,7 +61,7 @@ class MeansStart(Initialiser):
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
-        return Partition(_nearest(codes, self.means))
+        return Partition(_nearest(codes.astype(np.float64), self.means))
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ class ClustererStart(Initialiser):
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
-        clusterer = _seeded(clone(self.clusterer), seed)
+        codes, clusterer = codes.astype(np.float64), _seeded(clone(self.clusterer), seed)
         found = np.asarray(clusterer.fit_predict(codes))
         if found.shape != (len(codes),):
             raise ValueError(

@@ -38,7 +38,11 @@ class Initialiser(ABC):
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
-        """Cluster the codes, with the help of their neighbours where these are known."""
+        """Cluster the codes, with the help of their neighbours where these are known.
+
+        Codes are float32, since of many rows they and what is made of all of them are the most of
+        what a fit takes; what counts or squares is done in float64, a block or a sample at a time.
+        """
 
     def restricted(self, rows: np.ndarray) -> Initialiser:
         """The same for codes of the given rows only."""

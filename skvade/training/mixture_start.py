@@ -101,6 +101,7 @@ class GaussianMixtureStart(Initialiser):
         return [mixture for fit in fits for mixture in fit]
 
     def _fit(self, rows: np.ndarray, seeds: list[int], floor: float) -> list[FittedMixture]:
+        rows = rows.astype(np.float64)
         n_different = n_distinct(rows, at_most=self.n_clusters)
         with config_context(array_api_dispatch=False):
             starts = [KMeans(n_different, n_init=1, random_state=seed).fit(rows) for seed in seeds]
@@ -111,6 +112,6 @@ class GaussianMixtureStart(Initialiser):
 
 def _variance(codes: np.ndarray) -> float:
     """Of all entries; a block at a time, since all differences would take as much as the codes."""
-    mean = codes.mean()
-    squares = (np.square(codes[part] - mean).sum() for part in row_slices(*codes.shape))
-    return float(sum(squares) / codes.size)
+    parts = list(row_slices(*codes.shape))
+    mean = sum(codes[part].sum(dtype=np.float64) for part in parts) / codes.size
+    return float(sum(np.square(codes[part] - mean).sum() for part in parts) / codes.size)

@@ -138,7 +138,7 @@ class CountClusters(Phase):
         everyone, count = peers.to_main(codes), None
         with peers.together():
             if peers.is_main:
-                count = self.counter(everyone.astype(np.float64), neighbours, seed)
+                count = self.counter(everyone, neighbours, seed)
         groups = None if count is None else count.groups.numpy()
         own = torch.from_numpy(peers.from_main(groups, len(codes)))
         run.handover.count = replace(peers.tell(count), groups=own)
@@ -176,7 +176,7 @@ class Initialise(Phase):
         found, found_labels, found_scale = None, None, None
         with peers.together():
             if peers.is_main:
-                found = self.initialiser(codes.cpu().double().numpy(), seed, neighbours)
+                found = self.initialiser(codes.cpu().numpy(), seed, neighbours)
                 found_labels = torch.from_numpy(found.labels).to(codes.device)
                 found_scale = self._scale(codes, found_labels)
         told = (found_scale, found and found.agreement, found and found.stays)
@@ -200,10 +200,10 @@ class Initialise(Phase):
             filled = filled_by(
                 run.model, run.rows, run.handover.need_graph().neighbours.cpu().numpy()
             )
-            places = torch.cat([self.components.along(view).cpu() for view in filled.blocks()])
-        else:
-            places = run.rows.map(self.components, row_bytes=1 << 14)
-        return places.double().numpy()[:, :n_places]
+            places = [self.components.along(view)[:, :n_places].cpu() for view in filled.blocks()]
+            return torch.cat(places).numpy()
+        components = self.components
+        return run.rows.map(lambda x: components(x)[:, :n_places], row_bytes=1 << 14).numpy()
 
     def _scale(self, codes: Tensor, labels: Tensor) -> float:
         within = sum(
