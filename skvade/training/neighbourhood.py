@@ -67,7 +67,8 @@ class Neighbourhood:
         n_clusters : int
         """
         flow = np.zeros(n_clusters * n_clusters)
-        for block in row_slices(*self.rows.shape):
+        n_neighbors = self.rows.shape[1]
+        for block in row_slices(*self.rows.shape, row_bytes=40 * n_neighbors):
             pairs = labels[block, np.newaxis] * n_clusters + labels[self.rows[block]]
             weights = np.diff(self.cumulative[block], axis=1, prepend=0)
             flow += np.bincount(pairs.ravel(), weights.ravel(), minlength=n_clusters**2)
