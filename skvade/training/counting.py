@@ -10,8 +10,9 @@ import torch
 
 from skvade.training.handover import Count
 from skvade.training.merging import Closeness, information_kept, merge_tree, merges, shared
-from skvade.training.mixture_start import GaussianMixtureStart
+from skvade.training.mixture_start import GaussianMixtureStart, used_components
 from skvade.training.neighbourhood import SMALLEST_CUT, Neighbourhood, Parting
+from skvade.training.peers import ALONE, Peers
 from skvade.training.runtime import on_one_blas_thread
 
 CLEAR = 0.3
@@ -49,32 +50,40 @@ class Counter:
     max_clusters: int
     n_mixtures: int = 3
 
-    def __call__(self, codes: np.ndarray, neighbours: Neighbourhood, seed: int) -> Count:
-        """Count the clusters of codes (n_samples, latent_dim); there are two at least."""
-        if len(codes) < FEW:
-            return self._of_few(len(codes))
+    def __call__(
+        self, codes: np.ndarray, neighbours: Neighbourhood, seed: int, peers: Peers = ALONE
+    ) -> Count:
+        """Count the clusters of codes (n_samples, latent_dim); there are two at least.
+
+        All processes call it, with codes of their own, and get the same but for groups.
+        """
+        n_rows = peers.total(len(codes))
+        if n_rows < FEW:
+            return self._of_few(len(codes), n_rows)
         rng = np.random.RandomState(seed)
-        n_groups = max(2, min(2 * self.max_clusters, len(codes) // 5))
+        n_groups = max(2, min(2 * self.max_clusters, n_rows // 5))
         start = GaussianMixtureStart(n_groups, "full")
         curves = []
-        with on_one_blas_thread():
-            for mixture in start.fit(codes, rng, self.n_mixtures):
-                _, groups = np.unique(mixture.predict(codes), return_inverse=True)
-                flow = neighbours.flow(groups, int(groups.max()) + 1)
-                curves.append((self._gains(flow), self._worst_cuts(flow)))
+        for mixture in start.fit(codes, rng, self.n_mixtures, peers):
+            with on_one_blas_thread():
+                chosen = mixture.predict(codes)
+            groups, n_used = used_components(chosen, n_groups, peers)
+            flow = neighbours.flow(groups, n_used)
+            curves.append((self._gains(flow), self._worst_cuts(flow)))
         gains, cuts = (np.median(np.stack(curve), axis=0) for curve in zip(*curves, strict=True))
         evidence = self._falls(gains) + JUMP_WEIGHT * self._jumps(cuts)
         n_clusters, clear = self._decide(evidence)
         tree = merge_tree(flow) if len(flow) > 1 else np.empty((0, 4))
-        found = (evidence, tree, groups, np.bincount(groups))
+        sizes = peers.total(np.bincount(groups, minlength=n_used))
+        found: tuple[np.ndarray, ...] = (evidence, tree, groups, sizes)
         tensors = (torch.from_numpy(values) for values in found)
         return Count(n_clusters, clear, *tensors)
 
-    def _of_few(self, n_rows: int) -> Count:
+    def _of_few(self, n_own: int, n_rows: int) -> Count:
         """Nothing is known of so few rows."""
         unknown = torch.full((self.max_clusters + 1,), torch.nan, dtype=torch.float64)
         tree = torch.zeros((0, 4), dtype=torch.float64)
-        groups = torch.zeros(n_rows, dtype=torch.int64)
+        groups = torch.zeros(n_own, dtype=torch.int64)
         sizes = torch.tensor([n_rows])
         return Count(min(2, n_rows), False, unknown, tree, groups, sizes)
 

@@ -44,6 +44,23 @@ class Initialiser(ABC):
         what a fit takes; what counts or squares is done in float64, a block or a sample at a time.
         """
 
+    def among(
+        self, peers: Peers, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
+    ) -> Partition:
+        """The same where each process has rows of its own: their part of a partition of all.
+
+        The main process clusters the codes of all, unless a start knows better.
+        """
+        everyone = peers.to_main(codes)
+        around = None if neighbours is None else neighbours.in_main()
+        found: Partition | None = None
+        with peers.together():
+            if peers.is_main:
+                found = self(everyone, seed, around)
+        labels = peers.from_main(None if found is None else found.labels, len(codes))
+        agreement, stays = peers.tell(found and (found.agreement, found.stays))
+        return Partition(labels, agreement, bool(stays))
+
     def restricted(self, rows: np.ndarray) -> Initialiser:
         """The same for codes of the given rows only."""
         return self

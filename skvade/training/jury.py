@@ -9,6 +9,7 @@ import numpy as np
 
 from skvade.metrics import mutual_information
 from skvade.training.em import FittedMixture
+from skvade.training.peers import ALONE, Peers
 
 MAX_CODES = 100_000
 
@@ -58,18 +59,23 @@ class Jury:
         neighbours: np.ndarray | None,
         max_rows: int,
         rng: np.random.RandomState,
+        peers: Peers = ALONE,
     ) -> Jury:
         """At most max_rows of the codes, with the neighbours (n_samples, n_neighbors) if known.
 
         With some of these only, where all together were many more codes than can be judged quickly.
+        Codes and neighbours are of this process's rows, whose numbers are among those of all; the
+        jury is the same in all processes.
         """
-        rows = subsample(len(codes), max_rows, rng)
-        near = np.empty((len(rows), 0), rows.dtype) if neighbours is None else neighbours[rows]
+        rows = subsample(peers.total(len(codes)), max_rows, rng)
+        near = np.empty((len(rows), 0), rows.dtype)
+        if neighbours is not None:
+            near = peers.pick(neighbours, rows)
         stride = -(-len(np.unique(near)) // MAX_CODES)
         near = near[:, stride // 2 :: stride] if stride > 1 else near
         everyone, where = np.unique(np.column_stack([rows, near]), return_inverse=True)
         where = where.reshape(len(rows), -1)
-        return cls(rows, codes[everyone], where[:, 0], where[:, 1:])
+        return cls(rows, peers.pick(codes, everyone), where[:, 0], where[:, 1:])
 
     def __call__(self, mixture: FittedMixture) -> Verdict:
         """Judge a fitted mixture."""

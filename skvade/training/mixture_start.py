@@ -13,6 +13,7 @@ from skvade.training.em import FittedMixture, fit_mixtures
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.jury import Jury, Verdict, subsample
 from skvade.training.neighbourhood import Neighbourhood
+from skvade.training.peers import ALONE, Peers
 from skvade.training.runtime import n_distinct, on_one_blas_thread
 from skvade.training.units import row_slices
 
@@ -23,8 +24,8 @@ ROWS_PER_CLUSTER = 20  # of which a mixture is made at least, where there are as
 class GaussianMixtureStart(Initialiser):
     """Gaussian mixtures on subsamples; the best without labels gives the partition.
 
-    Each restart draws rows of its own and begins at k-means. They are ranked by used clusters, then
-    by
+    Each restart draws rows of its own and begins at k-means; processes share them out. They are
+    ranked by used clusters, then by
 
         I(x; c) / log K + w P(c = c'),
 
@@ -63,16 +64,22 @@ class GaussianMixtureStart(Initialiser):
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
+        return self.among(ALONE, codes, seed, neighbours)
+
+    def among(
+        self, peers: Peers, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
+    ) -> Partition:
         rng = np.random.RandomState(seed)
-        near = None if neighbours is None else neighbours.rows
-        jury = Jury.draw(codes, near, self.max_judged, rng)
+        near = None if neighbours is None else neighbours.numbers()
+        jury = Jury.draw(codes, near, self.max_judged, rng, peers)
+        del near
+        mixtures = self.fit(codes, rng, self.n_restarts, peers)
+        with peers.together(), on_one_blas_thread():
+            judged = [jury(mixture) for mixture in peers.every(mixtures)]
+        verdicts = peers.of_each(judged)
+        order = sorted(range(self.n_restarts), key=lambda i: self._rank(verdicts[i]), reverse=True)
         with on_one_blas_thread():
-            mixtures = self.fit(codes, rng, self.n_restarts)
-            verdicts = [jury(mixture) for mixture in mixtures]
-            order = sorted(
-                range(self.n_restarts), key=lambda i: self._rank(verdicts[i]), reverse=True
-            )
-            best = [mixtures[i].predict(codes[jury.rows]) for i in order[:2]]
+            best = [mixtures[i].predict(jury.codes[jury.own]) for i in order[:2]]
             labels = mixtures[order[0]].predict(codes)
         agreement = adjusted_rand_score(*best) if len(best) == 2 else float("nan")
         return Partition(labels, agreement)
@@ -87,18 +94,27 @@ class GaussianMixtureStart(Initialiser):
         return verdict.used_clusters, round(value, 9)
 
     def fit(
-        self, codes: np.ndarray, rng: np.random.RandomState, n_restarts: int
+        self,
+        codes: np.ndarray,
+        rng: np.random.RandomState,
+        n_restarts: int,
+        peers: Peers = ALONE,
     ) -> list[FittedMixture]:
-        """Restarts from k-means; EM of all at once, where each is fitted to all rows."""
+        """Restarts from k-means; EM of all at once, where each is fitted to all rows.
+
+        All processes call it, with codes of their own, and get the same mixtures.
+        """
         n_samples = max(self.max_samples, ROWS_PER_CLUSTER * self.n_clusters)
-        floor = self.reg_covar * max(_variance(codes), 1e-6)
-        draws = [
-            (subsample(len(codes), n_samples, rng), rng.randint(2**31)) for _ in range(n_restarts)
-        ]
-        if len(codes) <= n_samples:
-            return self._fit(codes, [seed for _, seed in draws], floor)
-        fits = (self._fit(codes[rows], [seed], floor) for rows, seed in draws)
-        return [mixture for fit in fits for mixture in fit]
+        n_rows = peers.total(len(codes))
+        floor = self.reg_covar * max(_variance(codes, peers), 1e-6)
+        draws = [(subsample(n_rows, n_samples, rng), rng.randint(2**31)) for _ in range(n_restarts)]
+        if n_rows <= n_samples:
+            work = [(peers.concatenate(codes), [seed for _, seed in peers.every(draws)])]
+        else:
+            work = peers.every((peers.pick(codes, rows), [seed]) for rows, seed in draws)
+        with peers.together(), on_one_blas_thread():
+            fits = [self._fit(rows, seeds, floor) for rows, seeds in work if seeds]
+        return peers.of_each([mixture for fit in fits for mixture in fit])
 
     def _fit(self, rows: np.ndarray, seeds: list[int], floor: float) -> list[FittedMixture]:
         rows = rows.astype(np.float64)
@@ -110,8 +126,17 @@ class GaussianMixtureStart(Initialiser):
         return fit_mixtures(rows, labels, n_different, kind, floor, self.max_iter)
 
 
-def _variance(codes: np.ndarray) -> float:
+def _variance(codes: np.ndarray, peers: Peers) -> float:
     """Of all entries; a block at a time, since all differences would take as much as the codes."""
-    parts = list(row_slices(*codes.shape))
-    mean = sum(codes[part].sum(dtype=np.float64) for part in parts) / codes.size
-    return float(sum(np.square(codes[part] - mean).sum() for part in parts) / codes.size)
+    parts, n_entries = list(row_slices(*codes.shape)), peers.total(codes.size)
+    mean = peers.total(sum(codes[part].sum(dtype=np.float64) for part in parts)) / n_entries
+    squares = sum(np.square(codes[part] - mean).sum() for part in parts)
+    return float(peers.total(squares) / n_entries)
+
+
+def used_components(
+    labels: np.ndarray, n_components: int, peers: Peers = ALONE
+) -> tuple[np.ndarray, int]:
+    """Labels without the components that have no row of any process, and how many are left."""
+    used = peers.total(np.bincount(labels, minlength=n_components)) > 0
+    return (used.cumsum() - 1)[labels], int(used.sum())

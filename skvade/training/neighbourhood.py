@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skvade.training.handover import Graph
-from skvade.training.peers import Peers
+from skvade.training.peers import ALONE, Peers
 from skvade.training.units import row_slices
 
 SMALLEST_CUT = 5e-4  # below it cuts are alike
@@ -17,7 +17,7 @@ SMALLEST_CUT = 5e-4  # below it cuts are alike
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """Nearest neighbours of every row, with weights.
+    """Nearest neighbours of every row of this process, with weights.
 
     Attributes
     ----------
@@ -29,30 +29,42 @@ class Neighbourhood:
         The rows along leading principal components; None where only codes are clustered.
     guests : ndarray of shape (n_guests,) or None
         What numbers those have among the rows of all processes that follow this one's.
+    peers : Peers
+        Who has the other rows.
     """
 
     rows: np.ndarray
     cumulative: np.ndarray
     places: np.ndarray | None = None
     guests: np.ndarray | None = None
+    peers: Peers = ALONE
 
     @classmethod
-    def of(cls, graph: Graph, places: np.ndarray | None = None) -> Neighbourhood:
+    def of(
+        cls, graph: Graph, places: np.ndarray | None = None, peers: Peers = ALONE
+    ) -> Neighbourhood:
         """The neighbourhood of a graph, on the CPU."""
         guests = None if graph.guests is None else graph.guests.cpu().numpy()
-        return cls(graph.neighbours.cpu().numpy(), graph.cumulative.cpu().numpy(), places, guests)
+        rows, cumulative = graph.neighbours.cpu().numpy(), graph.cumulative.cpu().numpy()
+        return cls(rows, cumulative, places, guests, peers)
 
-    def of_all(self, peers: Peers) -> Neighbourhood:
-        """That of the rows of all processes, in the main one."""
-        if peers.size == 1:
-            return self
-        places = None if self.places is None else peers.to_main(self.places)
-        numbers = peers.first(len(self.rows)) + np.arange(len(self.rows))
+    def numbers(self) -> np.ndarray:
+        """The numbers of the neighbours among the rows of all processes, shaped as `rows`."""
+        if self.peers.size == 1:
+            return self.rows
+        numbers = self.peers.first(len(self.rows)) + np.arange(len(self.rows))
         if self.guests is not None:
             numbers = np.concatenate([numbers, self.guests])
-        numbers = numbers.astype(sp.get_index_dtype(maxval=peers.total(len(self.rows))))
-        rows, cumulative = peers.to_main(numbers[self.rows]), peers.to_main(self.cumulative)
-        return Neighbourhood(rows, cumulative, places)
+        n_rows = self.peers.total(len(self.rows))
+        return numbers.astype(sp.get_index_dtype(maxval=n_rows))[self.rows]
+
+    def in_main(self) -> Neighbourhood:
+        """That of the rows of all processes, in the main one."""
+        if self.peers.size == 1:
+            return self
+        to_main = self.peers.to_main
+        places = None if self.places is None else to_main(self.places)
+        return Neighbourhood(to_main(self.numbers()), to_main(self.cumulative), places)
 
     def flow(self, labels: np.ndarray, n_clusters: int) -> np.ndarray:
         """How much weight joins cluster to cluster: symmetric, (n_clusters, n_clusters), sum 1.
@@ -66,13 +78,16 @@ class Neighbourhood:
             From 0 to n_clusters - 1.
         n_clusters : int
         """
+        if self.guests is not None:
+            of_guests = self.peers.fetch(self.guests, len(self.rows), labels.__getitem__)
+            labels = np.concatenate([labels, *of_guests])
         flow = np.zeros(n_clusters * n_clusters)
         n_neighbors = self.rows.shape[1]
-        for block in row_slices(*self.rows.shape, row_bytes=40 * n_neighbors):
+        for block in row_slices(len(self.rows), n_neighbors, 40 * n_neighbors):
             pairs = labels[block, np.newaxis] * n_clusters + labels[self.rows[block]]
             weights = np.diff(self.cumulative[block], axis=1, prepend=0)
             flow += np.bincount(pairs.ravel(), weights.ravel(), minlength=n_clusters**2)
-        joint = flow.reshape(n_clusters, n_clusters)
+        joint = self.peers.total(flow).reshape(n_clusters, n_clusters)
         return (joint + joint.T) / (2 * joint.sum())
 
 

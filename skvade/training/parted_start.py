@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from math import log
 
 import numpy as np
-from sklearn.metrics import adjusted_rand_score
 
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.merging import merge
-from skvade.training.mixture_start import GaussianMixtureStart
+from skvade.training.mixture_start import GaussianMixtureStart, used_components
 from skvade.training.neighbourhood import SMALLEST_CUT, Neighbourhood, Parting
+from skvade.training.peers import ALONE, Peers
 from skvade.training.runtime import on_one_blas_thread
 
 PRICE = 0.15  # share of the information that a worst cut smaller by a factor e is worth
@@ -29,6 +29,24 @@ def parts_far_better(one: Parting, other: Parting, n_clusters: int) -> bool:
     """Whether one cuts next to nothing, and its value is greater by the margin."""
     gain = value(one, max(2, n_clusters)) - value(other, max(2, n_clusters))
     return one.worst_cut < MAX_CUT and gain >= MARGIN
+
+
+def agreement(a: np.ndarray, b: np.ndarray, peers: Peers = ALONE) -> float:
+    """The adjusted Rand index of two partitions of the rows of all processes.
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (n_samples,)
+        Labels from 0, of this process's rows.
+    peers : Peers
+    """
+    n_a, n_b = max(peers.collect(int(a.max()) + 1)), max(peers.collect(int(b.max()) + 1))
+    both = peers.total(np.bincount(a * n_b + b, minlength=n_a * n_b)).reshape(n_a, n_b)
+    together, in_a, in_b, pairs = (
+        float((n * (n - 1.0) / 2).sum()) for n in (both, both.sum(1), both.sum(0), both.sum())
+    )
+    expected, most = in_a * in_b / pairs, (in_a + in_b) / 2
+    return 1.0 if most == expected else (together - expected) / (most - expected)
 
 
 @dataclass(frozen=True)
@@ -72,8 +90,14 @@ class PartedStart(Initialiser):
     def __call__(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
     ) -> Partition:
-        found = self.mixtures(codes, seed, neighbours)
-        n_groups = min(max(self.split * self.mixtures.n_clusters, FEWEST_PARTS), len(codes) // 5)
+        return self.among(ALONE, codes, seed, neighbours)
+
+    def among(
+        self, peers: Peers, codes: np.ndarray, seed: int, neighbours: Neighbourhood | None = None
+    ) -> Partition:
+        found = self.mixtures.among(peers, codes, seed, neighbours)
+        n_most = peers.total(len(codes)) // 5
+        n_groups = min(max(self.split * self.mixtures.n_clusters, FEWEST_PARTS), n_most)
         if neighbours is None or not 1 < self.mixtures.n_clusters < n_groups:
             return found
         bar = self._judge(found.labels, neighbours)
@@ -88,7 +112,7 @@ class PartedStart(Initialiser):
             and values[rival] >= self._value(bar) + self.margin
         ]
         if better:  # of many rows the indices take a while
-            alike = np.array([[adjusted_rand_score(a, b) for b in rivals] for a in rivals])
+            alike = np.array([[agreement(a, b, peers) for b in rivals] for a in rivals])
             again, least = alike.mean(1), alike.min(1)
             better = [
                 rival
@@ -101,8 +125,8 @@ class PartedStart(Initialiser):
         good = [rival for rival in better if values[rival] > most - ABOUT_AS_GOOD]
         best = max(good, key=lambda rival: (round(again[rival], 9), round(values[rival], 9)))
         others = sorted((i for i in range(len(rivals)) if i != best), key=lambda i: -values[i])
-        agreement = adjusted_rand_score(rivals[best], rivals[others[0]]) if others else np.nan
-        return Partition(rivals[best], agreement, stays=True)
+        again_by_next = float(alike[best, others[0]]) if others else np.nan
+        return Partition(rivals[best], again_by_next, stays=True)
 
     def _judge(self, labels: np.ndarray, neighbours: Neighbourhood) -> Parting:
         return Parting.of(neighbours.flow(labels, self.mixtures.n_clusters))
@@ -114,16 +138,15 @@ class PartedStart(Initialiser):
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood, n_groups: int
     ) -> list[np.ndarray]:
         """Partitions that merge the components of mixtures, of which each has n_groups."""
-        rng = np.random.RandomState(seed)
+        rng, peers = np.random.RandomState(seed), neighbours.peers
         split = replace(self.mixtures, n_clusters=n_groups, covariance_type="full")
         partitions = []
         for places in (codes,) if neighbours.places is None else (codes, neighbours.places):
+            mixtures = split.fit(places, rng, self.n_merged, peers)
             with on_one_blas_thread():
-                mixtures = split.fit(places, rng, self.n_merged)
                 found = [mixture.predict(places) for mixture in mixtures]
             for each in found:
-                used = np.bincount(each) > 0
-                groups = (used.cumsum() - 1)[each]
-                flow = neighbours.flow(groups, int(used.sum()))
+                groups, n_used = used_components(each, n_groups, peers)
+                flow = neighbours.flow(groups, n_used)
                 partitions.append(merge(flow, self.mixtures.n_clusters)[groups])
         return partitions

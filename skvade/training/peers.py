@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Work = TypeVar("Work")
 
 
 class Peers:
@@ -112,6 +115,15 @@ class Peers:
         """The number, among those of all processes, of the first of this one's rows."""
         return int(sum(self.collect(n_own)[: self.rank]))
 
+    def pick(self, rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """In all processes, those with these numbers among the rows of all; few, for they copy."""
+        if self.size == 1:
+            return rows[numbers]
+        first = self.first(len(rows))
+        wanted, where = np.unique(numbers, return_inverse=True)
+        mine = wanted[(wanted >= first) & (wanted < first + len(rows))] - first
+        return self.concatenate(rows[mine])[where.reshape(numbers.shape)]
+
     def fetch(
         self, numbers: np.ndarray, n_own: int, give: Callable[[np.ndarray], Any]
     ) -> list[Any]:
@@ -143,6 +155,15 @@ class Peers:
     def weight(self, n_own: int) -> float:
         """What the mean over this process's rows counts in the mean over processes."""
         return n_own * self.size / max(1, self.total(n_own))
+
+    def every(self, work: Iterable[Work]) -> list[Work]:
+        """What this process does of work that is to be done once; all of it is looked at."""
+        return list(islice(work, self.rank, None, self.size))
+
+    def of_each(self, done: list[Work]) -> list[Work]:
+        """What came of `every`, of all processes, in the order of the work."""
+        of_all = self.collect(done)
+        return [of_all[i % self.size][i // self.size] for i in range(sum(map(len, of_all)))]
 
     def own(self, rng: np.random.RandomState) -> np.random.RandomState:
         """A generator for what concerns this process's rows; `rng` is the same for all."""

@@ -120,7 +120,7 @@ def _among_own(
 
 @dataclass(frozen=True)
 class CountClusters(Phase):
-    """Count the clusters of the codes, in the main process. Leaves `count`.
+    """Count the clusters of the codes. Leaves `count`.
 
     Attributes
     ----------
@@ -133,15 +133,9 @@ class CountClusters(Phase):
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
         peers = run.runtime.peers
-        neighbours = Neighbourhood.of(run.handover.need_graph()).of_all(peers)
+        neighbours = Neighbourhood.of(run.handover.need_graph(), peers=peers)
         codes = _codes(run).cpu().numpy()
-        everyone, count = peers.to_main(codes), None
-        with peers.together():
-            if peers.is_main:
-                count = self.counter(everyone, neighbours, seed)
-        groups = None if count is None else count.groups.numpy()
-        own = torch.from_numpy(peers.from_main(groups, len(codes)))
-        run.handover.count = replace(peers.tell(count), groups=own)
+        run.handover.count = self.counter(codes, neighbours, seed, peers)
 
 
 @dataclass(frozen=True)
@@ -149,7 +143,8 @@ class Initialise(Phase):
     """Cluster the codes, give the latent space unit scale, and start the model's clusters there.
 
     The latent scale is not identified by an autoencoder; afterwards the pooled standard deviation
-    within clusters is one. The main process clusters the codes of all. Leaves `partition` and
+    within clusters is one; of many rows, evenly spaced ones say how far codes are from their
+    clusters' middles, and where the model's clusters start. Leaves `partition`, `stays` and
     `agreement`, and keeps `scale` true.
 
     Attributes
@@ -167,29 +162,26 @@ class Initialise(Phase):
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
         model, codes, peers = run.model, _codes(run), run.runtime.peers
-        n_own, graph = len(codes), run.handover.graph
-        neighbours = None
+        graph, neighbours = run.handover.graph, None
         if graph is not None:
             places = self._places(run, codes.shape[1])
-            neighbours = Neighbourhood.of(graph, places).of_all(peers)
-        codes = torch.from_numpy(peers.to_main(codes.cpu().numpy())).to(codes.device)
-        found, found_labels, found_scale = None, None, None
+            neighbours = Neighbourhood.of(graph, places, peers)
+        found = self.initialiser.among(peers, codes.cpu().numpy(), seed, neighbours)
+        del neighbours
+        spaced = _evenly_spaced(len(codes), peers)
+        some = torch.from_numpy(peers.to_main(codes[spaced].cpu().numpy())).to(codes.device)
+        labels = torch.from_numpy(peers.to_main(found.labels[spaced])).to(codes.device)
         with peers.together():
-            if peers.is_main:
-                found = self.initialiser(codes.cpu().numpy(), seed, neighbours)
-                found_labels = torch.from_numpy(found.labels).to(codes.device)
-                found_scale = self._scale(codes, found_labels)
-        told = (found_scale, found and found.agreement, found and found.stays)
-        scale, agreement, stays = peers.tell(told)
+            scale = self._scale(some, labels) if peers.is_main else 1.0
+        scale = peers.tell(scale)
         model.rescale_latent_(scale)
         _calibrate(model, run.rows, peers)
-        if found_labels is not None:
-            model.take_partition_(codes / scale, found_labels)
+        if peers.is_main:
+            model.take_partition_(some / scale, labels)
         peers.agree_(model)
-        labels = peers.from_main(None if found is None else found.labels, n_own)
-        run.handover.partition = torch.from_numpy(labels).to(codes.device)
-        run.handover.stays = bool(stays)
-        run.handover.agreement = agreement
+        run.handover.partition = torch.from_numpy(found.labels).to(codes.device)
+        run.handover.stays = found.stays
+        run.handover.agreement = found.agreement
         run.handover.scale *= scale
 
     def _places(self, run: Run, n_places: int) -> np.ndarray | None:
@@ -263,10 +255,15 @@ def _codes(run: Run) -> Tensor:
     return codes.to(run.rows.device)
 
 
+def _evenly_spaced(n_own: int, peers: Peers) -> slice:
+    """Some of this process's rows, where all have very many."""
+    return slice(None, None, -(-n_own // peers.share(MAX_CALIBRATED_ROWS, n_own)))
+
+
 def _calibrate(model: Autoencoder, rows: Rows, peers: Peers) -> None:
     """Start the likelihood's dispersion at what is left; of many rows, evenly spaced ones do."""
-    stride = -(-len(rows) // peers.share(MAX_CALIBRATED_ROWS, len(rows)))
-    rows = rows if stride == 1 else rows.subset(np.arange(0, len(rows), stride))
+    spaced = _evenly_spaced(len(rows), peers)
+    rows = rows if spaced.step == 1 else rows.subset(np.arange(len(rows))[spaced])
     moments = torch.zeros(3, rows.n_features, dtype=torch.float64)
     counts = torch.zeros(rows.n_features, dtype=torch.float64)
     for x in rows.blocks(row_bytes=1 << 14):

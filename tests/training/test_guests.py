@@ -1,9 +1,6 @@
 """Neighbours that other processes have: the same as one process finds, and their rows."""
 
-import pickle
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Barrier
 
 import numpy as np
 import pytest
@@ -16,44 +13,9 @@ from skvade.training.guests import told_apart, with_guests
 from skvade.training.handover import Graph
 from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.neighbours import DrawnNeighbours, cumulative_weights, nearest_neighbours
-from skvade.training.peers import Peers
 from skvade.training.resident import make_resident
+from tests.training.in_threads import dealt, together
 from tests.training.test_search import recall, surface
-
-
-class InThreads(Peers):
-    """Processes that are threads, and tell each other through a list."""
-
-    def __init__(self, rank, size, barrier, board):
-        self.rank, self.size, self.barrier, self.board = rank, size, barrier, board
-
-    def collect(self, value):
-        self.board[self.rank] = value
-        self.barrier.wait(60)
-        found = list(self.board)
-        self.barrier.wait(60)
-        return found
-
-    def total(self, value):
-        return sum(self.collect(value))
-
-    def exchange(self, parts):
-        return [pickle.loads(of[self.rank]) for of in self.collect([*map(pickle.dumps, parts)])]
-
-
-def together(function, parts):
-    """What a function of peers and of its part gives in every process."""
-    barrier, board = Barrier(len(parts)), [None] * len(parts)
-    with ThreadPoolExecutor(len(parts)) as pool:
-        peers = [InThreads(rank, len(parts), barrier, board) for rank in range(len(parts))]
-        return [
-            w.result()
-            for w in [pool.submit(function, *each) for each in zip(peers, parts, strict=True)]
-        ]
-
-
-def dealt(table, shares):
-    return np.split(table, np.cumsum(shares)[:-1])
 
 
 def graph_of(peers, places, n_neighbors=6):
@@ -129,7 +91,7 @@ def test_the_main_process_has_the_graph_of_all_rows():
     places = surface(300)
 
     def of_all(peers, part):
-        return Neighbourhood.of(graph_of(peers, part)).of_all(peers)
+        return Neighbourhood.of(graph_of(peers, part), peers=peers).in_main()
 
     found = together(of_all, dealt(places, (50, 120, 130)))[0]
     numbers, distances = nearest_neighbours(places, 6, 0)
