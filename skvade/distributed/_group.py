@@ -167,7 +167,7 @@ class Group(Peers):
                 self._dist.destroy_process_group(process_group)
 
     def share_memory(self, timeout: float) -> None:
-        """Average through shared memory, if all are on one machine."""
+        """Meet in memory that all share, if they are on one machine."""
         with self._reaching():
             self._board = board_between(self, timeout) if self.size > 1 else None
 
@@ -207,7 +207,7 @@ class Group(Peers):
         return _sum(theirs.unflatten(0, (self.size, sizes[self.rank])))
 
     def _gathered(self, tensor: Tensor) -> Tensor:
-        """The tensors of all, stacked in the order of ranks."""
+        """The tensors of all, stacked in the order of ranks; of use until the next meeting."""
         with self._reaching():
             if (shown := self._shown(tensor)) is not None:
                 return shown

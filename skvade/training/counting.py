@@ -74,10 +74,10 @@ class Counter:
         evidence = self._falls(gains) + JUMP_WEIGHT * self._jumps(cuts)
         n_clusters, clear = self._decide(evidence)
         tree = merge_tree(flow) if len(flow) > 1 else np.empty((0, 4))
+        told = peers.tell((n_clusters, clear, evidence, tree))  # processors may round differently
         sizes = peers.total(np.bincount(groups, minlength=n_used))
-        found: tuple[np.ndarray, ...] = (evidence, tree, groups, sizes)
-        tensors = (torch.from_numpy(values) for values in found)
-        return Count(n_clusters, clear, *tensors)
+        tensors = (torch.from_numpy(values) for values in (*told[2:], groups, sizes))
+        return Count(*told[:2], *tensors)
 
     def _of_few(self, n_own: int, n_rows: int) -> Count:
         """Nothing is known of so few rows."""

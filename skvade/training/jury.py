@@ -88,4 +88,6 @@ class Jury:
 
 def subsample(n_rows: int, max_rows: int, rng: np.random.RandomState) -> np.ndarray:
     """Numbers of all rows, or of max_rows drawn without replacement."""
-    return rng.choice(n_rows, max_rows, replace=False) if n_rows > max_rows else np.arange(n_rows)
+    if n_rows <= max_rows:
+        return np.arange(n_rows)
+    return rng.choice(n_rows, max_rows, replace=False).copy()  # no view of a permutation of all

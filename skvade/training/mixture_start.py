@@ -80,9 +80,10 @@ class GaussianMixtureStart(Initialiser):
         order = sorted(range(self.n_restarts), key=lambda i: self._rank(verdicts[i]), reverse=True)
         with on_one_blas_thread():
             best = [mixtures[i].predict(jury.codes[jury.own]) for i in order[:2]]
-            labels = mixtures[order[0]].predict(codes)
         agreement = adjusted_rand_score(*best) if len(best) == 2 else float("nan")
-        return Partition(labels, agreement)
+        first, agreement = peers.tell((order[0], agreement))  # processors may round differently
+        with on_one_blas_thread():
+            return Partition(mixtures[first].predict(codes), agreement)
 
     def _rank(self, verdict: Verdict) -> tuple[int, float]:
         """Used clusters, then the value; the greater, the better.
@@ -130,7 +131,7 @@ def _variance(codes: np.ndarray, peers: Peers) -> float:
     """Of all entries; a block at a time, since all differences would take as much as the codes."""
     parts, n_entries = list(row_slices(*codes.shape)), peers.total(codes.size)
     mean = peers.total(sum(codes[part].sum(dtype=np.float64) for part in parts)) / n_entries
-    squares = sum(np.square(codes[part] - mean).sum() for part in parts)
+    squares = sum(np.square(codes[part].astype(np.float64) - mean).sum() for part in parts)
     return float(peers.total(squares) / n_entries)
 
 

@@ -42,11 +42,17 @@ def agreement(a: np.ndarray, b: np.ndarray, peers: Peers = ALONE) -> float:
     """
     n_a, n_b = max(peers.collect(int(a.max()) + 1)), max(peers.collect(int(b.max()) + 1))
     both = peers.total(np.bincount(a * n_b + b, minlength=n_a * n_b)).reshape(n_a, n_b)
-    together, in_a, in_b, pairs = (
-        float((n * (n - 1.0) / 2).sum()) for n in (both, both.sum(1), both.sum(0), both.sum())
+    # Ordered pairs of rows, and those that are together in both, in a alone, in b alone.
+    pairs, same = int(both.sum()) ** 2 - int(both.sum()), int((both**2).sum() - both.sum())
+    in_a, in_b = (int((both.sum(axis) ** 2).sum() - (both**2).sum()) for axis in (1, 0))
+    if not in_a and not in_b:
+        return 1.0
+    apart = pairs - same - in_a - in_b
+    return (
+        2
+        * (same * apart - in_a * in_b)
+        / ((same + in_a) * (in_a + apart) + (same + in_b) * (in_b + apart))
     )
-    expected, most = in_a * in_b / pairs, (in_a + in_b) / 2
-    return 1.0 if most == expected else (together - expected) / (most - expected)
 
 
 @dataclass(frozen=True)
@@ -104,29 +110,39 @@ class PartedStart(Initialiser):
         rivals = self._merged(codes, seed, neighbours, n_groups)
         partings = [self._judge(labels, neighbours) for labels in rivals]
         values = [self._value(parting) for parting in partings]
-        better = [
-            rival
-            for rival, parting in enumerate(partings)
-            if parting.used_clusters >= bar.used_clusters
-            and parting.worst_cut < self.max_cut
-            and values[rival] >= self._value(bar) + self.margin
-        ]
-        if better:  # of many rows the indices take a while
-            alike = np.array([[agreement(a, b, peers) for b in rivals] for a in rivals])
-            again, least = alike.mean(1), alike.min(1)
-            better = [
+        better = peers.tell(  # processors may round differently
+            [
                 rival
-                for rival in better
-                if partings[rival].worst_cut < self.max_cut / 2 or least[rival] > FOUND_BY_ALL
+                for rival, parting in enumerate(partings)
+                if parting.used_clusters >= bar.used_clusters
+                and parting.worst_cut < self.max_cut
+                and values[rival] >= self._value(bar) + self.margin
             ]
+        )
         if not better:
             return found
+        # Of many rows the indices take a while.
+        alike = np.array([[agreement(a, b, peers) for b in rivals] for a in rivals])
+        best, again = peers.tell(self._best(better, partings, values, alike))
+        return found if best is None else Partition(rivals[best], again, stays=True)
+
+    def _best(
+        self, better: list[int], partings: list[Parting], values: list[float], alike: np.ndarray
+    ) -> tuple[int | None, float]:
+        """The rival that is taken, if one is, and its agreement with the next."""
+        again, least = alike.mean(1), alike.min(1)
+        better = [
+            rival
+            for rival in better
+            if partings[rival].worst_cut < self.max_cut / 2 or least[rival] > FOUND_BY_ALL
+        ]
+        if not better:
+            return None, np.nan
         most = max(values[rival] for rival in better)
         good = [rival for rival in better if values[rival] > most - ABOUT_AS_GOOD]
         best = max(good, key=lambda rival: (round(again[rival], 9), round(values[rival], 9)))
-        others = sorted((i for i in range(len(rivals)) if i != best), key=lambda i: -values[i])
-        again_by_next = float(alike[best, others[0]]) if others else np.nan
-        return Partition(rivals[best], again_by_next, stays=True)
+        others = sorted((i for i in range(len(values)) if i != best), key=lambda i: -values[i])
+        return best, float(alike[best, others[0]]) if others else np.nan
 
     def _judge(self, labels: np.ndarray, neighbours: Neighbourhood) -> Parting:
         return Parting.of(neighbours.flow(labels, self.mixtures.n_clusters))
@@ -148,5 +164,5 @@ class PartedStart(Initialiser):
             for each in found:
                 groups, n_used = used_components(each, n_groups, peers)
                 flow = neighbours.flow(groups, n_used)
-                partitions.append(merge(flow, self.mixtures.n_clusters)[groups])
+                partitions.append(peers.tell(merge(flow, self.mixtures.n_clusters))[groups])
         return partitions

@@ -15,6 +15,7 @@ from skvade.training.descent import TrainingDivergedError
 from skvade.training.guests import told_apart
 from skvade.training.handover import Graph
 from skvade.training.initialiser import Initialiser
+from skvade.training.jury import subsample
 from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.neighbours import (
     Components,
@@ -31,6 +32,7 @@ from skvade.training.run import Phase, Run
 from skvade.training.runtime import alone, in_full_precision
 
 MAX_CALIBRATED_ROWS = 100_000
+MAX_STARTED_ROWS, FEWEST_STARTED = 100_000, 100  # of all, and of a cluster, where there are so many
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,8 @@ class Initialise(Phase):
     """Cluster the codes, give the latent space unit scale, and start the model's clusters there.
 
     The latent scale is not identified by an autoencoder; afterwards the pooled standard deviation
-    within clusters is one; of many rows, evenly spaced ones say how far codes are from their
-    clusters' middles, and where the model's clusters start. Leaves `partition`, `stays` and
+    within clusters is one; of very many rows a sample says how far codes are from their clusters'
+    middles, and where the model's clusters start. Leaves `partition`, `stays` and
     `agreement`, and keeps `scale` true.
 
     Attributes
@@ -168,9 +170,9 @@ class Initialise(Phase):
             neighbours = Neighbourhood.of(graph, places, peers)
         found = self.initialiser.among(peers, codes.cpu().numpy(), seed, neighbours)
         del neighbours
-        spaced = _evenly_spaced(len(codes), peers)
-        some = torch.from_numpy(peers.to_main(codes[spaced].cpu().numpy())).to(codes.device)
-        labels = torch.from_numpy(peers.to_main(found.labels[spaced])).to(codes.device)
+        sample = _sample(found.labels, seed, peers)
+        some = torch.from_numpy(peers.to_main(codes[sample].cpu().numpy())).to(codes.device)
+        labels = torch.from_numpy(peers.to_main(found.labels[sample])).to(codes.device)
         with peers.together():
             scale = self._scale(some, labels) if peers.is_main else 1.0
         scale = peers.tell(scale)
@@ -192,7 +194,8 @@ class Initialise(Phase):
             filled = filled_by(
                 run.model, run.rows, run.handover.need_graph().neighbours.cpu().numpy()
             )
-            places = [self.components.along(view)[:, :n_places].cpu() for view in filled.blocks()]
+            views = filled.blocks()
+            places = [self.components.along(view)[:, :n_places].clone().cpu() for view in views]
             return torch.cat(places).numpy()
         components = self.components
         return run.rows.map(lambda x: components(x)[:, :n_places], row_bytes=1 << 14).numpy()
@@ -255,15 +258,24 @@ def _codes(run: Run) -> Tensor:
     return codes.to(run.rows.device)
 
 
-def _evenly_spaced(n_own: int, peers: Peers) -> slice:
-    """Some of this process's rows, where all have very many."""
-    return slice(None, None, -(-n_own // peers.share(MAX_CALIBRATED_ROWS, n_own)))
+def _sample(labels: np.ndarray, seed: int, peers: Peers) -> np.ndarray:
+    """All of this process's rows, or some where all have very many; of every cluster enough.
+
+    They are drawn: the order of rows may have a period.
+    """
+    n_own = len(labels)
+    rng = np.random.RandomState((seed + 7919 * peers.rank) % 2**32)
+    sample = subsample(n_own, peers.share(MAX_STARTED_ROWS, n_own), rng)
+    n_clusters = max(peers.collect(int(labels.max()) + 1))
+    scarce = peers.total(np.bincount(labels[sample], minlength=n_clusters)) < FEWEST_STARTED
+    added = [np.flatnonzero(labels == c)[:FEWEST_STARTED] for c in np.flatnonzero(scarce)]
+    return np.unique(np.concatenate([sample, *added]))
 
 
 def _calibrate(model: Autoencoder, rows: Rows, peers: Peers) -> None:
     """Start the likelihood's dispersion at what is left; of many rows, evenly spaced ones do."""
-    spaced = _evenly_spaced(len(rows), peers)
-    rows = rows if spaced.step == 1 else rows.subset(np.arange(len(rows))[spaced])
+    stride = -(-len(rows) // peers.share(MAX_CALIBRATED_ROWS, len(rows)))
+    rows = rows if stride == 1 else rows.subset(np.arange(0, len(rows), stride))
     moments = torch.zeros(3, rows.n_features, dtype=torch.float64)
     counts = torch.zeros(rows.n_features, dtype=torch.float64)
     for x in rows.blocks(row_bytes=1 << 14):

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
+from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score
 
+from skvade import DECClustering, VaDEClustering
 from skvade.training import phases
 from skvade.training.batches import Rows
 from skvade.training.initialisation import LabelsStart
@@ -14,7 +17,7 @@ from skvade.training.peers import ALONE
 from skvade.training.phases import FindNeighbours, Initialise, KeepClusters
 from skvade.training.run import Run
 from skvade.training.runtime import Runtime
-from tests.conftest import random_model
+from tests.conftest import random_model, small
 
 X = np.random.default_rng(0).normal(size=(80, 4))
 
@@ -146,3 +149,14 @@ def test_few_or_equal_rows_have_neighbours_too(rows, generator):
     assert near.x.shape == rows.shape
     assert (near.index != torch.arange(len(rows))).all()
     assert all(p.isfinite().all() for p in run.model.parameters())
+
+
+@pytest.mark.parametrize("cls", [VaDEClustering, DECClustering])
+def test_clusters_start_at_a_sample_whatever_the_order_of_rows(cls, monkeypatch):
+    monkeypatch.setattr(phases, "MAX_STARTED_ROWS", 400)
+    monkeypatch.setattr(phases, "FEWEST_STARTED", 20)
+    sizes = [397] * 4 + [12]  # of the last one no row may be drawn
+    X, y = make_blobs(sizes, n_features=8, cluster_std=0.5, shuffle=False, random_state=0)
+    order = np.r_[np.arange(1588).reshape(4, 397).T.ravel(), np.arange(1588, 1600)]  # a period of 4
+    model = small(cls, n_clusters=5).fit(X[order])
+    assert adjusted_rand_score(y[order], model.labels_) > 0.95

@@ -8,6 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 from skvade.training.counting import Counter
 from skvade.training.mixture_start import GaussianMixtureStart, used_components
 from skvade.training.neighbourhood import Neighbourhood
+from skvade.training.neighbours import cumulative_weights, nearest_neighbours
 from skvade.training.parted_start import PartedStart, agreement
 from skvade.training.peers import ALONE
 from tests.training.in_threads import dealt, together
@@ -67,7 +68,7 @@ def test_agreement_is_scikit_learns_index():
         b = np.where(rng.uniform(size=600) < 0.3, a % n_b, b)
         parts = dealt(np.column_stack([a, b]), SHARES)
         for found in together(lambda peers, part: agreement(*part.T, peers), parts):
-            assert found == pytest.approx(adjusted_rand_score(a, b), abs=1e-12)
+            assert found == adjusted_rand_score(a, b)
 
 
 def test_components_without_rows_are_left_out():
@@ -100,6 +101,22 @@ def test_the_partition_is_that_of_all_rows(rows, stays, max_samples):
     for own in found:
         assert own.stays == stays
         assert own.agreement == pytest.approx(alone.agreement)
+
+
+def test_a_start_of_few_rows_few_restarts_and_neighbours_of_ones_own():
+    codes, _ = blobs(120)
+    mixtures = GaussianMixtureStart(5, "full", n_restarts=2)
+
+    def start(peers, part):
+        numbers, distances = nearest_neighbours(part, 1, 0)
+        near = Neighbourhood(numbers, cumulative_weights(distances), peers=peers)
+        return mixtures.among(peers, part, 0), PartedStart(mixtures).among(peers, part, 0, near)
+
+    found = together(start, dealt(codes, (2, 3, 110, 5)))
+    labels = np.concatenate([mixture.labels for mixture, _ in found])
+    np.testing.assert_array_equal(labels, mixtures(codes, 0).labels)
+    assert len({parted.agreement for _, parted in found}) == 1
+    assert len({parted.stays for _, parted in found}) == 1
 
 
 def test_the_count_is_that_of_all_rows():
