@@ -51,8 +51,9 @@ if __name__ == "__main__":
         X, y = load_digits(return_X_y=True)
         items = zip(X, y, strict=True)
         rows = ray.data.from_items([{"pixels": row, "digit": digit} for row, digit in items])
+        one = ray.data.ActorPoolStrategy(size=1)
         found = rows.map_batches(
-            Predict, fn_constructor_args=(path,), batch_size=500, concurrency=1
+            Predict, fn_constructor_args=(path,), batch_size=500, compute=one
         ).to_pandas()
         right = clustering_accuracy(found["digit"], found["label"])
         print(f"{len(found)} rows, sizes {np.bincount(found['label'])}, accuracy {right:.3f}")
