@@ -444,9 +444,9 @@ def test_n_init_keeps_the_candidate_that_decides_most(quick, digits, monkeypatch
 @pytest.mark.usefixtures("quiet")
 def test_a_single_fit_has_the_agreement_of_its_two_best_mixtures(monkeypatch):
     X = np.random.default_rng(0).normal(size=(150, 4))
-    start = GaussianMixtureStart.__call__
+    start = GaussianMixtureStart.among
     monkeypatch.setattr(
-        GaussianMixtureStart, "__call__", lambda *args: replace(start(*args), agreement=0.625)
+        GaussianMixtureStart, "among", lambda *args: replace(start(*args), agreement=0.625)
     )
     model = small(VaDEClustering).fit(X)
     assert model.restart_agreement_ == 0.625
