@@ -115,8 +115,9 @@ class DeepParameters:
         Peak learning rate of Adam while neighbours are drawn together; at most 1. The autoencoder
         before that is trained at half of it. It is lowered below 4,000 rows with their square root,
         and once more by half for small tables. The last phases use half of it in VaDEClustering and
-        a quarter elsewhere, and less below 5,000 rows, down to a tenth of that at 500 rows and
-        fewer. Lower it when training had to recover from a non-finite loss.
+        a quarter elsewhere, less below 5,000 rows, down to a tenth of that at 500 rows and fewer,
+        and above 70,000 rows less by their fourth root. Lower it when training had to recover from
+        a non-finite loss.
     learning_rate_schedule : {"cosine", "step", "constant"}, default="cosine"
         Course of the learning rate over a phase, after a short linear warm-up: down to zero along
         half a cosine, down to a tenth after each third, or constant. Use "constant" for

@@ -82,9 +82,16 @@ def test_batches_and_rates_rise_with_the_rows_where_they_are_said_to():
     sizes = [auto_batch_size(n) for n in (2, 4_999, 5_000, 19_999, 20_000, 10**7)]
     assert sizes == [128, 128, 256, 256, 512, 512]
     assert {auto_batch_size(n, small=True) for n in (2, 400, 10_000)} == {512}
-    rates = [fine_tuning(n) for n in (2, 500, 1_000, 2_500, 5_000, 10**7)]
+    rates = [fine_tuning(n) for n in (2, 500, 1_000, 2_500, 5_000, 70_000)]
     assert rates == pytest.approx([0.025, 0.025, 0.05, 0.125, 0.25, 0.25])
     assert fine_tuning(700, most=0.5) == 2 * fine_tuning(700)
+
+
+def test_many_rows_have_more_and_smaller_steps_that_wander_no_farther():
+    counts = [70_000, 1_120_000, 10**7, 10**9]
+    wandered = [auto_steps(n, 2_500) * fine_tuning(n) ** 2 for n in counts]
+    assert wandered == pytest.approx(4 * [wandered[0]], rel=1e-3)
+    assert fine_tuning(1_120_000) == pytest.approx(0.125)
 
 
 def test_few_rows_are_trained_gently_and_small_tables_more_so():
