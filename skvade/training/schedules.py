@@ -79,7 +79,7 @@ def gentle(n_rows: int, small: bool) -> float:
 
 
 def fine_tuning(n_rows: int, most: float = 0.25) -> float:
-    """Factor of the learning rate for training the bound: a quarter between 5,000 and 70,000 rows.
+    """Factor of the learning rate for training the bound: `most` between 5,000 and 70,000 rows.
 
     The bound's gradients are steep where the noise is small. With few rows and a full rate, codes
     leave their clusters within a few steps, and clusters die. With very many rows they do so within
