@@ -41,6 +41,7 @@ from skvade.training.handover import Handover
 from skvade.training.peers import ALONE, Peers, current_peers
 from skvade.training.run import Keeper, Phase, Run
 from skvade.training.runtime import Runtime, resolve_runtime
+from skvade.training.units import row_slices
 
 LOW_AGREEMENT = 0.5
 UNSETTLED = 0.01  # share of rows
@@ -332,7 +333,8 @@ class BaseDeepModel(
         order = self._order(counts)
         device = next(self.module_.parameters()).device
         self.module_.permute_(torch.from_numpy(order).to(device))
-        proba = proba[:, order]
+        for part in row_slices(*proba.shape):  # a copy would be what a fit of many rows takes most
+            proba[part] = proba[part][:, order]
 
         self.labels_ = proba.argmax(1)
         self.cluster_sizes_ = counts[order]

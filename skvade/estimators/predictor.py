@@ -99,8 +99,10 @@ class Predictor:
         if self.units.identical:
             return np.zeros(X.shape[0], working_dtype(X))
         variance = self.module.likelihood.variance.detach().double().cpu().numpy()
-        parts = [self.units.beyond(dense(X[part]), 2 * variance) for part in row_slices(*X.shape)]
-        return np.concatenate(parts).astype(working_dtype(X))
+        excess = np.empty(X.shape[0], working_dtype(X))
+        for part in row_slices(*X.shape):
+            excess[part] = self.units.beyond(dense(X[part]), 2 * variance)
+        return excess
 
     @torch.no_grad()
     def statistics(self) -> dict[str, np.ndarray]:

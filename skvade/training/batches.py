@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -98,19 +98,23 @@ class Rows:
             yield Batch(self.take(part if n_passes == 1 else index), index)
 
     def map(self, function: Callable[[Tensor], Tensor], row_bytes: int = 0) -> Tensor:
-        """A function of all rows, in blocks as above: a tensor with a row for each, on the CPU.
+        """A function of all rows, in blocks as above: a tensor with a row for each, on the CPU."""
+        return filled(len(self), map(function, self.blocks(row_bytes)))
 
-        It is allocated whole: small results between the freed memory of blocks would keep that from
-        being used again, and a process would grow by gigabytes for a few hundred thousand rows.
-        """
-        whole, start = torch.empty(0), 0
-        for x in self.blocks(row_bytes):
-            part = function(x)
-            if start == 0:
-                whole = torch.empty((len(self), *part.shape[1:]), dtype=part.dtype)
-            whole[start : start + len(part)] = part
-            start += len(part)
-        return whole
+
+def filled(n_rows: int, parts: Iterable[Tensor]) -> Tensor:
+    """One tensor of so many rows, on the CPU, filled by the parts as they come.
+
+    It is allocated whole: small results between the freed memory of blocks would keep that from
+    being used again, and a process would grow by gigabytes for a few hundred thousand rows.
+    """
+    whole, start = torch.empty(0), 0
+    for part in parts:
+        if start == 0:
+            whole = torch.empty((n_rows, *part.shape[1:]), dtype=part.dtype)
+        whole[start : start + len(part)] = part
+        start += len(part)
+    return whole
 
 
 class Batches(Stateful):

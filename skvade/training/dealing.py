@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.cluster import KMeans
+from torch import Tensor
 
 from skvade.training.batches import Rows
 from skvade.training.neighbours import Components
@@ -75,7 +77,11 @@ def deal(rows: Rows, components: Components | None, seed: int, peers: Peers) -> 
             fitted = KMeans(n_cells, n_init=1, random_state=seed).fit(places.astype(np.float64))
         centres = fitted.cluster_centers_.astype(places.dtype)
     centres = peers.tell(centres)
-    cell = np.concatenate([_nearest(components(x).cpu().numpy(), centres) for x in rows.blocks()])
+
+    def nearest(x: Tensor) -> Tensor:
+        return torch.from_numpy(_nearest(components(x).cpu().numpy(), centres))
+
+    cell = rows.map(nearest).numpy()
     counts = peers.total(np.bincount(cell, minlength=len(centres)))
     owner = _owners(centres, counts, peers.size)[cell]
     return _exchanged(rows, numbers, owner, peers)

@@ -138,12 +138,12 @@ class LatentClassStart(Initialiser):
 
     def assign(self, classes: Classes, table: Table) -> np.ndarray:
         """The most probable class of each row."""
-        labels = []
         n_rows, n_columns = table.values.shape
+        labels = np.empty(n_rows, int)
         for part in row_slices(n_rows, n_columns, 64 * self.n_clusters):
             known, observed = _split(table.values[part])
-            labels.append(classes.log_joint(known, observed, table.is_share).argmax(1))
-        return np.concatenate(labels)
+            labels[part] = classes.log_joint(known, observed, table.is_share).argmax(1)
+        return labels
 
     def fit_one(self, table: Table, rng: np.random.RandomState) -> tuple[float, Classes]:
         """The log-likelihood per row, and classes, from random memberships."""

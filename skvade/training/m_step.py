@@ -59,40 +59,41 @@ class MStep(Phase):
         objective = self.objective(run)
         with in_full_precision(model):
             peers = run.runtime.peers
-            sums, labels = _moments(model, objective, run.rows)
-            moments = [peers.total(part) for part in sums]
+            moments = [peers.total(part) for part in _moments(model, objective, run.rows)]
             if all(bool(part.isfinite().all()) for part in moments):
-                _maximise(run, moments, labels)
+                _maximise(run, moments)
             generator = run.runtime.generator(seed)
             bound = _bound(model, objective, run.rows, generator)
             run.handover.bound = peers.mean(bound, len(run.rows))
 
 
-def _moments(model: Any, objective: PriorBound, rows: Rows) -> tuple[list[Tensor], Tensor]:
-    """Sums over the rows, and the cluster of each."""
+def _moments(model: Any, objective: PriorBound, rows: Rows) -> list[Tensor]:
+    """Sums over the rows."""
     sums: list[Tensor] = []
-    labels = []
     for batch in _blocks(model, rows):
         encoding = model.encode(batch.x)
         weights = objective.responsibilities(model, batch, encoding)
         parts = model.prior_moments(encoding, weights)
         sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else list(parts)
-        labels.append(model.category_logits(encoding).argmax(-1).cpu())
-    return sums, torch.cat(labels)
+    return sums
 
 
-def _maximise(run: Run, moments: list[Tensor], labels: Tensor) -> None:
+def _maximise(run: Run, moments: list[Tensor]) -> None:
     model: Any = run.model
-    state = run.model_state() if run.handover.stays else None
+    if not run.handover.stays:
+        model.maximise_prior_(*moments)
+        return
+    state, kept = run.model_state(), _n_kept(run)
     model.maximise_prior_(*moments)
-    if state is not None:
-        after = run.rows.map(lambda x: model.category_logits(model.encode(x)).argmax(-1))
-        if _n_kept(run, after) < _n_kept(run, labels):
-            run.restore_model(state)
+    if _n_kept(run) < kept:
+        run.restore_model(state)
 
 
-def _n_kept(run: Run, labels: Tensor) -> int:
-    """How many rows are where the first partition has them."""
+def _n_kept(run: Run) -> int:
+    """How many rows the model has where the first partition has them."""
+    model: Any = run.model
+    row_bytes = model.row_bytes(run.rows.n_features)
+    labels = run.rows.map(lambda x: model.category_logits(model.encode(x)).argmax(-1), row_bytes)
     first = run.handover.need_partition().cpu()
     return int(run.runtime.peers.total(int((labels == first).sum())))
 

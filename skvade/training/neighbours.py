@@ -175,12 +175,9 @@ def beside_filled(
     model: Autoencoder, filled: FilledByNeighbours, components: Components, peers: Peers
 ) -> np.ndarray:
     """The same of rows whose holes are filled by their neighbours."""
-    codes, places = [], []
-    for view in filled.blocks():
-        codes.append(model.code_of(view).cpu().numpy())
-        places.append(components.along(view).cpu().numpy())
-    both = np.concatenate([np.concatenate(codes), np.concatenate(places)], axis=1)
-    return _of_equal_variance(both, codes[0].shape[1], peers)
+    both = filled.map(lambda view: torch.cat([model.code_of(view), components.along(view)], 1))
+    latent_dim = both.shape[1] - components.axes.shape[1]
+    return _of_equal_variance(both.numpy(), latent_dim, peers)
 
 
 def _of_equal_variance(both: np.ndarray, latent_dim: int, peers: Peers) -> np.ndarray:

@@ -194,9 +194,8 @@ class Initialise(Phase):
             filled = filled_by(
                 run.model, run.rows, run.handover.need_graph().neighbours.cpu().numpy()
             )
-            views = filled.blocks()
-            places = [self.components.along(view)[:, :n_places].clone().cpu() for view in views]
-            return torch.cat(places).numpy()
+            along = self.components.along
+            return filled.map(lambda view: along(view)[:, :n_places]).numpy()
         components = self.components
         return run.rows.map(lambda x: components(x)[:, :n_places], row_bytes=1 << 14).numpy()
 
@@ -246,7 +245,7 @@ def _codes(run: Run) -> Tensor:
         codes = run.rows.map(run.model.code, row_bytes=1 << 14)
     else:
         filled = filled_by(run.model, run.rows, graph.neighbours.cpu().numpy())
-        codes = torch.cat([run.model.code_of(view).cpu() for view in filled.blocks()])
+        codes = filled.map(run.model.code_of)
     (lost,) = (~codes.isfinite().all(1)).nonzero(as_tuple=True)
     with run.runtime.peers.together():
         if len(lost):

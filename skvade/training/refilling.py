@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skvade.nn.autoencoder import Autoencoder
 from skvade.nn.filling import Filling
-from skvade.training.batches import Rows
+from skvade.training.batches import Rows, filled
 from skvade.training.units import row_slices
 
 N_ROUNDS = 3
@@ -50,6 +50,10 @@ class FilledByNeighbours:
             absent = near.isnan()
             total = near.masked_fill_(absent, 0.0).sum(1) + AS_MANY * self.filling(x)
             yield torch.where(x.isnan(), total / ((~absent).sum(1) + AS_MANY), x)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """A function of all rows, in blocks: a tensor with a row for each, on the CPU."""
+        return filled(len(self.rows), map(function, self.blocks()))
 
 
 def filled_by(model: Autoencoder, rows: Rows, neighbours: np.ndarray) -> FilledByNeighbours:

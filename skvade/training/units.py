@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ class Units:
         """sum_d log(scale_d) over what is observed of each row: (n_samples,)."""
         if np.ndim(self.scale) == 0:
             return observed_in_rows(X) * math.log(self.scale)
-        return np.concatenate([~np.isnan(block) @ np.log(self.scale) for _, block in _blocks(X)])
+        return _of_rows(X, lambda block: ~np.isnan(block) @ np.log(self.scale))
 
     def log_scale_of_whole(self, n_features: int) -> float:
         """The same of a row without holes."""
@@ -135,7 +135,7 @@ def has_holes(X: Any) -> bool:
 
 def observed_in_rows(X: Any) -> np.ndarray:
     """How many entries of each row are there: (n_samples,)."""
-    return np.concatenate([(~np.isnan(block)).sum(1) for _, block in _blocks(X)])
+    return _of_rows(X, lambda block: (~np.isnan(block)).sum(1))
 
 
 def _extremes(block: np.ndarray) -> tuple[float, float]:
@@ -349,6 +349,14 @@ def _blocks(X: Any) -> Iterator[tuple[slice, np.ndarray]]:
     """Blocks of rows, dense and in float64, and where they are."""
     for part in row_slices(*X.shape):
         yield part, dense(X[part]).astype(np.float64)
+
+
+def _of_rows(X: Any, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A number for each row, by a function of blocks."""
+    numbers = np.empty(X.shape[0])
+    for part, block in _blocks(X):
+        numbers[part] = function(block)
+    return numbers
 
 
 def dense(block: Any) -> np.ndarray:

@@ -1,11 +1,15 @@
 """The M step after training: the bound, its q(c|x), and where the clusters lie then."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_moons
 from torch import nn
 
+from benchmarks.machine import anonymous_growth
+from skvade import VaDEClustering
 from skvade.nn.covariances import COVARIANCES
 from skvade.nn.gmvae import GMVAE
 from skvade.nn.m2 import M2
@@ -166,6 +170,19 @@ def test_it_is_computed_in_full_precision_and_leaves_the_models_own():
     bounds = [m_step(model, NegativeELBO()).handover.bound for model in (rough, fine)]
     assert bounds[0] == bounds[1]
     assert rough.compute_dtype is torch.bfloat16
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_it_takes_does_not_grow_with_the_rows():
+    """Small results of every block would lie between the freed memory of the blocks."""
+    some = np.random.default_rng(0).normal(size=(400, 20)).astype(np.float32)
+    fitted = VaDEClustering(20, pretrain_iter=1, max_iter=1, compare=False, random_state=0)
+    fitted.fit(some)
+    many = Rows(np.tile(some, (500, 1)))
+    run = Run(fitted.module_, many, Runtime(torch.device("cpu")), seed=0)
+    with anonymous_growth() as growth:
+        MStep(lambda run: NegativeELBO()).run(run, seed=0)
+    assert growth.mb < 64  # twice what a block may have
 
 
 class Straight(nn.Module):
