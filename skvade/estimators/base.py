@@ -333,7 +333,7 @@ class BaseDeepModel(
         order = self._order(counts)
         device = next(self.module_.parameters()).device
         self.module_.permute_(torch.from_numpy(order).to(device))
-        for part in row_slices(*proba.shape):  # a copy would be what a fit of many rows takes most
+        for part in row_slices(*proba.shape):  # in place: a copy is as large
             proba[part] = proba[part][:, order]
 
         self.labels_ = proba.argmax(1)
