@@ -4,6 +4,7 @@ A method takes (X, y, seed, likelihood, shelf), where y is -1 for all other rows
 classifier.
 
 - `vade-classifier`, `m2-classifier`, `adgm`, `sdgm`, `auxiliary`: the classifiers by default.
+- `vade-adversarial`: VaDEClassifier with `adversarial_iter=24`.
 - `m1+m2`: M2Classifier on the codes of VaDEClustering(n_clusters=1), in a pipeline.
 - `m1+spreading`, `spreading`: scikit-learn's LabelSpreading on the same codes, and on the rows
   themselves, with 15 neighbours.
@@ -63,6 +64,7 @@ def _spreading(seed: int) -> Any:
 
 CLASSIFIERS = {
     "vade-classifier": _classifier(VaDEClassifier),
+    "vade-adversarial": _classifier(VaDEClassifier, adversarial_iter=24),
     "m2-classifier": _classifier(M2Classifier),
     "adgm": _classifier(ADGMClassifier),
     "sdgm": _classifier(ADGMClassifier, skip=True),

@@ -10,7 +10,7 @@ A method takes (X, n_clusters, seed, likelihood, shelf) to something fitted, wit
 - `vade-published`: diagonal prior, mixture start by likelihood, q(c|x) = p(c|z) at a drawn z, Adam
   at 2e-3 falling by a tenth every ten epochs, 25 epochs (the paper has 300); its pretraining was
   never released, ours stands in.
-- `vade`: VaDEClustering by default.
+- `vade`: VaDEClustering by default; `adversarial`: with `adversarial_iter=24`.
 - `gmvae`, `m2`, `dec`, `idec`, `depict`, `dcn`: the siblings by default; `...-alone`: without
   neighbours, as in their papers.
 - `without-...`: the default with one factor removed.
@@ -305,6 +305,7 @@ METHODS: dict[str, Method] = {
         **PAPER,
     ),
     "vade": _estimator(VaDEClustering),
+    "adversarial": _estimator(VaDEClustering, adversarial_iter=24),
     "gmvae": _estimator(GMVAEClustering),
     "m2": _estimator(M2Clustering),
     "dec": _estimator(DECClustering),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from skvade.estimators.adversarial import AdversarialTraining
 from skvade.estimators.base import BaseDeepModel
 from skvade.estimators.density import DensityClustererMixin, DensityClusterParameters
 from skvade.estimators.docstrings import inherit_docs
@@ -23,7 +24,7 @@ from skvade.training.schedules import fine_tuning
 brisk = partial(fine_tuning, most=0.5)
 
 
-class MixtureModel(MixtureParameters, GenerativeMixin, BaseDeepModel):
+class MixtureModel(MixtureParameters, AdversarialTraining, GenerativeMixin, BaseDeepModel):
     """What VaDE is with and without labels."""
 
     def _make_model(self, networks: Networks, shape: ModelShape) -> MixtureVAE:

@@ -63,6 +63,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_nearest": [_POSITIVE],
     "skip": ["boolean"],
     "denoising_weight": [_NOT_NEGATIVE],
+    "adversarial_iter": [Interval(Integral, 0, None, closed="left")],
     "dropout": [Interval(Real, 0.0, 1.0, closed="left")],
     "latent_dim": [_POSITIVE, _AUTO],
     "hidden_layer_sizes": ["array-like", _AUTO],

@@ -51,6 +51,15 @@ class GaussianMixturePrior(nn.Module):
         distances = self.covariance.mahalanobis(z.unsqueeze(1) - self.means)
         return self._log_normalizers() - 0.5 * distances
 
+    def log_tailed_joint(self, z: Tensor) -> Tensor:
+        """log pi_c + log t(z; mu_c, Sigma_c), up to a constant: shapes as in `log_joint`.
+
+        The t distribution has as many degrees of freedom as there are latent dimensions L, so that
+        its density is proportional to |Sigma_c|^-1/2 (1 + d^2 / L)^-L at a Mahalanobis distance d.
+        """
+        distances = self.covariance.mahalanobis(z.unsqueeze(1) - self.means)
+        return self._log_normalizers() - self.latent_dim * (distances / self.latent_dim).log1p()
+
     def expected_log_joint(self, mean: Tensor, variance: Tensor) -> Tensor:
         """e_c(x) = E_q[log pi_c + log N(z; mu_c, Sigma_c)] for q = N(mean, diag variance), exactly.
 

@@ -36,6 +36,9 @@ class MixtureVAE(MixtureOfCodes):
         """e_c(x), whose softmax is q(c|x), the optimum of the bound: (n_samples, n_clusters)."""
         return self.mixture.expected_log_joint(encoding.code, encoding.log_variance.exp())
 
+    def tailed_logits(self, code: Tensor) -> Tensor:
+        return self.mixture.log_tailed_joint(code)
+
     def posteriors(self, encoding: Encoding) -> tuple[Tensor, Tensor]:
         return encoding.code.unsqueeze(1), encoding.log_variance.unsqueeze(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -163,28 +164,16 @@ class Initialise(Phase):
 
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
-        model, codes, peers = run.model, _codes(run), run.runtime.peers
+        codes, peers = _codes(run), run.runtime.peers
         graph, neighbours = run.handover.graph, None
         if graph is not None:
             places = self._places(run, codes.shape[1])
             neighbours = Neighbourhood.of(graph, places, peers)
         found = self.initialiser.among(peers, codes.cpu().numpy(), seed, neighbours)
         del neighbours
-        sample = _sample(found.labels, seed, peers)
-        some = torch.from_numpy(peers.to_main(codes[sample].cpu().numpy())).to(codes.device)
-        labels = torch.from_numpy(peers.to_main(found.labels[sample])).to(codes.device)
-        with peers.together():
-            scale = self._scale(some, labels) if peers.is_main else 1.0
-        scale = peers.tell(scale)
-        model.rescale_latent_(scale)
-        _calibrate(model, run.rows, peers)
-        if peers.is_main:
-            model.take_partition_(some / scale, labels)
-        peers.agree_(model)
-        run.handover.partition = torch.from_numpy(found.labels).to(codes.device)
+        _start_clusters(run, codes, found.labels, seed)
         run.handover.stays = found.stays
         run.handover.agreement = found.agreement
-        run.handover.scale *= scale
 
     def _places(self, run: Run, n_places: int) -> np.ndarray | None:
         """Rows along the leading components, at most as many as codes have dimensions."""
@@ -199,13 +188,33 @@ class Initialise(Phase):
         components = self.components
         return run.rows.map(lambda x: components(x)[:, :n_places], row_bytes=1 << 14).numpy()
 
-    def _scale(self, codes: Tensor, labels: Tensor) -> float:
-        within = sum(
-            float((codes[labels == c] - codes[labels == c].mean(0)).square().sum())
-            for c in labels.unique()
-        )
-        std = (within / codes.numel()) ** 0.5
-        return std if std > 1e-6 else 1.0
+
+@dataclass(frozen=True)
+class RestartClusters(Phase):
+    """Start the model's clusters anew where codes are that have moved, and keep their scale true.
+
+    Each begins with the rows that it has by `tailed_logits`. Leaves `partition`.
+
+    Attributes
+    ----------
+    when : callable
+        Takes the run and says whether the phase is needed, by what earlier phases left.
+    """
+
+    when: Callable[[Run], bool]
+    name: str = "clusters"
+
+    @torch.no_grad()
+    def run(self, run: Run, seed: int) -> None:
+        if not self.when(run):
+            return
+        model, rows = run.model.eval(), run.rows
+        with in_full_precision(model):
+            labels = rows.map(
+                lambda x: model.tailed_logits(model.code(x)).argmax(-1),
+                model.row_bytes(rows.n_features),
+            )
+        _start_clusters(run, _codes(run), labels.numpy(), seed)
 
 
 @dataclass(frozen=True)
@@ -236,6 +245,34 @@ class KeepClusters(Phase):
             n_wrong = int(((self.labels >= 0) & (self.labels != partition.numpy())).sum())
         run.handover.partition = partition.to(rows.device)
         run.handover.stays = run.runtime.peers.total(n_wrong) == 0
+
+
+def _start_clusters(run: Run, codes: Tensor, labels: np.ndarray, seed: int) -> None:
+    """Give the latent space unit scale within these clusters, and start the model's there."""
+    model, peers = run.model, run.runtime.peers
+    sample = _sample(labels, seed, peers)
+    some = torch.from_numpy(peers.to_main(codes[sample].cpu().numpy())).to(codes.device)
+    of_some = torch.from_numpy(peers.to_main(labels[sample])).to(codes.device)
+    with peers.together():
+        scale = _spread(some, of_some) if peers.is_main else 1.0
+    scale = peers.tell(scale)
+    model.rescale_latent_(scale)
+    _calibrate(model, run.rows, peers)
+    if peers.is_main:
+        model.take_partition_(some / scale, of_some)
+    peers.agree_(model)
+    run.handover.partition = torch.from_numpy(labels).to(codes.device)
+    run.handover.scale *= scale
+
+
+def _spread(codes: Tensor, labels: Tensor) -> float:
+    """The pooled standard deviation within clusters, or 1 where there is none."""
+    within = sum(
+        float((codes[labels == c] - codes[labels == c].mean(0)).square().sum())
+        for c in labels.unique()
+    )
+    std = (within / codes.numel()) ** 0.5
+    return std if std > 1e-6 else 1.0
 
 
 def _codes(run: Run) -> Tensor:

@@ -29,9 +29,19 @@ def all_parameters(model: Autoencoder) -> list[nn.Parameter]:
 
 def autoencoder_parameters(model: Autoencoder) -> list[nn.Parameter]:
     """The two networks, without the log-variance head, which a plain autoencoder does not use."""
+    return [*code_parameters(model), *model.decoder.parameters()]
+
+
+def code_parameters(model: Autoencoder) -> list[nn.Parameter]:
+    """What the codes m(x) depend on."""
     unused = set(model.encoder.log_variance_head.parameters())
-    networks = [*model.encoder.parameters(), *model.decoder.parameters()]
-    return [parameter for parameter in networks if parameter not in unused]
+    return [parameter for parameter in model.encoder.parameters() if parameter not in unused]
+
+
+def all_but_codes(model: Autoencoder) -> list[nn.Parameter]:
+    """Everything else."""
+    codes = set(code_parameters(model))
+    return [parameter for parameter in model.parameters() if parameter not in codes]
 
 
 def always(run: Running) -> bool:

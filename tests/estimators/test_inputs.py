@@ -279,6 +279,7 @@ BAD_PARAMETERS = {
     "n_nearest": [0, 1.5],
     "skip": ["yes", 2],
     "denoising_weight": [-1, None, np.nan],
+    "adversarial_iter": [-1, 1.5, "auto"],
     "dropout": [-0.1, 1.0, "some", None],
     "assignment_weight": [-1, None],
     "feature_weight": [-1, "strong"],

@@ -36,6 +36,7 @@ OTHER = {
     "temperature": 3.0,
     "skip": True,
     "denoising_weight": 1.0,
+    "adversarial_iter": 1,
     "dropout": 0.9,
     "marginalization": "exact",
     "init": "random",

@@ -13,6 +13,7 @@ from skvade.nn.headed import HeadedAutoencoder
 from skvade.nn.heads import Centroids, Linear, StudentT
 from skvade.nn.m2 import M2
 from skvade.objectives import labels as labels_module
+from skvade.objectives.adversarial import VirtualAdversary
 from skvade.objectives.auxiliary import AuxiliaryTasks
 from skvade.objectives.base import Batch, Objective, joined
 from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
@@ -59,9 +60,16 @@ def with_head(cls):
     return model
 
 
+def partner(index, generator):
+    return Batch(X[(index + 1) % 12], (index + 1) % 12)
+
+
 def near(objective):
-    partner = lambda index, generator: Batch(X[(index + 1) % 12], (index + 1) % 12)  # noqa: E731
     return WithNeighbours(objective, partner, weight=3.0)
+
+
+def adversary(labeled=None):
+    return VirtualAdversary(partner, torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64), labeled)
 
 
 def beside_labels(objective, weight=7.0):
@@ -85,6 +93,7 @@ MODELS = {
     TargetAssignment: lambda: with_head(StudentT),
     CentroidDistance: lambda: with_head(Centroids),
     AuxiliaryTasks: lambda: with_head(Linear),
+    VirtualAdversary: random_model,
 }
 ALONE = {
     "autoencoder": Reconstruction,
@@ -96,6 +105,8 @@ ALONE = {
     "dec": lambda: TargetAssignment(Whole(), 5),
     "dcn": CentroidDistance,
     "auxiliary": lambda: AuxiliaryTasks(LabeledRows(Whole(), LABELS)),
+    "adversary": adversary,
+    "adversary with labels": lambda: adversary(LabeledRows(Whole(), LABELS)),
 }
 COMPOSITES = {
     "idec": lambda: Together(Reconstruction(), (0.1, TargetAssignment(Whole(), 5))),
@@ -198,7 +209,7 @@ def test_what_is_no_bound_has_none(name):
 
 def test_which_objectives_are_bounds():
     assert NO_BOUNDS == [
-        *("autoencoder", "dec", "dcn", "auxiliary", "idec"),
+        *("autoencoder", "dec", "dcn", "auxiliary", "adversary", "adversary with labels", "idec"),
         *("neighbours of an autoencoder", "depict", "neighbours of idec"),
     ]
 

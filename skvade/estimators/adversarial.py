@@ -1,0 +1,76 @@
+"""Clusters that do not change near a row: a phase of virtual adversarial training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from skvade.estimators.facts import Facts
+from skvade.estimators.parameters import parameters
+from skvade.estimators.recipe import Recipe, partition_is_free, partition_stays
+from skvade.objectives.adversarial import VirtualAdversary
+from skvade.training.events import Running
+from skvade.training.guests import with_guests
+from skvade.training.neighbours import DrawnNeighbours
+from skvade.training.phases import FindNeighbours, RestartClusters
+from skvade.training.run import Phase
+from skvade.training.schedules import SCHEDULES, WarmUp, gentle, n_steps
+from skvade.training.trainer import Optimise, all_but_codes, code_parameters
+
+FEWEST_ROWS = 512  # of a batch: shares of clusters among fewer are noise, which moves borders
+
+
+@parameters
+class AdversarialTraining(Recipe):
+    """Of methods whose clusters have heavy-tailed densities among the codes.
+
+    Parameters
+    ----------
+    adversarial_iter : int, default=0
+        Passes over the data of a phase before the last, in which the encoder learns to have a row
+        and what is near it in one cluster: virtual adversarial training, with rows moved by a
+        quarter of their distance to a neighbour. Codes stay as they are after it. With 24 passes
+        MNIST gains about a point of accuracy, and few labels as much, for two to three times the
+        time of the fit; 0 leaves it out. Try it on many rows of images or the like, whose clusters
+        are right but not at their borders.
+    """
+
+    adversarial_iter: int = 0
+
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        phases = super()._make_phases(facts)
+        if not self.adversarial_iter:
+            return phases
+        train, *after = self._make_last_phases(facts)
+        before = phases[: -1 - len(after)]
+        if not self.neighbor_weight:
+            before.append(FindNeighbours(self.n_neighbors, facts.components, rescale=False))
+        fixed = replace(train, parameters=all_but_codes)
+        return [
+            *before,
+            self._make_adversarial_phase(facts),
+            RestartClusters(partition_is_free),
+            replace(train, when=partition_stays, instead=fixed),
+            *after,
+        ]
+
+    def _make_adversarial_phase(self, facts: Facts) -> Optimise:
+        size = max(facts.batch_size, FEWEST_ROWS)
+
+        def adversary(run: Running) -> VirtualAdversary:
+            graph, peers = run.handover.need_graph(), run.runtime.peers
+            drawn = DrawnNeighbours(with_guests(run.rows, graph, peers), graph)
+            partition = run.handover.need_partition()
+            counts = peers.total(partition.bincount(minlength=facts.shape.n_clusters).double())
+            shares = (counts / counts.sum()).to(partition.device, run.model.centers().dtype)
+            return VirtualAdversary(drawn, shares, self._known(run, facts))
+
+        return Optimise(
+            "adversarial",
+            adversary,
+            n_steps(self.adversarial_iter, facts.n_rows, size, 0),
+            batch_size=size,
+            learning_rate=self.learning_rate * gentle(facts.n_rows, facts.small),
+            schedule=WarmUp(SCHEDULES[self.learning_rate_schedule]),
+            parameters=code_parameters,
+            when=partition_is_free,
+        )

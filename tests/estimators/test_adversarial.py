@@ -1,0 +1,82 @@
+"""Virtual adversarial training: what it changes, what it leaves, and when it is left out."""
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits, make_circles
+
+from skvade import VaDEClassifier, VaDEClustering
+from skvade.objectives.adversarial import divergence, steepest
+from skvade.training.phases import RestartClusters
+
+X = (load_digits().data[:1_100] / 16).astype(np.float32)
+Y = load_digits().target[:1_100]
+
+
+def small(n_clusters=10, **parameters):
+    given = {"compare": False, "precision": "float32", "random_state": 0, **parameters}
+    return VaDEClustering(n_clusters, **given)
+
+
+def share_changed(model, length):
+    """Of the rows, by a step of a length in the direction in which clusters change fastest."""
+    module = model.module_.eval()
+
+    def log_t(view):
+        return module.tailed_logits(module.code_of(view)).log_softmax(-1)
+
+    view = module.view(torch.from_numpy(X))
+    with torch.no_grad():
+        known = log_t(view)
+    start = 0.01 * torch.randn(view.shape, generator=torch.Generator().manual_seed(0))
+    moved = view + length * steepest(lambda rows: divergence(known, log_t(rows)), view, start)
+    with torch.no_grad():
+        return (log_t(moved).argmax(1) != known.argmax(1)).double().mean().item()
+
+
+def test_clusters_change_less_near_a_row():
+    models = [small(adversarial_iter=n_passes).fit(X) for n_passes in (0, 40)]
+    without, with_it = (share_changed(model, 0.25) for model in models)
+    assert with_it < 0.5 * without
+
+
+def test_codes_stay_as_the_phase_leaves_them():
+    model = small(adversarial_iter=2)
+    make, seen = model._make_phases, []
+
+    def with_a_look(facts):
+        phases = make(facts)
+        (place,) = (i for i, phase in enumerate(phases) if isinstance(phase, RestartClusters))
+
+        class Look(RestartClusters):
+            def run(self, run, seed):
+                super().run(run, seed)
+                seen.append(run.rows.map(run.model.eval().code).detach())
+
+        phases[place] = Look(phases[place].when)
+        return phases
+
+    model._make_phases = with_a_look
+    codes = model.fit(X).transform(X)
+    np.testing.assert_allclose(codes, seen[0].numpy(), atol=1e-4)
+    assert model.history_[-1]["phase"] == "train"
+    assert np.array_equal(model.labels_, model.predict(X))
+
+
+def test_labels_count():
+    some = np.where(np.arange(1_100) < 30, Y, -1)
+    model = VaDEClassifier(adversarial_iter=2, random_state=0).fit(X, some)
+    (last,) = [r for r in model.history_ if r["phase"] == "adversarial"][-1:]
+    assert set(last) >= {"smoothness", "uncertainty", "shares", "labels"}
+
+
+def test_what_codes_learn_like_labels_has_no_such_phase():
+    rings, y = make_circles(400, factor=0.4, noise=0.04, random_state=0)
+    model = small(2, adversarial_iter=3).fit(rings)
+    assert {record["phase"] for record in model.history_} == {"neighbours", "labels", "train"}
+    assert len(set(zip(model.labels_, y, strict=True))) == 2
+
+
+def test_neighbours_are_sought_for_it_alone_if_need_be():
+    model = small(adversarial_iter=1, neighbor_weight=0, max_iter=1).fit(X)
+    assert "adversarial" in {record["phase"] for record in model.history_}
+    assert "attraction" not in {term for record in model.history_ for term in record}
