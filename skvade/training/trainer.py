@@ -128,7 +128,8 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
     listeners = [*phase.listeners, *run.listeners]
     for listener in listeners:
         listener.on_phase_begin(run, phase, n_epochs=-(-phase.n_steps // batches.per_epoch))
-    descent = Descent(objective, batches, Draws(generator), guard, tally, *listeners)
+    parts = (objective, batches, Draws(generator), guard, tally, *phase.listeners)
+    descent = Descent(*parts)  # those that hear of the run keep nothing that it needs
     if left := run.take_descent():
         descent.restore(left)
     try:
