@@ -17,6 +17,7 @@ from skvade.training.schedules import SCHEDULES, WarmUp, gentle, n_steps
 from skvade.training.trainer import Optimise, all_but_codes, code_parameters
 
 FEWEST_ROWS = 512  # of a batch: shares of clusters among fewer are noise, which moves borders
+HELD = 0.25  # of the steps
 
 
 @parameters
@@ -44,7 +45,8 @@ class AdversarialTraining(Recipe):
         before = phases[: -1 - len(after)]
         if not self.neighbor_weight:
             before.append(FindNeighbours(self.n_neighbors, facts.components, rescale=False))
-        fixed = replace(train, parameters=all_but_codes)
+        objective = self._make_last_objective(facts)  # neighbours would move codes only
+        fixed = replace(train, objective=objective, parameters=all_but_codes)
         return [
             *before,
             self._make_adversarial_phase(facts),
@@ -55,6 +57,7 @@ class AdversarialTraining(Recipe):
 
     def _make_adversarial_phase(self, facts: Facts) -> Optimise:
         size = max(facts.batch_size, FEWEST_ROWS)
+        steps = n_steps(self.adversarial_iter, facts.n_rows, size, 0)
 
         def adversary(run: Running) -> VirtualAdversary:
             graph, peers = run.handover.need_graph(), run.runtime.peers
@@ -62,12 +65,14 @@ class AdversarialTraining(Recipe):
             partition = run.handover.need_partition()
             counts = peers.total(partition.bincount(minlength=facts.shape.n_clusters).double())
             shares = (counts / counts.sum()).to(partition.device, run.model.centers().dtype)
-            return VirtualAdversary(drawn, shares, self._known(run, facts))
+            n_held = max(1, round(HELD * steps))
+            known = self._known(run, facts)
+            return VirtualAdversary(drawn, partition.long(), shares, n_held, known)
 
         return Optimise(
             "adversarial",
             adversary,
-            n_steps(self.adversarial_iter, facts.n_rows, size, 0),
+            steps,
             batch_size=size,
             learning_rate=self.learning_rate * gentle(facts.n_rows, facts.small),
             schedule=WarmUp(SCHEDULES[self.learning_rate_schedule]),

@@ -183,7 +183,7 @@ class Recipe(ABC):
         objectives = self._make_objectives(facts)
         train = Optimise(
             "train",
-            self._near(self._beside_noise(self._beside_partition(objectives.train, facts))),
+            self._near(self._make_last_objective(facts)),
             self._train_steps(facts),
             batch_size=self._rows_a_step(facts),
             learning_rate=self.learning_rate * objectives.rate(facts.n_rows),
@@ -191,6 +191,11 @@ class Recipe(ABC):
             listeners=[facts.monitor],
         )
         return [train] if objectives.bound is None else [train, MStep(objectives.bound)]
+
+    def _make_last_objective(self, facts: Facts) -> MakeEncoded:
+        """That of the last gradient phase, without the neighbours."""
+        objectives = self._make_objectives(facts)
+        return self._beside_noise(self._beside_partition(objectives.train, facts))
 
     def _learning(self, objectives: Objectives, facts: Facts) -> MakeEncoded:
         """What is minimised where the first partition stays, and codes do not know it yet."""

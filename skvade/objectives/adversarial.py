@@ -3,12 +3,14 @@
 With t(c|x) a heavy-tailed q(c|x) of the clusters as they are (`Autoencoder.tailed_logits`),
 
     mean_i KL(t(c|x_i) || t(c|x_i + r_i)) + w_H mean_i H(t(c|x_i)) + w_S KL(s || mean_i t(c|x_i))
-        + w_L mean_labelled -log t(c_i|x_i)
+        + w_P mean_i -log t(p_i|x_i) + w_L mean_labelled -log t(c_i|x_i)
 
 r_i points where the divergence grows fastest, and is as long as a share of the distance from x_i
 to one of its neighbours (Miyato et al. 2018; Hu et al. 2017). The second term moves boundaries to
 where there are few rows, and the third keeps the shares s that clusters had: without it all rows
-would be one cluster's.
+would be one cluster's. The fourth holds the clusters p_i where they were, with a weight that falls
+from 1 to 0: large at first, the first term pulls clusters apart before borders are where they
+should be, and they came back as others, or one too few.
 
 The q(c|x) of a Gaussian mixture grows with the square of a code's distance from the clusters, so
 that codes run away under these terms; tails make it grow with the logarithm.
@@ -46,21 +48,32 @@ class VirtualAdversary(Objective[Autoencoder]):
     ----------
     neighbours : callable
         Takes row numbers and a generator to a batch of one neighbour each.
+    partition : Tensor of shape (n_samples,)
+        p, int64.
     shares : Tensor of shape (n_clusters,)
         s.
+    n_held : int
+        Steps after which w_P is 0.
     labeled : LabeledRows or None
         Rows whose cluster is known.
     """
 
+    changing = ("n_taken",)
+
     def __init__(
         self,
         neighbours: Callable[[Tensor, torch.Generator], Batch],
+        partition: Tensor,
         shares: Tensor,
+        n_held: int,
         labeled: LabeledRows | None = None,
     ):
         self.neighbours = neighbours
+        self.partition = partition
         self.shares = shares
+        self.n_held = n_held
         self.labeled = labeled
+        self.n_taken = 0
 
     def __call__(self, model: Autoencoder, batch: Batch, generator: torch.Generator) -> Terms:
         def log_t(view: Tensor) -> Tensor:
@@ -84,6 +97,10 @@ class VirtualAdversary(Objective[Autoencoder]):
             "uncertainty": CERTAINTY_WEIGHT * -(log_p.exp() * log_p).sum(-1).mean(),
             "shares": SHARES_WEIGHT * kl_div(log_mean, self.shares, reduction="sum"),
         }
+        if batch.index is not None:
+            weight = max(0.0, 1 - self.n_taken / self.n_held)
+            terms["partition"] = weight * nll_loss(log_p, self.partition[batch.index])
+        self.n_taken += 1
         if self.labeled is not None:
             x, labels = self.labeled.draw(MAX_LABELED, generator)
             terms["labels"] = LABEL_WEIGHT * nll_loss(log_t(model.view(x)), labels)

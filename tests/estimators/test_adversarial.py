@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_circles
+from sklearn.metrics import adjusted_rand_score
 
 from skvade import VaDEClassifier, VaDEClustering
 from skvade.objectives.adversarial import divergence, steepest
@@ -40,6 +41,13 @@ def test_clusters_change_less_near_a_row():
     assert with_it < 0.5 * without
 
 
+def test_clusters_stay_what_they_were():
+    """Unless they are held at first, one of ten is torn, and takes half of another's rows."""
+    digits = (load_digits().data / 16).astype(np.float32)
+    before, after = (small(adversarial_iter=n_passes).fit(digits).labels_ for n_passes in (0, 24))
+    assert adjusted_rand_score(before, after) >= 0.95
+
+
 def test_codes_stay_as_the_phase_leaves_them():
     model = small(adversarial_iter=2)
     make, seen = model._make_phases, []
@@ -60,6 +68,7 @@ def test_codes_stay_as_the_phase_leaves_them():
     codes = model.fit(X).transform(X)
     np.testing.assert_allclose(codes, seen[0].numpy(), atol=1e-4)
     assert model.history_[-1]["phase"] == "train"
+    assert "attraction" not in model.history_[-1]  # it would move codes only
     assert np.array_equal(model.labels_, model.predict(X))
 
 

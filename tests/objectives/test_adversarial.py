@@ -22,6 +22,13 @@ def partner(index, generator):
     return Batch(X[(index + 1) % 40], (index + 1) % 40)
 
 
+PARTITION = torch.arange(40) % 2
+
+
+def adversary(shares=SHARES, n_held=4, labeled=None):
+    return VirtualAdversary(partner, PARTITION, shares, n_held, labeled)
+
+
 def terms_of(objective, model, seed=0):
     with torch.enable_grad():
         found = objective(model, Batch(X, torch.arange(40)), torch.Generator().manual_seed(seed))
@@ -54,14 +61,26 @@ def test_tails_are_those_of_the_t_distribution(covariance):
 def test_terms_are_the_formula():
     model, labels = random_model(), np.where(np.arange(40) % 4 == 0, np.arange(40) % 3, -1)
     labeled = LabeledRows(Rows(X.numpy(), dtype=np.float64), labels)
-    terms = terms_of(VirtualAdversary(partner, SHARES, labeled), model)
+    terms = terms_of(adversary(labeled=labeled), model)
     t = tailed(model, X)
     entropy = -(t * np.log(t)).sum(1).mean()
     assert terms["uncertainty"] == pytest.approx(0.4 * entropy)
     assert terms["shares"] == pytest.approx(0.4 * rel_entr(SHARES.numpy(), t.mean(0)).sum())
+    own = np.log(t[np.arange(40), PARTITION.numpy()])
+    assert terms["partition"] == pytest.approx(-own.mean())
     known = labels >= 0
     own = np.log(t[known, labels[known]])
     assert terms["labels"] == pytest.approx(-3 * own.mean())
+
+
+def test_clusters_are_held_less_and_less():
+    model, objective = random_model(), adversary(n_held=4)
+    held = [terms_of(objective, model)["partition"] for _ in range(6)]
+    assert held == pytest.approx([held[0] * share for share in (1, 0.75, 0.5, 0.25, 0, 0)])
+    assert held[0] > 0
+    again = adversary(n_held=4)
+    again.restore(objective.state())
+    assert terms_of(again, model)["partition"] == 0
 
 
 def test_divergence_is_that_of_kullback_and_leibler():
@@ -88,7 +107,7 @@ class Straight(nn.Module):
 
 def test_rows_move_across_the_border_by_a_share_of_the_distance_to_a_neighbour():
     model = Straight()
-    terms_of(VirtualAdversary(partner, SHARES[:2]), model)
+    terms_of(adversary(SHARES[:2]), model)
     rows, moved = model.seen.chunk(2)
     assert torch.equal(rows, X)
     step = moved - rows
@@ -101,7 +120,7 @@ def test_rows_move_across_the_border_by_a_share_of_the_distance_to_a_neighbour()
 def test_nothing_moves_farther_in_divergence_than_the_adversary():
     """A step as long in a random direction changes the clusters less, in the mean."""
     model = random_model()
-    adversarial = terms_of(VirtualAdversary(partner, SHARES), model)["smoothness"]
+    adversarial = terms_of(adversary(), model)["smoothness"]
     reach = REACH * (X.roll(-1, 0) - X).norm(dim=1, keepdim=True)
     generator, before = torch.Generator().manual_seed(3), tailed(model, X)
     for _ in range(20):

@@ -69,7 +69,8 @@ def near(objective):
 
 
 def adversary(labeled=None):
-    return VirtualAdversary(partner, torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64), labeled)
+    shares = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
+    return VirtualAdversary(partner, PARTITION, shares, 4, labeled)
 
 
 def beside_labels(objective, weight=7.0):
