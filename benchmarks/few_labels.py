@@ -4,8 +4,9 @@ A method takes (X, y, seed, likelihood, shelf), where y is -1 for all other rows
 classifier.
 
 - `vade-classifier`, `m2-classifier`, `adgm`, `sdgm`, `auxiliary`: the classifiers by default.
-- `vade-adversarial`: VaDEClassifier with `adversarial_iter=24`.
 - `m1+m2`: M2Classifier on the codes of VaDEClustering(n_clusters=1), in a pipeline.
+- `vade-adversarial`, `m2-adversarial`, `adgm-adversarial`, `auxiliary-adversarial`,
+  `m1+m2-adversarial`: the same with `adversarial_iter=24`, M2's on the codes.
 - `m1+spreading`, `spreading`: scikit-learn's LabelSpreading on the same codes, and on the rows
   themselves, with 15 neighbours.
 """
@@ -64,12 +65,18 @@ def _spreading(seed: int) -> Any:
 
 CLASSIFIERS = {
     "vade-classifier": _classifier(VaDEClassifier),
-    "vade-adversarial": _classifier(VaDEClassifier, adversarial_iter=24),
     "m2-classifier": _classifier(M2Classifier),
     "adgm": _classifier(ADGMClassifier),
     "sdgm": _classifier(ADGMClassifier, skip=True),
     "auxiliary": _classifier(AuxiliaryTaskClassifier),
     "m1+m2": _on_codes(lambda seed: M2Classifier(random_state=seed)),
+    "vade-adversarial": _classifier(VaDEClassifier, adversarial_iter=24),
+    "m2-adversarial": _classifier(M2Classifier, adversarial_iter=24),
+    "adgm-adversarial": _classifier(ADGMClassifier, adversarial_iter=24),
+    "auxiliary-adversarial": _classifier(AuxiliaryTaskClassifier, adversarial_iter=24),
+    "m1+m2-adversarial": _on_codes(
+        lambda seed: M2Classifier(random_state=seed, adversarial_iter=24)
+    ),
     "m1+spreading": _on_codes(_spreading),
     "spreading": lambda X, y, seed, likelihood, shelf: _spreading(seed).fit(X, y),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skvade.estimators.adversarial import AdversarialTraining
 from skvade.estimators.base import BaseDeepModel
 from skvade.estimators.density import DensityClustererMixin, DensityClusterParameters
 from skvade.estimators.docstrings import inherit_docs
@@ -21,6 +22,7 @@ from skvade.objectives.category import CategoryNegativeELBO, HeldCategoryELBO
 class GMVAEClustering(
     MarginalizationParameters,
     MixtureParameters,
+    AdversarialTraining,
     DensityClustererMixin,
     BaseDeepModel,
     DensityClusterParameters,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skvade.estimators.adversarial import AdversarialTraining
 from skvade.estimators.base import BaseDeepModel
 from skvade.estimators.density import DensityClustererMixin, DensityClusterParameters
 from skvade.estimators.docstrings import inherit_docs
@@ -60,7 +61,7 @@ class StyleParameters(MarginalizationParameters):
         return {"category_weight": self.category_weight, "latent_weight": self.style_weight}
 
 
-class StyleModel(StyleParameters, GenerativeMixin, BaseDeepModel):
+class StyleModel(StyleParameters, AdversarialTraining, GenerativeMixin, BaseDeepModel):
     """What M2 is with and without labels: a model of category and style."""
 
     def _n_decoded(self, shape: ModelShape) -> int:

@@ -90,6 +90,9 @@ class CategoryModel(Autoencoder):
     def category_logits(self, encoding: Encoding) -> Tensor:
         return self.head.log_joint(encoding.code)
 
+    def tailed_logits(self, code: Tensor) -> Tensor:
+        return self.head.log_tailed_joint(code)
+
     def posterior(self, encoding: Encoding, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z|x, c) for one-hot or relaxed categories.
 

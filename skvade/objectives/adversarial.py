@@ -100,7 +100,7 @@ class VirtualAdversary(Objective[Autoencoder]):
         if batch.index is not None:
             weight = max(0.0, 1 - self.n_taken / self.n_held)
             terms["partition"] = weight * nll_loss(log_p, self.partition[batch.index])
-        self.n_taken += 1
+            self.n_taken += 1
         if self.labeled is not None:
             x, labels = self.labeled.draw(MAX_LABELED, generator)
             terms["labels"] = LABEL_WEIGHT * nll_loss(log_t(model.view(x)), labels)

@@ -6,12 +6,21 @@ import torch
 from sklearn.datasets import load_digits, make_circles
 from sklearn.metrics import adjusted_rand_score
 
-from skvade import VaDEClassifier, VaDEClustering
+from skvade import (
+    ADGMClassifier,
+    AuxiliaryTaskClassifier,
+    GMVAEClustering,
+    M2Classifier,
+    M2Clustering,
+    VaDEClassifier,
+    VaDEClustering,
+)
 from skvade.objectives.adversarial import divergence, steepest
 from skvade.training.phases import RestartClusters
 
 X = (load_digits().data[:1_100] / 16).astype(np.float32)
 Y = load_digits().target[:1_100]
+OTHERS = [GMVAEClustering, M2Clustering, M2Classifier, ADGMClassifier, AuxiliaryTaskClassifier]
 
 
 def small(n_clusters=10, **parameters):
@@ -70,6 +79,21 @@ def test_codes_stay_as_the_phase_leaves_them():
     assert model.history_[-1]["phase"] == "train"
     assert "attraction" not in model.history_[-1]  # it would move codes only
     assert np.array_equal(model.labels_, model.predict(X))
+
+
+@pytest.mark.parametrize("cls", OTHERS)
+def test_the_family_has_the_phase(cls):
+    model = cls(adversarial_iter=2, precision="float32", random_state=0)
+    if hasattr(model, "n_clusters"):
+        model.set_params(n_clusters=10, compare=False).fit(X)
+    else:
+        some = np.random.RandomState(0).permutation(1_100) < 60
+        model.fit(X, np.where(some, Y, -1))
+    phases = [record["phase"] for record in model.history_]
+    assert phases[-1] == "train"
+    assert "adversarial" in phases
+    assert np.array_equal(model.labels_, model.predict(X))
+    assert adjusted_rand_score(Y, model.labels_) > 0.8
 
 
 def test_labels_count():
