@@ -114,36 +114,3 @@ def test_neighbours_are_sought_for_it_alone_if_need_be():
     model = small(adversarial_iter=1, neighbor_weight=0, max_iter=1).fit(X)
     assert "adversarial" in {record["phase"] for record in model.history_}
     assert "attraction" not in {term for record in model.history_ for term in record}
-
-
-class Interrupt:
-    """A callback that ends the fit in the third pass of a phase."""
-
-    def __init__(self, phase):
-        self.phase, self.n_seen = phase, 0
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context, **kwargs):
-        if context.task_name == "epoch" and context.parent.task_name == self.phase:
-            self.n_seen += 1
-            if self.n_seen == 3:
-                raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("phase", ["neighbours", "adversarial", "train"])
-def test_a_fit_goes_on_without_the_callback_that_ended_it(phase, tmp_path):
-    pytest.importorskip("sklearn.callback", reason="callbacks came with scikit-learn 1.9")
-    given = {"checkpoint": tmp_path / "state", "checkpoint_interval": 0.0}
-    whole = small(adversarial_iter=4).fit(X)
-    with pytest.raises(KeyboardInterrupt):
-        small(adversarial_iter=4).set_callbacks(Interrupt(phase)).fit(X, **given)
-    again = small(adversarial_iter=4).fit(X, **given)
-    np.testing.assert_array_equal(again.predict_proba(X), whole.predict_proba(X))

@@ -113,6 +113,7 @@ VARIANTS = {
     "no neighbours": {"neighbor_weight": 0},
     "long epochs": {"batch_size": 4, "pretrain_iter": 1, "max_iter": 2},
     "any clusterer": {"init": KMeans(3, n_init=1)},
+    "held less and less": {"adversarial_iter": 12},
 }
 
 
@@ -444,3 +445,35 @@ def test_pipelines_pass_it_on(tmp_path):
     labels = small(VaDEClustering).fit_predict(X, checkpoint=tmp_path / "other")
     assert labels.shape == (150,)
     assert (tmp_path / "other").exists()
+
+
+class Interrupt:
+    """A callback that ends the fit in the second pass of a phase."""
+
+    def __init__(self, phase):
+        self.phase, self.n_seen = phase, 0
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, **kwargs):
+        if context.task_name == "epoch" and context.parent.task_name == self.phase:
+            self.n_seen += 1
+            if self.n_seen == 2:
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("phase", ["pretrain", "neighbours", "adversarial", "train"])
+def test_a_fit_goes_on_without_the_callback_that_ended_it(phase, tmp_path):
+    pytest.importorskip("sklearn.callback", reason="callbacks came with scikit-learn 1.9")
+    given = {"checkpoint": tmp_path / "state", "checkpoint_interval": 0.0}
+    estimator = small(VaDEClustering, adversarial_iter=4)
+    with pytest.raises(KeyboardInterrupt):
+        clone(estimator).set_callbacks(Interrupt(phase)).fit(X, **given)
+    assert_same(clone(estimator).fit(X, **given), clone(estimator).fit(X))
