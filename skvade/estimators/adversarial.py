@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import parameters
@@ -66,7 +67,8 @@ class AdversarialTraining(Recipe):
             shares = (counts / counts.sum()).to(partition.device, run.model.centers().dtype)
             n_held = max(1, round(HELD * steps))
             known = self._known(run, facts)
-            return VirtualAdversary(drawn, partition.long(), shares, n_held, known)
+            of_all = partial(peers.log_mean, weight=peers.weight(len(run.rows)))
+            return VirtualAdversary(drawn, partition.long(), shares, n_held, known, of_all)
 
         return Optimise(
             "adversarial",

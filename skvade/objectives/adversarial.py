@@ -56,6 +56,8 @@ class VirtualAdversary(Objective[Autoencoder]):
         Steps after which w_P is 0.
     labeled : LabeledRows or None
         Rows whose cluster is known.
+    of_all : callable
+        Takes the logarithm of mean_i t(c|x_i) in this process's batch to that of all processes.
     """
 
     changing = ("n_taken",)
@@ -67,12 +69,14 @@ class VirtualAdversary(Objective[Autoencoder]):
         shares: Tensor,
         n_held: int,
         labeled: LabeledRows | None = None,
+        of_all: Callable[[Tensor], Tensor] = lambda log_mean: log_mean,
     ):
         self.neighbours = neighbours
         self.partition = partition
         self.shares = shares
         self.n_held = n_held
         self.labeled = labeled
+        self.of_all = of_all
         self.n_taken = 0
 
     def __call__(self, model: Autoencoder, batch: Batch, generator: torch.Generator) -> Terms:
@@ -92,6 +96,8 @@ class VirtualAdversary(Objective[Autoencoder]):
         )
         log_p, log_moved = log_t(torch.cat([view, moved])).chunk(2)
         log_mean = log_p.logsumexp(0) - math.log(len(log_p))
+        if batch.index is not None:
+            log_mean = self.of_all(log_mean)
         terms = {
             "smoothness": divergence(target, log_moved),
             "uncertainty": CERTAINTY_WEIGHT * -(log_p.exp() * log_p).sum(-1).mean(),

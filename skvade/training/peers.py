@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -91,6 +92,17 @@ class Peers:
     def everyone(self, rows: Tensor) -> tuple[Tensor, int]:
         """The rows of all processes, and where among them this one's begin."""
         return self.beside(rows), self.rank * len(rows)
+
+    def log_mean(self, log_means: Tensor, weight: float) -> Tensor:
+        """The logarithm of the mean over all processes' rows, given that over this one's rows.
+
+        Gradients are those of the whole, if the loss is then averaged over processes as all is;
+        `weight` is that of `weight`.
+        """
+        if self.size == 1:
+            return log_means
+        part = log_means + math.log(weight / self.size)
+        return self.beside(part.unsqueeze(0)).logsumexp(0)
 
     def concatenate(self, rows: np.ndarray) -> np.ndarray:
         """The rows that all processes have, in the order of ranks."""

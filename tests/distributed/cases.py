@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import signal
 import sys
@@ -169,7 +170,7 @@ def statistics():
 
 
 def gradients():
-    """The gradient of the embedding of all rows with respect to this process's codes."""
+    """Of what is said of the rows of all processes, with respect to this one's codes."""
     rng = np.random.RandomState(0)
     z, near = (torch.from_numpy(rng.normal(size=(12, 2))) for _ in range(2))
     with distributed.group() as group:
@@ -178,10 +179,15 @@ def gradients():
         own, own_near = z[part].clone().requires_grad_(), near[part].clone().requires_grad_()
         pull, push = embedding_losses(own, *group.everyone(own_near))
         ((pull + push) / group.size).backward()
-        shared = group.collect((own.grad, own_near.grad))
+        # A batch has as many rows of each, of which the first process has twice as many as others.
+        weight = group.weight(200 if group.is_main else 100)
+        logs = z[part].clone().requires_grad_()
+        mean = group.log_mean(logs.log_softmax(-1).logsumexp(0) - math.log(n_own), weight)
+        (weight * mean.square().sum() / group.size).backward()
+        shared = group.collect((own.grad, own_near.grad, logs.grad))
     return {
         name: torch.cat(parts).tolist()
-        for name, parts in zip("ab", zip(*shared, strict=True), strict=True)
+        for name, parts in zip("abc", zip(*shared, strict=True), strict=True)
     }
 
 

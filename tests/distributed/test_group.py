@@ -71,6 +71,7 @@ def test_runs_are_repeated_to_the_bit():
     [
         pytest.param("GMVAEClustering", {"early_stopping": True}, marks=LONG),
         ("DECClustering", {"n_init": 2}),
+        ("VaDEClustering", {"adversarial_iter": 4}),
         pytest.param("DCNClustering", {}, marks=LONG),
         ("M2Clustering", {"n_clusters": "auto", "max_clusters": 12}),
         ("VaDEClassifier", {}),
@@ -104,6 +105,15 @@ def test_statistics_are_those_of_all_rows():
                 np.testing.assert_allclose(
                     found[name][key], values, rtol=1e-5, atol=1e-8, err_msg=f"{name}, {key}"
                 )
+
+
+def test_means_of_clusters_are_those_of_all_rows():
+    """Where a step sees as many rows of each process, of which the first has twice as many."""
+    logs = torch.from_numpy(np.random.RandomState(0).normal(size=(12, 2))).requires_grad_()
+    weights = torch.tensor([2.0, 1.0, 1.0], dtype=torch.float64).repeat_interleave(4) / 16
+    (logs.softmax(-1) * weights[:, None]).sum(0).log().square().sum().backward()
+    for found in run(3, "gradients"):
+        np.testing.assert_allclose(found["c"], logs.grad, rtol=1e-10)
 
 
 def test_strangers_come_from_everywhere():
