@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from skvade.estimators.adversarial import AdversarialTraining
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import parameters
@@ -24,7 +23,7 @@ from skvade.training.peers import current_peers
 
 @inherit_docs
 @parameters
-class AuxiliaryTaskClassifier(SemiSupervisedClassifier, AdversarialTraining):
+class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
     """Learning to cluster with auxiliary tasks: classes from few labels, without a density.
 
     With features f(x), here the codes, p(c|x) by a linear head on them, and for every row an

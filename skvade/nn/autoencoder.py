@@ -83,13 +83,12 @@ class Autoencoder(nn.Module, ABC):
     def category_logits(self, encoding: Encoding) -> Tensor:
         """log q(c|x) up to a constant of each row, of shape (n_samples, n_clusters)."""
 
-    @abstractmethod
     def tailed_logits(self, code: Tensor) -> Tensor:
-        """The same of a code alone, with tails as heavy as virtual adversarial training needs.
+        """The same with heavy tails, of a code alone, in models whose clusters have such.
 
-        They grow with the logarithm of a code's distance from the clusters, or with the distance,
-        but not with its square.
+        They grow with the logarithm of a code's distance from the clusters, not with its square.
         """
+        raise NotImplementedError
 
     @abstractmethod
     def take_partition_(self, codes: Tensor, labels: Tensor) -> None:

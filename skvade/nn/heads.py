@@ -19,10 +19,6 @@ class Head(nn.Module, ABC):
     def forward(self, code: Tensor) -> Tensor:
         """log q(c|code) up to a constant: (n_samples, latent_dim) to (n_samples, n_clusters)."""
 
-    def tailed(self, code: Tensor) -> Tensor:
-        """The same, if it grows slower than the square of a code's distance."""
-        return self(code)
-
     @torch.no_grad()
     def assign_partition_(self, codes: Tensor, labels: Tensor) -> None:
         """Put the centres at the means of a partition's clusters, or of all, where one is empty."""
@@ -82,11 +78,6 @@ class Centroids(Head):
 
     def forward(self, code: Tensor) -> Tensor:
         return -0.5 * squared_distances(code, self.centers)
-
-    def tailed(self, code: Tensor) -> Tensor:
-        """Student's t with as many degrees of freedom as codes have dimensions."""
-        latent_dim = code.shape[-1]
-        return -latent_dim * (squared_distances(code, self.centers) / latent_dim).log1p()
 
     @torch.no_grad()
     def follow_(self, codes: Tensor, labels: Tensor) -> None:

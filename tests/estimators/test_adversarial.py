@@ -8,7 +8,6 @@ from sklearn.metrics import adjusted_rand_score
 
 from skvade import (
     ADGMClassifier,
-    AuxiliaryTaskClassifier,
     GMVAEClustering,
     M2Classifier,
     M2Clustering,
@@ -20,7 +19,7 @@ from skvade.training.phases import RestartClusters
 
 X = (load_digits().data[:1_100] / 16).astype(np.float32)
 Y = load_digits().target[:1_100]
-OTHERS = [GMVAEClustering, M2Clustering, M2Classifier, ADGMClassifier, AuxiliaryTaskClassifier]
+OTHERS = [GMVAEClustering, M2Clustering, M2Classifier, ADGMClassifier]
 
 
 def small(n_clusters=10, **parameters):
