@@ -8,9 +8,9 @@ With t(c|x) a heavy-tailed q(c|x) of the clusters as they are (`Autoencoder.tail
 r_i points where the divergence grows fastest, and is as long as a share of the distance from x_i
 to one of its neighbours (Miyato et al. 2018; Hu et al. 2017). The second term moves boundaries to
 where there are few rows, and the third keeps the shares s that clusters had: without it all rows
-would be one cluster's. The fourth holds the clusters p_i where they were, with a weight that falls
-from 1 to 0: large at first, the first term pulls clusters apart before borders are where they
-should be, and they came back as others, or one too few.
+would be one cluster's. The fourth holds the clusters p_i where they were, with a weight w_P that
+falls from 1 to 0. Without it the first term, which is large at first, pulls clusters apart before
+borders are where they should be, and what comes back are other clusters, or one too few.
 
 The q(c|x) of a Gaussian mixture grows with the square of a code's distance from the clusters, so
 that codes run away under these terms; tails make it grow with the logarithm.

@@ -96,8 +96,8 @@ class Peers:
     def log_mean(self, log_means: Tensor, weight: float) -> Tensor:
         """The logarithm of the mean over all processes' rows, given that over this one's rows.
 
-        Gradients are those of the whole, if the loss is then averaged over processes as all is;
-        `weight` is that of `weight`.
+        `weight` is what `Peers.weight` says of this process's rows. Gradients are those of the
+        whole, if losses are multiplied by it and then averaged over processes, as in every step.
         """
         if self.size == 1:
             return log_means
