@@ -120,7 +120,8 @@ class GaussianMixtureStart(Initialiser):
     def _fit(self, rows: np.ndarray, seeds: list[int], floor: float) -> list[FittedMixture]:
         rows = rows.astype(np.float64)
         n_different = n_distinct(rows, at_most=self.n_clusters)
-        with config_context(array_api_dispatch=False):
+        unchecked = {"assume_finite": True, "skip_parameter_validation": True}
+        with config_context(array_api_dispatch=False, **unchecked):
             starts = [KMeans(n_different, n_init=1, random_state=seed).fit(rows) for seed in seeds]
         labels = np.stack([start.labels_ for start in starts])
         kind = self.covariance_type

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 
 from skvade.nn.autoencoder import Autoencoder
@@ -183,8 +184,14 @@ def on_one_blas_thread() -> Iterator[None]:
     Small products lose more than half of their time to a second thread (12 mixtures on 10,000
     codes: 1.0 against 2.7 s).
     """
-    with _lock, threadpool_limits(1, user_api="blas"):
+    with _lock, _libraries().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The process's libraries; to look for them takes longer than a small mixture."""
+    return ThreadpoolController()
 
 
 def n_distinct(rows: np.ndarray, at_most: int) -> int:

@@ -1,12 +1,10 @@
-"""What processes do in the tests: run as a module, with the name of a case and its options."""
+"""What processes do in the tests."""
 
 import errno
 import hashlib
-import json
 import math
 import os
 import signal
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -333,7 +331,9 @@ CASES = {
     )
 }
 
-if __name__ == "__main__":
+
+def run(case, options):
+    """A case by its name, in a process of its own."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    print(json.dumps(CASES[sys.argv[1]](**json.loads(sys.argv[2]))))
+    return CASES[case](**options)

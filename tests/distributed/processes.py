@@ -1,13 +1,28 @@
-"""Real processes that train together, as a launcher starts them."""
+"""Real processes that train together, as a launcher starts them.
 
-import json
+They are forked from a server that has the imports behind it, which take longer than most cases.
+"""
+
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
+import traceback
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 TIMEOUT = 900  # a slow machine takes minutes to import torch
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.distributed.cases"])
+
+
+@dataclass
+class Running:
+    """A process, and where it says what it has found."""
+
+    process: BaseProcess
+    answers: Connection
 
 
 @dataclass
@@ -33,32 +48,45 @@ def start(n_processes, case, **options):
     }
     names = [name for _, name in socket.if_nameindex()]
     shared |= {"GLOO_SOCKET_IFNAME": "lo"} if "lo" in names else {}  # whatever the host is called
-    command = [sys.executable, "-m", "tests.distributed.cases", case, json.dumps(options)]
-    return [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(n_processes)
-    ]
+    started = []
+    for rank in range(n_processes):
+        answers, telling = SERVER.Pipe(duplex=False)
+        own = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        process = SERVER.Process(target=_run, args=(telling, own, case, options), daemon=True)
+        process.start()
+        telling.close()  # so that the end of the process is the end of what it says
+        started.append(Running(process, answers))
+    return started
 
 
-def wait(processes, timeout=TIMEOUT):
+def _run(telling, environment, case, options):
+    """What such a process does."""
+    os.environ.update(environment)
+    from tests.distributed import cases
+
+    try:
+        found, errors = cases.run(case, options), ""
+    except BaseException:
+        found, errors = {}, traceback.format_exc()
+    telling.send((found, errors))
+    raise SystemExit(bool(errors))
+
+
+def wait(running, timeout=TIMEOUT):
     """How they ended; none outlives the call."""
     try:
         ended = []
-        for process in processes:
-            output, errors = process.communicate(timeout=timeout)
-            lines = [line for line in output.splitlines() if line.startswith("{")]
-            found = json.loads(lines[-1]) if lines else {}
-            ended.append(Ended(process.returncode, found, errors))
+        for each in running:
+            found, errors = {}, "it ended without a word"
+            if each.answers.poll(timeout):
+                with suppress(EOFError):  # it was killed
+                    found, errors = each.answers.recv()
+            each.process.join(timeout)
+            ended.append(Ended(each.process.exitcode, found, errors))
         return ended
     finally:
-        for process in processes:
-            process.kill()
+        for each in running:
+            each.process.kill()
 
 
 def run(n_processes, case, **options):
