@@ -7,10 +7,14 @@ from functools import partial
 
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import parameters
-from skvade.estimators.recipe import Recipe, partition_is_free, partition_stays
+from skvade.estimators.recipe import MakeEncoded, Recipe
 from skvade.objectives.adversarial import VirtualAdversary
+from skvade.objectives.base import EncodedObjective
+from skvade.objectives.labels import WithLabels
+from skvade.training.conditions import always, partition_is_free, partition_stays
 from skvade.training.events import Running
 from skvade.training.guests import with_guests
+from skvade.training.m_step import MStep
 from skvade.training.neighbours import DrawnNeighbours
 from skvade.training.phases import FindNeighbours, RestartClusters
 from skvade.training.run import Phase
@@ -19,6 +23,8 @@ from skvade.training.trainer import Optimise, all_but_codes, code_parameters
 
 FEWEST_ROWS = 512  # of a batch: shares of clusters among fewer are noise, which moves borders
 HELD = 0.25  # of the steps
+MANY_STEPS, MANY_STEPS_RATE = 400, 2.0  # fewer steps would not mend what the rate tears
+KEPT_WEIGHT = 100.0  # of the clusters that the phase has left, in nats
 
 
 @parameters
@@ -45,19 +51,31 @@ class AdversarialTraining(Recipe):
         before = phases[: -1 - len(after)]
         if not self.neighbor_weight:
             before.append(FindNeighbours(self.n_neighbors, facts.components, rescale=False))
-        objective = self._make_last_objective(facts)  # neighbours would move codes only
-        fixed = replace(train, objective=objective, parameters=all_but_codes)
+        fixed = replace(train, objective=self._keeping(facts), parameters=all_but_codes)
         return [
             *before,
             self._make_adversarial_phase(facts),
             RestartClusters(partition_is_free),
             replace(train, when=partition_stays, instead=fixed),
-            *after,
+            *(replace(step, was_learned=always) for step in after if isinstance(step, MStep)),
         ]
+
+    def _keeping(self, facts: Facts) -> MakeEncoded:
+        """The last objective beside the clusters that the phase has left.
+
+        Tails and Gaussians of the same rows have other borders. Neighbours would move codes only.
+        """
+        objective = self._make_last_objective(facts)
+
+        def keeping(run: Running) -> EncodedObjective:
+            return WithLabels(objective(run), self._partition(run), KEPT_WEIGHT, "partition")
+
+        return keeping
 
     def _make_adversarial_phase(self, facts: Facts) -> Optimise:
         size = max(facts.batch_size, FEWEST_ROWS)
         steps = n_steps(self.adversarial_iter, facts.n_rows, size, 0)
+        rate = MANY_STEPS_RATE if steps >= MANY_STEPS else 1.0
 
         def adversary(run: Running) -> VirtualAdversary:
             graph, peers = run.handover.need_graph(), run.runtime.peers
@@ -75,7 +93,7 @@ class AdversarialTraining(Recipe):
             adversary,
             steps,
             batch_size=size,
-            learning_rate=self.learning_rate * gentle(facts.n_rows, facts.small),
+            learning_rate=rate * self.learning_rate * gentle(facts.n_rows, facts.small),
             schedule=WarmUp(SCHEDULES[self.learning_rate_schedule]),
             parameters=code_parameters,
             when=partition_is_free,

@@ -12,10 +12,12 @@ from skvade.objectives.base import EncodedObjective, Objective
 from skvade.objectives.labels import LabeledRows, WithLabels
 from skvade.objectives.neighbours import PUSH, WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
+from skvade.training.conditions import partition_is_free, partition_stays
 from skvade.training.counting import Counter
 from skvade.training.dealing import labelled_by_all
 from skvade.training.events import Running
 from skvade.training.guests import with_guests
+from skvade.training.learned import Learned
 from skvade.training.m_step import MStep, PriorBound
 from skvade.training.neighbours import DrawnNeighbours
 from skvade.training.phases import CountClusters, FindNeighbours, Initialise, KeepClusters
@@ -69,16 +71,6 @@ class Objectives:
     pretrain: MakeEncoded = lambda run: Reconstruction()
     rate: Callable[[int], float] = fine_tuning
     n_steps: int = TRAIN_STEPS
-
-
-def partition_stays(run: Running) -> bool:
-    """Whether codes are to learn the first partition, which a mixture of them would not keep."""
-    return run.handover.stays
-
-
-def partition_is_free(run: Running) -> bool:
-    """Whether a mixture of the codes as they are does for the first partition."""
-    return not run.handover.stays
 
 
 class Recipe(ABC):
@@ -143,7 +135,7 @@ class Recipe(ABC):
             learning_rate=self.learning_rate,
             schedule=WarmUp(SCHEDULES[self.learning_rate_schedule]),
             when=partition_stays,
-            listeners=[Plateau()],
+            listeners=[Plateau(), Learned()],
         )
         if objectives.hold is None:
             return [learn]
@@ -213,13 +205,14 @@ class Recipe(ABC):
         def beside(run: Running) -> EncodedObjective:
             if facts.labels is not None or not run.handover.stays:
                 return objective(run)
-            partition = run.handover.need_partition().cpu().numpy()
-            of_all = partial(labelled_by_all, peers=run.runtime.peers)
-            return WithLabels(
-                objective(run), LabeledRows(run.rows, partition, of_all), CLASS_WEIGHT
-            )
+            return WithLabels(objective(run), self._partition(run), CLASS_WEIGHT)
 
         return beside
+
+    def _partition(self, run: Running) -> LabeledRows:
+        """All rows, with the clusters that they started in."""
+        partition = run.handover.need_partition().cpu().numpy()
+        return LabeledRows(run.rows, partition, partial(labelled_by_all, peers=run.runtime.peers))
 
     def _known(self, run: Running, facts: Facts) -> LabeledRows | None:
         """The rows whose cluster is known, or None if there are none.
@@ -228,11 +221,10 @@ class Recipe(ABC):
         """
         if facts.labels is None:
             return None
-        labels = facts.labels
         if run.handover.stays:
-            labels = run.handover.need_partition().cpu().numpy()
+            return self._partition(run)
         of_all = partial(labelled_by_all, peers=run.runtime.peers)
-        return LabeledRows(run.rows, labels, of_all)
+        return LabeledRows(run.rows, facts.labels, of_all)
 
     def _beside_labels(
         self, objective: EncodedObjective, known: LabeledRows | None

@@ -91,13 +91,22 @@ class WithLabels(Beside[ModelT]):
     labeled : LabeledRows
     weight : float
         In nats.
+    term : str
+        Its name among the terms.
     """
 
-    def __init__(self, objective: EncodedObjective[ModelT], labeled: LabeledRows, weight: float):
+    def __init__(
+        self,
+        objective: EncodedObjective[ModelT],
+        labeled: LabeledRows,
+        weight: float,
+        term: str = "labels",
+    ):
         super().__init__(objective, weight)
         self.labeled = labeled
+        self.term = term
 
     def further(self, model: ModelT, batch: Batch, generator: torch.Generator) -> Terms:
         x, labels = self.labeled.draw(MAX_LABELED, generator)
         log_q = model.category_logits(model.encode(x)).log_softmax(-1)
-        return {"labels": torch.nn.functional.nll_loss(log_q, labels)}
+        return {self.term: torch.nn.functional.nll_loss(log_q, labels)}

@@ -185,18 +185,16 @@ class Settled(Listener):
         self.converged = False
 
     def on_phase_begin(self, run: Running, phase: GradientStep, n_epochs: int) -> None:
-        n_watched = run.runtime.peers.share(self.max_rows, len(run.rows))
-        stride = -(-len(run.rows) // n_watched)
-        self.rows = run.rows.subset(np.arange(0, len(run.rows), stride))
+        self.rows = run.rows.subset(watched(run, self.max_rows))
         self.every = max(1, n_epochs // self.n_checks)
         self.unchanged = 0
         self.converged = False
-        self.labels = self._labels(run)
+        self.labels = memberships(run, self.rows).argmax(-1)
 
     def on_epoch_end(self, run: Running, phase: GradientStep, record: Record) -> bool:
         if record["epoch"] % self.every:
             return False
-        previous, self.labels = self.labels, self._labels(run)
+        previous, self.labels = self.labels, memberships(run, self.rows).argmax(-1)
         changed, peers = (previous != self.labels).float().mean(), run.runtime.peers
         record["changed"] = peers.mean(float(changed), len(run.rows))
         self.unchanged = self.unchanged + 1 if record["changed"] <= self.tol else 0
@@ -206,13 +204,20 @@ class Settled(Listener):
     def on_phase_end(self, run: Running, phase: GradientStep) -> None:
         run.handover.converged = self.converged
 
-    @torch.no_grad()
-    def _labels(self, run: Running) -> torch.Tensor:
-        run.model.eval()
-        room = run.model.row_bytes(self.rows.n_features)
-        labels = self.rows.map(lambda x: run.model.assign(x).argmax(-1), room)
-        run.model.train()
-        return labels.to(self.rows.device)  # where a checkpoint's are put, too
+
+def watched(run: Running, max_rows: int) -> np.ndarray:
+    """The numbers of at most so many rows of all processes, evenly spaced."""
+    n_watched = run.runtime.peers.share(max_rows, len(run.rows))
+    return np.arange(0, len(run.rows), -(-len(run.rows) // n_watched))
+
+
+@torch.no_grad()
+def memberships(run: Running, rows: Rows) -> torch.Tensor:
+    """q(c|x) of rows in the middle of training, (n_rows, n_clusters)."""
+    run.model.eval()
+    found = rows.map(run.model.assign, run.model.row_bytes(rows.n_features))
+    run.model.train()
+    return found.to(rows.device)  # where a checkpoint's are put, too
 
 
 class HeldOut(Listener):

@@ -16,6 +16,7 @@ from torch import Tensor
 from skvade.nn.autoencoder import Autoencoder, Encoding
 from skvade.objectives.base import Batch, Terms
 from skvade.training.batches import Rows
+from skvade.training.conditions import partition_stays
 from skvade.training.events import Running
 from skvade.training.run import Phase, Run
 from skvade.training.runtime import in_full_precision
@@ -41,16 +42,19 @@ class MStep(Phase):
     """Set the prior in closed form, and take the bound of all rows anew.
 
     The model offers `prior_moments`, sums over a block of rows, and `maximise_prior_`, which takes
-    their sums over all. Where codes have learned a partition that stays, the prior is left as it is
-    if it would lose more rows of that: no Gaussian need have its clusters. Leaves `bound`.
+    their sums over all. Where a partition was learned, the prior is left as it is if it would lose
+    more rows of that: no Gaussian need have its clusters. Leaves `bound`.
 
     Attributes
     ----------
     objective : callable
         Takes the run to the bound, which says what q(c|x) is, known labels included.
+    was_learned : callable
+        Takes the run and says whether its partition was learned.
     """
 
     objective: Callable[[Running], PriorBound]
+    was_learned: Callable[[Run], bool] = partition_stays
     name: str = "M step"
 
     @torch.no_grad()
@@ -61,10 +65,20 @@ class MStep(Phase):
             peers = run.runtime.peers
             moments = [peers.total(part) for part in _moments(model, objective, run.rows)]
             if all(bool(part.isfinite().all()) for part in moments):
-                _maximise(run, moments)
+                self._maximise(run, moments)
             generator = run.runtime.generator(seed)
             bound = _bound(model, objective, run.rows, generator)
             run.handover.bound = peers.mean(bound, len(run.rows))
+
+    def _maximise(self, run: Run, moments: list[Tensor]) -> None:
+        model: Any = run.model
+        if not self.was_learned(run):
+            model.maximise_prior_(*moments)
+            return
+        state, kept = run.model_state(), _n_kept(run)
+        model.maximise_prior_(*moments)
+        if _n_kept(run) < kept:
+            run.restore_model(state)
 
 
 def _moments(model: Any, objective: PriorBound, rows: Rows) -> list[Tensor]:
@@ -76,17 +90,6 @@ def _moments(model: Any, objective: PriorBound, rows: Rows) -> list[Tensor]:
         parts = model.prior_moments(encoding, weights)
         sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else list(parts)
     return sums
-
-
-def _maximise(run: Run, moments: list[Tensor]) -> None:
-    model: Any = run.model
-    if not run.handover.stays:
-        model.maximise_prior_(*moments)
-        return
-    state, kept = run.model_state(), _n_kept(run)
-    model.maximise_prior_(*moments)
-    if _n_kept(run) < kept:
-        run.restore_model(state)
 
 
 def _n_kept(run: Run) -> int:

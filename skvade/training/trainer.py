@@ -14,6 +14,7 @@ from torch import nn
 from skvade.nn.autoencoder import Autoencoder
 from skvade.objectives.base import Objective
 from skvade.training.batches import Batches
+from skvade.training.conditions import always
 from skvade.training.descent import CHECK_STEPS, Descent, Draws, Guard, Tally
 from skvade.training.events import Listener, Running
 from skvade.training.resident import ResidentRows
@@ -42,11 +43,6 @@ def all_but_codes(model: Autoencoder) -> list[nn.Parameter]:
     """Everything else."""
     codes = set(code_parameters(model))
     return [parameter for parameter in model.parameters() if parameter not in codes]
-
-
-def always(run: Running) -> bool:
-    """That a phase is needed, whatever earlier ones left."""
-    return True
 
 
 @dataclass(frozen=True)

@@ -142,9 +142,7 @@ def test_few_rows(n_rows):
 ALL = "SKVADE_DEFAULT_CHECKS" in os.environ  # `make checks`; M2's decoder knows the number
 
 
-@parametrize_with_checks(
-    [cls("auto", **QUICK) for cls in (CLUSTERERS if ALL else (M2Clustering,))]
-)
+@parametrize_with_checks([cls("auto", **QUICK) for cls in (CLUSTERERS if ALL else (M2Clustering,))])
 def test_scikit_learn_check(estimator, check):
     if "sparse" in check.func.__name__:  # it wants four columns of probabilities, found or not
         estimator.set_params(n_clusters=4)
