@@ -77,6 +77,7 @@ def test_codes_stay_as_the_phase_leaves_them():
     np.testing.assert_allclose(codes, seen[0].numpy(), atol=1e-4)
     assert model.history_[-1]["phase"] == "train"
     assert "attraction" not in model.history_[-1]  # it would move codes only
+    assert "partition" in model.history_[-1]  # whose borders are those of the tails
     assert np.array_equal(model.labels_, model.predict(X))
 
 
