@@ -55,9 +55,9 @@ class AdversarialTraining(Recipe):
         return [
             *before,
             self._make_adversarial_phase(facts),
-            RestartClusters(partition_is_free),
+            RestartClusters(partition_is_free, facts.labels),
             replace(train, when=partition_stays, instead=fixed),
-            *(replace(step, was_learned=always) for step in after if isinstance(step, MStep)),
+            *(replace(it, was_learned=always) if isinstance(it, MStep) else it for it in after),
         ]
 
     def _keeping(self, facts: Facts) -> MakeEncoded:

@@ -210,7 +210,7 @@ class Recipe(ABC):
         return beside
 
     def _partition(self, run: Running) -> LabeledRows:
-        """All rows, with the clusters that they started in."""
+        """All rows, with the clusters that the last phase to have found some has left."""
         partition = run.handover.need_partition().cpu().numpy()
         return LabeledRows(run.rows, partition, partial(labelled_by_all, peers=run.runtime.peers))
 

@@ -12,7 +12,7 @@ from skvade.inspection._drawing import colors, name_decades, panels
 from skvade.inspection._fitted import Fitted
 
 MOST_MARKERS = 25
-NOT_TERMS = ("phase", "epoch", "steps", "changed")
+NOT_TERMS = ("phase", "epoch", "steps", "changed", "missed")
 
 
 @dataclass(eq=False, repr=False)

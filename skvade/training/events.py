@@ -206,7 +206,7 @@ class Settled(Listener):
 
 
 def watched(run: Running, max_rows: int) -> np.ndarray:
-    """The numbers of at most so many rows of all processes, evenly spaced."""
+    """The numbers of this process's rows, evenly spaced; all processes have so many at most."""
     n_watched = run.runtime.peers.share(max_rows, len(run.rows))
     return np.arange(0, len(run.rows), -(-len(run.rows) // n_watched))
 

@@ -13,8 +13,9 @@ class Learned(Listener):
     """Ends a phase when the model has learned the first partition p.
 
     That is when -log q(p_i|x_i) is at most a bound in the mean; or when all rows are in their
-    clusters, and the mean has not fallen by a tenth for some checks: there are models whose q is
-    never sure. What is left of the phase would only move other terms.
+    clusters, and the mean has not fallen by a tenth in some checks: there are models whose q is
+    never sure. What is left of the phase would only move other terms. Of many rows some are looked
+    at.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ class Learned(Listener):
         own = q.gather(1, self.partition[:, None]).clamp(min=torch.finfo(q.dtype).tiny)
         wrong = mean(float((q.argmax(1) != self.partition).double().mean()))
         record["missed"] = missed = mean(-float(own.log().mean()))
-        self.waited = 0 if missed < 0.9 * self.best else self.waited + 1
-        self.best = min(self.best, missed)
+        if missed < 0.9 * self.best:
+            self.best, self.waited = missed, 0
+        else:
+            self.waited += 1
         return missed <= self.bound or (self.waited >= self.patience and not wrong)

@@ -193,15 +193,19 @@ class Initialise(Phase):
 class RestartClusters(Phase):
     """Start the model's clusters anew where codes are that have moved, and keep their scale true.
 
-    Each begins with the rows that it has by `tailed_logits`. Leaves `partition`.
+    Each begins with the rows that it has by `tailed_logits`, and those that are known to be its.
+    Leaves `partition`.
 
     Attributes
     ----------
     when : callable
         Takes the run and says whether the phase is needed, by what earlier phases left.
+    labels : ndarray of shape (n_samples,) or None
+        Known clusters, -1 where none is known.
     """
 
     when: Callable[[Run], bool]
+    labels: np.ndarray | None = None
     name: str = "clusters"
 
     @torch.no_grad()
@@ -213,8 +217,10 @@ class RestartClusters(Phase):
             labels = rows.map(
                 lambda x: model.tailed_logits(model.code(x)).argmax(-1),
                 model.row_bytes(rows.n_features),
-            )
-        _start_clusters(run, _codes(run), labels.numpy(), seed)
+            ).numpy()
+        if self.labels is not None:
+            labels = np.where(self.labels >= 0, self.labels, labels)
+        _start_clusters(run, _codes(run), labels, seed)
 
 
 @dataclass(frozen=True)

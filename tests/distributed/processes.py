@@ -6,11 +6,14 @@ They are forked from a server that has the imports behind it, which take longer 
 import multiprocessing
 import os
 import socket
+import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from unittest import mock
 
 TIMEOUT = 900  # a slow machine takes minutes to import torch
 SERVER = multiprocessing.get_context("forkserver")
@@ -44,10 +47,11 @@ def start(n_processes, case, **options):
         "LOCAL_WORLD_SIZE": str(n_processes),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
-        "OMP_NUM_THREADS": "1",
     }
     names = [name for _, name in socket.if_nameindex()]
     shared |= {"GLOO_SOCKET_IFNAME": "lo"} if "lo" in names else {}  # whatever the host is called
+    with mock.patch.dict(os.environ, OMP_NUM_THREADS="1"):  # libraries read it when they load
+        forkserver.ensure_running()
     started = []
     for rank in range(n_processes):
         answers, telling = SERVER.Pipe(duplex=False)
@@ -74,14 +78,16 @@ def _run(telling, environment, case, options):
 
 def wait(running, timeout=TIMEOUT):
     """How they ended; none outlives the call."""
+    end = time.monotonic() + timeout
     try:
         ended = []
         for each in running:
             found, errors = {}, "it ended without a word"
-            if each.answers.poll(timeout):
+            if each.answers.poll(end - time.monotonic()):
                 with suppress(EOFError):  # it was killed
                     found, errors = each.answers.recv()
-            each.process.join(timeout)
+            each.process.join(max(0.0, end - time.monotonic()))
+            assert each.process.exitcode is not None, f"it runs after {timeout} seconds"
             ended.append(Ended(each.process.exitcode, found, errors))
         return ended
     finally:

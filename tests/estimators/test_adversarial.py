@@ -56,8 +56,8 @@ def test_clusters_stay_what_they_were():
     assert adjusted_rand_score(before, after) >= 0.95
 
 
-def test_codes_stay_as_the_phase_leaves_them():
-    model = small(adversarial_iter=2)
+def seen_afterwards(model, look):
+    """What `look` finds in the run, once the clusters have started anew: filled by a fit."""
     make, seen = model._make_phases, []
 
     def with_a_look(facts):
@@ -67,12 +67,18 @@ def test_codes_stay_as_the_phase_leaves_them():
         class Look(RestartClusters):
             def run(self, run, seed):
                 super().run(run, seed)
-                seen.append(run.rows.map(run.model.eval().code).detach())
+                seen.append(look(run))
 
-        phases[place] = Look(phases[place].when)
+        phases[place] = Look(**vars(phases[place]))
         return phases
 
     model._make_phases = with_a_look
+    return seen
+
+
+def test_codes_stay_as_the_phase_leaves_them():
+    model = small(adversarial_iter=2)
+    seen = seen_afterwards(model, lambda run: run.rows.map(run.model.eval().code).detach())
     codes = model.fit(X).transform(X)
     np.testing.assert_allclose(codes, seen[0].numpy(), atol=1e-4)
     assert model.history_[-1]["phase"] == "train"
@@ -101,6 +107,16 @@ def test_labels_count():
     model = VaDEClassifier(adversarial_iter=2, random_state=0).fit(X, some)
     (last,) = [r for r in model.history_ if r["phase"] == "adversarial"][-1:]
     assert set(last) >= {"smoothness", "uncertainty", "shares", "labels"}
+
+
+def test_known_rows_start_in_their_clusters():
+    """Whatever the tails say: the last phase is taught that partition."""
+    some = np.where(np.arange(1_100) < 60, Y, -1)
+    some[:6] = (some[:6] + 1) % 10  # which no tail would say
+    model = VaDEClassifier(adversarial_iter=1, max_iter=1, precision="float32", random_state=0)
+    seen = seen_afterwards(model, lambda run: run.handover.need_partition().numpy())
+    model.fit(X, some)
+    assert np.array_equal(seen[0][:60], some[:60])
 
 
 def test_what_codes_learn_like_labels_has_no_such_phase():

@@ -50,7 +50,7 @@ def test_what_is_known_ends_the_phase():
 def test_rows_that_are_right_but_never_sure_end_it_when_nothing_is_gained():
     assert ends_after([0.98] * 25) == 6
     assert ends_after([0.6, 0.9, *[0.98] * 25]) == 8
-    gains = [1 - 0.4 * 0.8**i for i in range(25)]
+    gains = [1 - 0.4 * 0.92**i for i in range(25)]
     assert ends_after(gains) is None
 
 
