@@ -93,7 +93,11 @@ HOLES = HOLES.astype(np.float32)
 
 @pytest.mark.parametrize(
     ("name", "likelihood"),
-    [("VaDEClustering", "gaussian"), ("VaDEClustering", "poisson"), ("M2Classifier", "gaussian")],
+    [
+        ("VaDEClustering", "gaussian"),
+        ("VaDEClustering", "negative_binomial"),
+        ("M2Classifier", "gaussian"),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:.*without any value")
 def test_missing_values_are_known_where_the_fit_saw_some(name, likelihood, tmp_path):
