@@ -13,7 +13,8 @@ from skvade import VaDEClustering, distributed
 from skvade.objectives.neighbours import embedding_losses
 from tests.conftest import small
 from tests.distributed import cases
-from tests.distributed.processes import run, start, wait
+from tests.distributed.processes import run, start
+from tests.server import wait
 
 SHARED = ("digest", "sizes", "information", "history", "bound", "report", "classes")
 
