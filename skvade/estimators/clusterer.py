@@ -94,7 +94,7 @@ class ClustererMixin(UpdatingMixin, ClusterMixin):
         super()._finish(X, facts, *args)
 
     def _look_back(self, X: Any, facts: Facts, peers: Peers) -> None:
-        self._keep(X)
+        super()._look_back(X, facts, peers)
         self._comparison = {}
         if facts.components is None or not self.compare:
             return

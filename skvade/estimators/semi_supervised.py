@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
 
 from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.labels import UNLABELED, as_labels, missing_labels, with_unnamed
 from skvade.estimators.parameters import DeepParameters, parameters
-from skvade.estimators.predictor import of_one_fit
+from skvade.estimators.predictor import of_one_fit, snapshot
 from skvade.estimators.recipe import MakeEncoded
-from skvade.estimators.validation import is_absent, warn
+from skvade.estimators.updating import UpdatingMixin
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.denoising import WithDenoising
 from skvade.objectives.labels import LabeledRows, WithLabels
 from skvade.training.peers import current_peers
 
-UNLABELED = -1
 DROPOUT = 0.1  # of the pass with noise, as in DEPICT
 
 
@@ -46,7 +46,7 @@ class ClassifierParameters(DeepParameters):
     denoising_weight: float = 0.0
 
 
-class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParameters):
+class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, ClassifierParameters):
     """Classes that are clusters, some of whose rows are labelled.
 
     Attributes
@@ -96,6 +96,78 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
         """
         return self._fit_whole(X, y, checkpoint, checkpoint_interval)
 
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Any:
+        """Go on with more rows of the same kind; the first call is `fit`.
+
+        The model is trained for two passes over the new rows and a sample of those seen before, at
+        most 2,000, in which every row seen has the same chance to be, and which count as what the
+        model says of them. The learning rate is a quarter, and there is no M step. For more
+        classes, or rows of another kind, fit anew.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
+            Rows with the columns of the first fit; one is enough.
+        y : array-like of shape (n_samples,)
+            Their labels, of the first fit's classes; -1 marks a row without one.
+        classes : array-like of shape (n_classes,) or None, default=None
+            All classes, as scikit-learn's `partial_fit` takes them. Here y of the first call names
+            them; what is passed is compared with that.
+
+        Returns
+        -------
+        self
+            `labels_` are those of the new rows; `cluster_sizes_` count all rows since the first
+            fit, each in the class that it had when it came.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X or y is not valid, if y has a label that is none of the classes, or the first y
+            lacks one of `classes`; if a file was loaded of a model that cannot generate rows; in a
+            group of processes. The model is as it was then.
+        FloatingPointError
+            If the loss stays non-finite although training was taken back and slowed.
+        """
+        first = not hasattr(self, "module_")
+        reader = snapshot(self)
+        if first and classes is not None:
+            reader._read_labels(y, 0 if y is None else len(y))
+        if classes is not None:
+            reader._compare_classes(classes)
+        return self.fit(X, y) if first else self._go_on(X, y)
+
+    def _compare_classes(self, classes: Any) -> None:
+        told, known = set(np.unique(classes).tolist()), set(self.classes_.tolist())
+        if told - {UNLABELED} != known - {UNLABELED}:
+            raise ValueError(
+                f"classes holds {sorted(told - known)} beyond the classes that y named in the "
+                f"first call, and lacks {sorted(known - told)} of them; label a row of every class "
+                "there, or leave classes out."
+            )
+
+    def _read_more_labels(self, y: Any, n_rows: int) -> np.ndarray:
+        known = {name: c for c, name in enumerate(self.classes_.tolist())}
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__}.partial_fit requires y to be passed, but the target y is "
+                "None; pass -1 for rows without a label."
+            )
+        y = as_labels(y)
+        check_consistent_length(np.empty(n_rows), y)
+        missing = np.zeros(n_rows, bool)
+        if UNLABELED not in known:
+            missing = missing_labels(y, len(known), set())
+        others = [name for name in np.unique(y[~missing]).tolist() if name not in known]
+        if others:
+            raise ValueError(
+                f"y has the labels {others}, which are none of the classes that the fit knows, "
+                f"{self.classes_.tolist()}; correct them, or fit anew with all rows."
+            )
+        labels = np.full(n_rows, UNLABELED)
+        labels[~missing] = [known[name] for name in y[~missing].tolist()]
+        return labels
+
     @of_one_fit
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row.
@@ -136,12 +208,12 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
                     f"{type(self).__name__} requires y to be passed, but the target y is None; "
                     "pass -1 for rows without a label."
                 )
-            y = _as_labels(y)
+            y = as_labels(y)
             check_consistent_length(np.empty(n_samples), y)
         numbers = set(np.unique(y).tolist()) if y.dtype.kind in "iuf" else set()
         numbers = set().union(*peers.collect(numbers))
         with peers.together():
-            missing = _missing(y, self.n_classes, numbers)
+            missing = missing_labels(y, self.n_classes, numbers)
             check_classification_targets(y[~missing])
         names = np.unique(np.concatenate(peers.collect(np.unique(y[~missing]))))
         codes = np.searchsorted(names, y[~missing])
@@ -155,7 +227,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseDeepModel, ClassifierParamet
                     "n_classes to at least that, or set it to None."
                 )
         self._n_labeled = len(names)
-        self.classes_ = _with_unnamed(names, n_clusters - len(names))
+        self.classes_ = with_unnamed(names, n_clusters - len(names))
         labels = np.full(n_samples, UNLABELED)
         labels[~missing] = codes
         return n_clusters, labels if len(names) else None
@@ -183,85 +255,3 @@ class LabelTerm:
         self, objective: EncodedObjective, known: LabeledRows | None
     ) -> EncodedObjective:
         return WithLabels(objective, known, self.label_weight) if known else objective
-
-
-def _as_labels(y: Any) -> np.ndarray:
-    """One-dimensional labels: strings beside -1 as objects, all others in a dtype of their own."""
-    _refuse_absent(y)
-    y = column_or_1d(y, warn=True)
-    if y.dtype.kind == "O":
-        if any(isinstance(label, str) for label in y):
-            known = [label for label in y if not _is_missing(label)]
-            if str(UNLABELED) in known:
-                raise ValueError(
-                    f"y holds the string '{UNLABELED}'; write the number -1 in an object array, in "
-                    "which it marks rows without a label: y.astype(object), then set it there."
-                )
-            if not all(isinstance(label, str) for label in known):
-                raise ValueError(
-                    "y mixes strings with other labels; use one kind, and -1 (the number, in an "
-                    "object array) for rows without a label."
-                )
-            return y
-        y = np.array(y.tolist())
-    if y.dtype.kind in "US" and np.any(y == np.array(str(UNLABELED), y.dtype)):
-        raise ValueError(
-            "y holds the string '-1', as a list of strings and -1 becomes in numpy; pass "
-            "np.array(y, dtype=object), in which -1 stays a number and marks rows without a label."
-        )
-    if y.dtype.kind in "fc":
-        assert_all_finite(y, input_name="y")
-    return y
-
-
-def _refuse_absent(y: Any) -> None:
-    """Rows without a label are marked by -1; None, NaN, NaT and pandas' NA may be mistakes."""
-    values = np.asarray(y).ravel()
-    if values.dtype.kind in "fcmM":
-        (rows,) = np.nonzero(np.isnat(values) if values.dtype.kind in "mM" else np.isnan(values))
-    elif values.dtype.kind == "O":
-        rows = [row for row, value in enumerate(values) if is_absent(value)]
-    else:
-        return
-    if len(rows):
-        kind = "NaN" if values.dtype.kind in "fc" else str(values[rows[0]])
-        raise ValueError(
-            f"Input y contains {kind} in row {rows[0]} (and in {len(rows) - 1} more); pass -1 for "
-            "rows without a label, beside strings as a number: pandas' y.astype(object).fillna(-1)."
-        )
-
-
-def _is_missing(label: Any) -> bool:
-    return not isinstance(label, str) and label == UNLABELED
-
-
-def _missing(y: np.ndarray, n_classes: int | None, numbers: set[float]) -> np.ndarray:
-    """Which labels are missing, where these numbers are present in any process."""
-    if y.dtype.kind == "O":
-        return np.array([_is_missing(label) for label in y], bool)
-    if y.dtype.kind not in "iuf":
-        return np.zeros(len(y), bool)
-    missing = y == UNLABELED
-    # One class among unlabelled rows leaves nothing to tell apart: -1 and 1 are two classes.
-    pair = n_classes is None and numbers == {-1, 1}
-    if pair:
-        warn(
-            "y holds -1 and 1 alone, which are taken as two classes. If -1 marks rows without a "
-            "label, set n_classes to the number of classes; else name them otherwise, 0 and 1.",
-            UserWarning,
-        )
-    return missing & (not pair)
-
-
-def _with_unnamed(names: np.ndarray, n_unnamed: int) -> np.ndarray:
-    """The labels, and as many integers after the largest of them, from 0."""
-    if not n_unnamed:
-        return names
-    if not len(names):
-        return np.arange(n_unnamed)
-    if names.dtype.kind not in "iu":
-        raise ValueError(
-            f"n_classes asks for {n_unnamed} more classes than y names, which can only be named "
-            f"after integers; y has {names.dtype} labels. Encode y, or set n_classes=None."
-        )
-    return np.array([*names.tolist(), *(max(-1, int(names[-1])) + 1 + np.arange(n_unnamed))])

@@ -1,4 +1,4 @@
-"""More rows for a fitted clusterer, a batch at a time, without forgetting the older ones."""
+"""More rows for a fitted model, a batch at a time, without forgetting the older ones."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_random_state
 
+from skvade.estimators.facts import Facts
 from skvade.estimators.predictor import snapshot
 from skvade.estimators.warm_start import check_warm
 from skvade.training.events import Listener
 from skvade.training.jury import subsample
-from skvade.training.peers import current_peers
+from skvade.training.peers import Peers, current_peers
 from skvade.training.run import Keeper
 from skvade.training.runtime import resolve_runtime
 
@@ -23,7 +24,7 @@ MAX_REPLAY, MAX_REPLAY_VALUES, LEAST = 2_000, 2_000_000, 200
 
 
 class UpdatingMixin:
-    """A clusterer that keeps a sample of the rows that it has seen, and trains on it again."""
+    """A model that keeps a sample of the rows that it has seen, and trains on it again."""
 
     def partial_fit(self, X: Any, y: Any = None) -> Any:
         """Go on with more rows of the same kind; the first call is `fit`.
@@ -58,6 +59,10 @@ class UpdatingMixin:
         """
         if not hasattr(self, "module_"):
             return self.fit(X, y)
+        return self._go_on(X, y)
+
+    def _go_on(self, X: Any, y: Any) -> Any:
+        """Train on more rows, if all is well, and be what comes of it."""
         if current_peers().size > 1:
             raise ValueError(
                 f"{type(self).__name__}.partial_fit trains in one process; call it outside "
@@ -67,24 +72,36 @@ class UpdatingMixin:
         worker._check_parameters()
         check_warm(worker, "partial_fit", "call fit to start anew")
         new = worker._check_new(X)
-        worker._update(new)
+        worker._update(new, worker._read_more_labels(y, new.shape[0]))
         parameters = self.get_params(deep=False)
         fitted = {name: v for name, v in vars(worker).items() if name not in parameters}
         self.__dict__ = {**vars(self), **fitted}
         return self
 
-    def _update(self, new: Any) -> None:
-        """Train a copy of the model on older and new rows, and publish it."""
+    def _read_more_labels(self, y: Any, n_rows: int) -> np.ndarray | None:
+        """The known classes of new rows, -1 where none is known; None, where there are no classes.
+
+        Only classifiers have some.
+        """
+        return None
+
+    def _update(self, new: Any, labels: np.ndarray | None) -> None:
+        """Train a copy of the model on older and new rows, and publish it.
+
+        Where there are classes, older rows count as what the model says of them.
+        """
         before = {name: getattr(self, name) for name in OF_THE_FIT}
         sizes, learned = self.cluster_sizes_, self.history_
         n_seen, n_clusters = int(sizes.sum()), len(sizes)
         rng = _at(self.random_state, n_seen)
         older = self._older_rows(rng)
         both = _stacked(older, new)
+        if labels is not None:
+            labels = np.concatenate([self._predictor.labels(older), labels])
         runtime = resolve_runtime(self.device, self.precision)
         self.warm_start, self.early_stopping, self.max_iter = True, False, N_PASSES
         self.learning_rate = RATE * self.learning_rate
-        facts, rows = self._prepare(both, runtime, True, rng, n_clusters)
+        facts, rows = self._prepare(both, runtime, True, rng, n_clusters, labels)
         facts = replace(facts, monitor=Listener())
         seed = int(rng.randint(2**31))
         given = (facts, rows, runtime, self.module_, seed)
@@ -114,11 +131,12 @@ class UpdatingMixin:
         labels = rng.choice(len(weights), size, p=weights)
         return self._predictor.sample(labels, seed=int(rng.randint(2**31)))
 
-    def _keep(self, X: Any) -> None:
+    def _look_back(self, X: Any, facts: Facts, peers: Peers) -> None:
         """Keep a sample of the rows of a fit."""
         rng = np.random.RandomState(0)
         kept = np.sort(subsample(X.shape[0], _size(X.shape[0], X.shape[1]), rng))
         self._replay = X[kept].copy()
+        super()._look_back(X, facts, peers)
 
 
 def _size(n_rows: int, n_features: int) -> int:

@@ -11,7 +11,7 @@ from sklearn.datasets import load_wine, make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import StandardScaler
 
-from skvade import DECClustering, VaDEClustering, load
+from skvade import DECClustering, VaDEClassifier, VaDEClustering, load
 from skvade.distributed import group
 from skvade.estimators.updating import _renewed
 from skvade.persistence.container import read
@@ -19,6 +19,7 @@ from tests.conftest import FAMILY, small
 
 pytestmark = pytest.mark.usefixtures("quiet")
 CLUSTERERS = [cls for cls in FAMILY if not is_classifier(cls())]
+CLASSIFIERS = [cls for cls in FAMILY if is_classifier(cls())]
 X, Y = make_blobs(240, centers=4, n_features=5, cluster_std=0.5, random_state=0)
 
 
@@ -41,6 +42,76 @@ def test_ten_batches_keep_the_clusters_and_their_numbers(cls):
     now = model.module_.state_dict()
     assert any(not np.array_equal(weights[name], now[name]) for name in weights)  # it has learned
     assert [record["phase"] for record in model.history_[-2:]] == ["train", "train"]
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_ten_batches_keep_the_classes(cls):
+    """With labels on every tenth row, by strings; classes may be told or not."""
+    names = np.array(["a", "b", "c", "d"], object)[Y]
+    some = np.where(np.arange(len(X)) % 10, -1, names)
+    model = small(cls, pretrain_iter="auto", max_iter="auto")
+    model.partial_fit(X[:140], some[:140], classes=["a", "b", "c", "d"])
+    before, sizes = model.predict(X[:140]), model.cluster_sizes_.copy()
+    weights = copy.deepcopy(model.module_.state_dict())
+    for rows in np.array_split(np.arange(140, len(X)), 10):
+        assert model.partial_fit(X[rows], some[rows]) is model
+        np.testing.assert_array_equal(model.labels_, model.predict(X[rows]))
+    assert (model.predict(X[:140]) == before).mean() > 0.95
+    assert (model.predict(X) == names).mean() > 0.95
+    assert (model.cluster_sizes_ >= sizes).all()
+    assert model.cluster_sizes_.sum() == len(X)
+    assert model.classes_.tolist() == ["a", "b", "c", "d"]
+    now = model.module_.state_dict()
+    assert any(not np.array_equal(weights[name], now[name]) for name in weights)  # it has learned
+
+
+def test_labels_of_new_rows_count():
+    """A class that was learned from a few wrong labels follows the right ones that come."""
+    rows, truth = make_blobs(300, centers=[[0, 0], [3, 0]], random_state=0)
+    first = np.where(np.arange(300) < 40, truth, -1)
+    model = small(VaDEClassifier, learning_rate=0.02).fit(rows, first)
+    between = np.random.RandomState(0).normal([1.5, 0.0], 0.2, (400, 2))
+    before = model.predict_proba(between)[:, 1].mean()
+    for _ in range(5):
+        model.partial_fit(between, np.ones(400, int))
+    assert model.predict_proba(between)[:, 1].mean() > before + 0.1
+
+
+def test_labels_that_do_not_fit_are_refused():
+    some = np.where(np.arange(len(X)) % 2, -1, Y)
+    model = small(VaDEClassifier)
+    with pytest.raises(ValueError, match=r"holds \[7\] beyond .* lacks \[3\] of them; label a row"):
+        model.partial_fit(X, some, classes=[0, 1, 2, 7])
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        model.partial_fit(X, None, classes=[0, 1])
+    assert not hasattr(model, "module_")
+    model.partial_fit(X[:200], some[:200], classes=[-1, 0, 1, 2, 3])
+    before = everything(model)
+    for y, message in (
+        (None, "requires y to be passed"),
+        (
+            [5, 0, -1],
+            r"labels \[5\], which are none of the classes .* \[0, 1, 2, 3\]; correct them",
+        ),
+        (["a", "b", "c"], r"labels \['a', 'b', 'c'\]"),
+        ([0, 1], "inconsistent numbers of samples"),
+        ([0, np.nan, 1], "contains NaN in row 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.partial_fit(X[200:203], y)
+    with pytest.raises(ValueError, match=r"lacks \[3\]"):
+        model.partial_fit(X[200:203], [0, 1, 2], classes=[0, 1, 2])
+    assert vars(model).keys() == before.keys()
+    np.testing.assert_array_equal(model.means_, before["means_"])
+
+
+def test_minus_one_is_a_class_where_the_fit_has_it():
+    pair = np.where(Y < 2, -1, 1)
+    with pytest.warns(UserWarning, match="taken as two classes"):
+        model = small(VaDEClassifier).fit(X[:200], pair[:200])
+    model.partial_fit(X[200:], pair[200:])
+    assert model.classes_.tolist() == [-1, 1]
+    assert (model.predict(X) == pair).mean() > 0.9
 
 
 def test_the_first_call_is_fit():
