@@ -5,8 +5,8 @@ classifier.
 
 - `vade-classifier`, `m2-classifier`, `adgm`, `sdgm`, `auxiliary`: the classifiers by default.
 - `m1+m2`: M2Classifier on the codes of VaDEClustering(n_clusters=1), in a pipeline.
-- `vade-adversarial`, `m2-adversarial`, `adgm-adversarial`, `m1+m2-adversarial`: the same
-  with `adversarial_iter=24`, M2's on the codes.
+- `vade-adversarial`, `m2-adversarial`, `adgm-adversarial`, `auxiliary-adversarial`,
+  `m1+m2-adversarial`: the same with `adversarial_iter=24`, M2's on the codes.
 - `m1+spreading`, `spreading`: scikit-learn's LabelSpreading on the same codes, and on the rows
   themselves, with 15 neighbours.
 """
@@ -73,6 +73,7 @@ CLASSIFIERS = {
     "vade-adversarial": _classifier(VaDEClassifier, adversarial_iter=24),
     "m2-adversarial": _classifier(M2Classifier, adversarial_iter=24),
     "adgm-adversarial": _classifier(ADGMClassifier, adversarial_iter=24),
+    "auxiliary-adversarial": _classifier(AuxiliaryTaskClassifier, adversarial_iter=24),
     "m1+m2-adversarial": _on_codes(
         lambda seed: M2Classifier(random_state=seed, adversarial_iter=24)
     ),

@@ -16,7 +16,7 @@ from skvade.training.events import Running
 from skvade.training.guests import with_guests
 from skvade.training.m_step import MStep
 from skvade.training.neighbours import DrawnNeighbours
-from skvade.training.phases import FindNeighbours, RestartClusters
+from skvade.training.phases import FindNeighbours, KeepClusters, RestartClusters
 from skvade.training.run import Phase
 from skvade.training.schedules import SCHEDULES, WarmUp, gentle, n_steps
 from skvade.training.trainer import Optimise, all_but_codes, code_parameters
@@ -47,16 +47,30 @@ class AdversarialTraining(Recipe):
         phases = super()._make_phases(facts)
         if not self.adversarial_iter:
             return phases
-        train, *after = self._make_last_phases(facts)
-        before = phases[: -1 - len(after)]
+        last = self._make_last_phases(facts)
+        before = phases[: -len(last)]
         if not self.neighbor_weight:
             before.append(FindNeighbours(self.n_neighbors, facts.components, rescale=False))
-        fixed = replace(train, objective=self._keeping(facts), parameters=all_but_codes)
+        train, *after = self._with_codes_fixed(last, facts)
         return [
             *before,
             self._make_adversarial_phase(facts),
             RestartClusters(partition_is_free, facts.labels),
-            replace(train, when=partition_stays, instead=fixed),
+            replace(last[0], when=partition_stays, instead=train),
+            *after,
+        ]
+
+    def _make_warm_phases(self, facts: Facts) -> list[Phase]:
+        if not self.adversarial_iter or self._codes_keep_clusters():
+            return super()._make_warm_phases(facts)
+        keep = KeepClusters(facts.labels, by_codes=False)
+        return [keep, *self._with_codes_fixed(self._make_last_phases(facts), facts)]
+
+    def _with_codes_fixed(self, last: list[Phase], facts: Facts) -> list[Phase]:
+        """The last phases with codes, and the clusters that they have been left, as they are."""
+        train, *after = last
+        return [
+            replace(train, objective=self._keeping(facts), parameters=all_but_codes),
             *(replace(it, was_learned=always) if isinstance(it, MStep) else it for it in after),
         ]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skvade.estimators.adversarial import AdversarialTraining
 from skvade.estimators.docstrings import inherit_docs
 from skvade.estimators.facts import Facts
 from skvade.estimators.parameters import parameters
@@ -23,7 +24,7 @@ from skvade.training.peers import current_peers
 
 @inherit_docs
 @parameters
-class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
+class AuxiliaryTaskClassifier(SemiSupervisedClassifier, AdversarialTraining):
     """Learning to cluster with auxiliary tasks: classes from few labels, without a density.
 
     With features f(x), here the codes, p(c|x) by a linear head on them, and for every row an
@@ -35,14 +36,13 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
     an assignment loss, 1/2 mean [tanh(-log p(c|x)) + sum_{d != c} tanh(log p(d|x)) + 1]; and the
     mean distance of features, of length one, to the labelled ones of their assigned class. It is
     multiplied by 64, so that it counts beside the neighbours, whose weight is in nats. At least one
-    row needs a label.
+    row needs a label. With `adversarial_iter` the assigned class of a row is the one that this
+    phase has left it in.
 
     Parameters
     ----------
     n_classes : int or None, default=None
         Number of classes; every class needs a labelled row.
-    latent_dim : int, default=150
-        Number of features f. Lower it for small data.
     learning_rate : float, default=4e-3
         Peak learning rate of Adam while neighbours are drawn together, less below 4,000 rows; the
         autoencoder before that is trained at half of it, and the last phase uses a quarter.
@@ -83,7 +83,6 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
     (2,)
     """
 
-    latent_dim: int = 150
     n_nearest: int = 1
     assignment_weight: float = 10.0
     feature_weight: float = 1.0
@@ -92,7 +91,6 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
 
     _finds_unlabeled = False
     _cure_of_no_labels = "label some rows, or use VaDEClassifier or VaDEClustering"
-    covariance_type = "spherical"  # of the mixture that starts the classes: there are many features
 
     def _read_labels(self, y: Any, n_samples: int) -> tuple[int, np.ndarray | None]:
         n_clusters, labels = super()._read_labels(y, n_samples)
@@ -110,8 +108,9 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier):
 
     def _make_objectives(self, facts: Facts) -> Objectives:
         def train(run: Running) -> EncodedObjective:
+            left = self.adversarial_iter and run.handover.partition is not None
             return AuxiliaryTasks(
-                self._known(run, facts),
+                self._partition(run) if left else self._known(run, facts),
                 self.n_nearest,
                 self.assignment_weight,
                 self.feature_weight,

@@ -33,6 +33,9 @@ class HeadedAutoencoder(Autoencoder):
     def category_logits(self, encoding: Encoding) -> Tensor:
         return self.head(encoding.code)
 
+    def tailed_logits(self, code: Tensor) -> Tensor:
+        return self.head.tailed(code)
+
     def take_partition_(self, codes: Tensor, labels: Tensor) -> None:
         self.head.assign_partition_(codes, labels)
 

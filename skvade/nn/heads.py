@@ -19,6 +19,14 @@ class Head(nn.Module, ABC):
     def forward(self, code: Tensor) -> Tensor:
         """log q(c|code) up to a constant: (n_samples, latent_dim) to (n_samples, n_clusters)."""
 
+    def tailed(self, code: Tensor) -> Tensor:
+        """The same by Student's t around the centres, of L degrees of freedom and unit scale.
+
+        -L log(1 + |z - mu_c|^2 / L), for codes whose clusters have a variance of one.
+        """
+        n_dims = code.shape[-1]
+        return -n_dims * (squared_distances(code, self.centers) / n_dims).log1p()
+
     @torch.no_grad()
     def assign_partition_(self, codes: Tensor, labels: Tensor) -> None:
         """Put the centres at the means of a partition's clusters, or of all, where one is empty."""

@@ -218,39 +218,43 @@ class RestartClusters(Phase):
                 lambda x: model.tailed_logits(model.code(x)).argmax(-1),
                 model.row_bytes(rows.n_features),
             ).numpy()
-        if self.labels is not None:
-            labels = np.where(self.labels >= 0, self.labels, labels)
-        _start_clusters(run, _codes(run), labels, seed)
+        _start_clusters(run, _codes(run), _unless_known(labels, self.labels), seed)
 
 
 @dataclass(frozen=True)
 class KeepClusters(Phase):
-    """Let the clusters of a fitted model be the partition that stays, unless labels say otherwise.
+    """Let the clusters of a fitted model be the partition that later phases are taught.
 
     Leaves `partition` and `stays`.
 
     Attributes
     ----------
     labels : ndarray of shape (n_samples,) or None
-        Known clusters, -1 where none is known. Where the model has one of them in another cluster,
-        its partition is not what codes are to keep.
+        Known clusters, -1 where none is known, which count more than the model's. Where that has
+        one of them in another cluster, its partition is not what codes are to keep.
+    by_codes : bool
+        Whether codes are to keep it, else.
     """
 
     labels: np.ndarray | None = None
+    by_codes: bool = True
     name: str = "clusters"
 
     @torch.no_grad()
     def run(self, run: Run, seed: int) -> None:
         model, rows = run.model.eval(), run.rows
         with in_full_precision(model):
-            partition = rows.map(
+            of_model = rows.map(
                 lambda x: model.assign(x).argmax(-1), model.row_bytes(rows.n_features)
-            )
-        n_wrong = 0
-        if self.labels is not None:
-            n_wrong = int(((self.labels >= 0) & (self.labels != partition.numpy())).sum())
-        run.handover.partition = partition.to(rows.device)
-        run.handover.stays = run.runtime.peers.total(n_wrong) == 0
+            ).numpy()
+        partition = _unless_known(of_model, self.labels)
+        n_wrong = run.runtime.peers.total(int((partition != of_model).sum()))
+        run.handover.partition = torch.from_numpy(partition).to(rows.device)
+        run.handover.stays = self.by_codes and n_wrong == 0
+
+
+def _unless_known(partition: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    return partition if labels is None else np.where(labels >= 0, labels, partition)
 
 
 def _start_clusters(run: Run, codes: Tensor, labels: np.ndarray, seed: int) -> None:

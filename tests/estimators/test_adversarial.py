@@ -8,6 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from skvade import (
     ADGMClassifier,
+    AuxiliaryTaskClassifier,
     GMVAEClustering,
     M2Classifier,
     M2Clustering,
@@ -19,7 +20,13 @@ from skvade.training.phases import RestartClusters
 
 X = (load_digits().data[:1_100] / 16).astype(np.float32)
 Y = load_digits().target[:1_100]
-OTHERS = [GMVAEClustering, M2Clustering, M2Classifier, ADGMClassifier]
+OTHERS = [
+    GMVAEClustering,
+    M2Clustering,
+    M2Classifier,
+    ADGMClassifier,
+    AuxiliaryTaskClassifier,
+]
 
 
 def small(n_clusters=10, **parameters):
@@ -87,6 +94,33 @@ def test_codes_stay_as_the_phase_leaves_them():
     assert np.array_equal(model.labels_, model.predict(X))
 
 
+def test_further_fits_leave_codes_and_clusters_as_they_are():
+    model = small(adversarial_iter=2, warm_start=True).fit(X)
+    codes, labels, weights = model.transform(X), model.labels_, model.weights_
+    model.fit(X)
+    np.testing.assert_allclose(model.transform(X), codes, atol=1e-4)
+    assert adjusted_rand_score(labels, model.labels_) > 0.98
+    assert not np.array_equal(np.sort(model.weights_), np.sort(weights))  # the mixture has learned
+    model.partial_fit(X[:50])
+    np.testing.assert_allclose(model.transform(X), codes, atol=1e-4)
+
+
+def test_early_stopping_judges_what_is_taught():
+    """Not the bound alone, by which the mixture would go back to where it was before."""
+    model = small(adversarial_iter=2, early_stopping=True)
+
+    def look(run):
+        codes = run.rows.map(run.model.eval().code).detach()
+        return run.handover.need_partition(), codes
+
+    seen = seen_afterwards(model, look)
+    model.fit(X)
+    partition, codes = seen[0]
+    assert len(codes) < len(X)  # some are held out
+    rows = torch.cdist(codes, torch.from_numpy(model.transform(X))).argmin(1)
+    assert adjusted_rand_score(partition, model.labels_[rows]) > 0.998  # .995 at the start
+
+
 @pytest.mark.parametrize("cls", OTHERS)
 def test_the_family_has_the_phase(cls):
     model = cls(adversarial_iter=2, precision="float32", random_state=0)
@@ -115,7 +149,7 @@ def test_known_rows_start_in_their_clusters():
     some[:6] = (some[:6] + 1) % 10  # which no tail would say
     model = VaDEClassifier(adversarial_iter=1, max_iter=1, precision="float32", random_state=0)
     seen = seen_afterwards(model, lambda run: run.handover.need_partition().numpy())
-    model.fit(X, some)
+    model.fit(X[:500], some[:500])
     assert np.array_equal(seen[0][:60], some[:60])
 
 

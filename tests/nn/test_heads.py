@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import stats
 from scipy.spatial.distance import cdist
+from scipy.special import log_softmax
 from sklearn.mixture import GaussianMixture
 
 from skvade.nn.heads import CENTROID_COUNT, Centroids, Linear, StudentT, squared_distances
@@ -33,6 +34,15 @@ def test_distances_are_scipys():
     codes, centers = random_codes(40, 5), random_codes(7, 5)
     expected = cdist(codes, centers) ** 2
     np.testing.assert_allclose(squared_distances(codes, centers), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("cls", HEADS)
+def test_tails_are_scipys_multivariate_t(cls):
+    head, codes = random_head(cls, latent_dim=5), random_codes(40, 5)
+    with torch.no_grad():
+        found = head.tailed(codes).log_softmax(1)
+    joint = [stats.multivariate_t(c.detach().numpy(), df=5).logpdf(codes) for c in head.centers]
+    np.testing.assert_allclose(found, log_softmax(np.transpose(joint), 1), atol=1e-10)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 7.0])
