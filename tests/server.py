@@ -78,7 +78,7 @@ def wait(running, timeout=TIMEOUT):
             each.process.kill()
 
 
-def found(running):
+def results(running):
     """What each of them found; all must end well."""
     ended = wait(running)
     for process in ended:

@@ -33,7 +33,7 @@ def run_example(name, folder, budget):
     from tests import examples
 
     script = ROOT / "examples" / f"{name}.py"
-    ((text, n_figures),) = server.found([server.start(examples.run, script, folder, budget)])
+    ((text, n_figures),) = server.results([server.start(examples.run, script, folder, budget)])
     assert list(folder.iterdir()) == []  # pictures are shown, not left behind
     return text, n_figures
 

@@ -36,8 +36,9 @@ class AdversarialTraining(Recipe):
     adversarial_iter : int, default=0
         Passes over the data of a phase before the last, in which the encoder learns to have a row
         and what is near it in one cluster: virtual adversarial training, with rows moved by a
-        quarter of their distance to a neighbour. Codes stay as they are after it, so that the bound
-        is lower. 0 leaves it out. With 24 passes clusters of many rows are more accurate where they
+        quarter of their distance to a neighbour. Codes stay as they are after it, also in warm
+        starts and `partial_fit`, which do not repeat it, so that the bound is lower. 0 leaves it
+        out. With 24 passes clusters of many rows are more accurate where they
         were right but for their borders, for about twice the time.
     """
 
@@ -51,23 +52,24 @@ class AdversarialTraining(Recipe):
         before = phases[: -len(last)]
         if not self.neighbor_weight:
             before.append(FindNeighbours(self.n_neighbors, facts.components, rescale=False))
-        train, *after = self._with_codes_fixed(last, facts)
+        fixed, *after = self._with_codes_fixed(last, facts)
         return [
             *before,
             self._make_adversarial_phase(facts),
             RestartClusters(partition_is_free, facts.labels),
-            replace(last[0], when=partition_stays, instead=train),
+            replace(last[0], when=partition_stays, instead=fixed),
             *after,
         ]
 
     def _make_warm_phases(self, facts: Facts) -> list[Phase]:
-        if not self.adversarial_iter or self._codes_keep_clusters():
+        """Without the phase, but with codes and clusters as it has left them."""
+        if not getattr(self, "_codes_fixed", False):  # pickles of older versions do not say
             return super()._make_warm_phases(facts)
-        keep = KeepClusters(facts.labels, by_codes=False)
+        keep = KeepClusters(facts.labels, codes_fixed=True)
         return [keep, *self._with_codes_fixed(self._make_last_phases(facts), facts)]
 
     def _with_codes_fixed(self, last: list[Phase], facts: Facts) -> list[Phase]:
-        """The last phases with codes, and the clusters that they have been left, as they are."""
+        """The last phases, in which clusters are taught and codes stay as they are."""
         train, *after = last
         return [
             replace(train, objective=self._keeping(facts), parameters=all_but_codes),

@@ -108,9 +108,9 @@ class AuxiliaryTaskClassifier(SemiSupervisedClassifier, AdversarialTraining):
 
     def _make_objectives(self, facts: Facts) -> Objectives:
         def train(run: Running) -> EncodedObjective:
-            left = self.adversarial_iter and run.handover.partition is not None
+            fixed = run.handover.codes_fixed  # the nearest labels would want to move them
             return AuxiliaryTasks(
-                self._partition(run) if left else self._known(run, facts),
+                self._partition(run) if fixed else self._known(run, facts),
                 self.n_nearest,
                 self.assignment_weight,
                 self.feature_weight,

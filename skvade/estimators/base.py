@@ -345,6 +345,7 @@ class BaseDeepModel(
             pair = (peers.concatenate(candidate.labels) for candidate in candidates[:2])
             self.restart_agreement_ = float(adjusted_rand_score(*pair))
         self._scale, self._stays = run.handover.scale, run.handover.stays
+        self._codes_fixed = run.handover.codes_fixed
         vars(self).pop("_group", None)  # of an earlier fit
         if peers.size > 1:
             self._group = {"size": peers.size, "elsewhere": run.handover.elsewhere}

@@ -162,12 +162,9 @@ class Recipe(ABC):
         """The phases of a fit that goes on from the previous one."""
         find = FindNeighbours(self.n_neighbors, facts.components, rescale=False)
         graph = [find] if self.neighbor_weight else []
-        keep = [KeepClusters(facts.labels)] if self._codes_keep_clusters() else []
+        stays = getattr(self, "_stays", False)  # pickles of older versions do not say
+        keep = [KeepClusters(facts.labels)] if stays else []
         return [*graph, *keep, *self._make_last_phases(facts)]
-
-    def _codes_keep_clusters(self) -> bool:
-        """Whether codes of the previous fit were to keep its first partition."""
-        return getattr(self, "_stays", False)  # pickles of older versions do not say
 
     def _make_update_phases(self, facts: Facts) -> list[Phase]:
         """The same for a few more rows, which in an M step would outvote all before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from skvade.estimators.parameters import DeepParameters, parameters
 from skvade.estimators.predictor import of_one_fit, snapshot
 from skvade.estimators.recipe import MakeEncoded
 from skvade.estimators.updating import UpdatingMixin
+from skvade.estimators.validation import warn
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.denoising import WithDenoising
 from skvade.objectives.labels import LabeledRows, WithLabels
 from skvade.training.peers import current_peers
 
 DROPOUT = 0.1  # of the pass with noise, as in DEPICT
+MANY_WRONG = 0.1  # of the labels of new rows
 
 
 @parameters
@@ -101,15 +104,16 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
 
         The model is trained for two passes over the new rows and a sample of those seen before, at
         most 2,000, in which every row seen has the same chance to be, and which count as what the
-        model says of them. The learning rate is a quarter, and there is no M step. For more
-        classes, or rows of another kind, fit anew.
+        model says of them. The learning rate is a quarter, and there is no M step: classes stay
+        where they are, and labels that contradict them hardly move them, which a warning says. To
+        correct classes, for more of them, or for rows of another kind, fit anew.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
             Rows with the columns of the first fit; one is enough.
         y : array-like of shape (n_samples,)
-            Their labels, of the first fit's classes; -1 marks a row without one.
+            Their labels, of those that the first fit had; -1 marks a row without one.
         classes : array-like of shape (n_classes,) or None, default=None
             All classes, as scikit-learn's `partial_fit` takes them. Here y of the first call names
             them; what is passed is compared with that.
@@ -123,31 +127,54 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
         Raises
         ------
         ValueError, TypeError
-            If X or y is not valid, if y has a label that is none of the classes, or the first y
-            lacks one of `classes`; if a file was loaded of a model that cannot generate rows; in a
-            group of processes. The model is as it was then.
+            If X or y is not valid, if y has a label that the first did not have, or the first lacks
+            one of `classes`; if a file was loaded of a model that cannot generate rows; in a group
+            of processes. The model is as it was then.
         FloatingPointError
             If the loss stays non-finite although training was taken back and slowed.
         """
-        first = not hasattr(self, "module_")
-        reader = snapshot(self)
-        if first and classes is not None:
-            reader._read_labels(y, 0 if y is None else len(y))
+        fitted = hasattr(self, "module_")
         if classes is not None:
+            reader = snapshot(self)
+            if not fitted:
+                reader._check_parameters()
+                with warnings.catch_warnings():  # `fit` gives them
+                    warnings.simplefilter("ignore")
+                    reader._read_labels(y, 0 if y is None else len(y))
             reader._compare_classes(classes)
-        return self.fit(X, y) if first else self._go_on(X, y)
+        return self._go_on(X, y) if fitted else self.fit(X, y)
 
     def _compare_classes(self, classes: Any) -> None:
-        told, known = set(np.unique(classes).tolist()), set(self.classes_.tolist())
-        if told - {UNLABELED} != known - {UNLABELED}:
+        known = set(self.classes_.tolist())
+        told = set(as_labels(np.array([*classes], object)).tolist())
+        told -= set() if UNLABELED in known else {UNLABELED}
+        if told != known:
             raise ValueError(
-                f"classes holds {sorted(told - known)} beyond the classes that y named in the "
-                f"first call, and lacks {sorted(known - told)} of them; label a row of every class "
-                "there, or leave classes out."
+                f"classes holds {[*map(str, told - known)]} beyond the classes that y named in the "
+                f"first call, and lacks {[*map(str, known - told)]} of them; label a row of every "
+                "class there, or leave classes out."
+            )
+
+    def _update(self, new: Any, labels: Any) -> None:
+        super()._update(new, labels)
+        (known,) = np.nonzero(labels >= 0)
+        n_wrong = int((self.labels_[known] != self.classes_[labels[known]]).sum())
+        if n_wrong > MANY_WRONG * len(known):
+            warn(
+                f"{n_wrong} of {len(known)} new rows with a label are in another class of the "
+                f"model: {type(self).__name__}.partial_fit leaves classes where they are. To "
+                "correct them, fit anew with all rows.",
+                UserWarning,
             )
 
     def _read_more_labels(self, y: Any, n_rows: int) -> np.ndarray:
-        known = {name: c for c, name in enumerate(self.classes_.tolist())}
+        names, n_labeled = self.classes_.tolist(), self._n_labeled
+        known = {name: c for c, name in enumerate(names[:n_labeled])}
+        if self.n_classes not in (None, len(names)):
+            raise ValueError(
+                f"partial_fit goes on with the fitted model's {len(names)} classes, got n_classes="
+                f"{self.n_classes}; set it back, or call fit to start anew."
+            )
         if y is None:
             raise ValueError(
                 f"{type(self).__name__}.partial_fit requires y to be passed, but the target y is "
@@ -157,12 +184,12 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
         check_consistent_length(np.empty(n_rows), y)
         missing = np.zeros(n_rows, bool)
         if UNLABELED not in known:
-            missing = missing_labels(y, len(known), set())
+            missing = missing_labels(y, len(names), set())
         others = [name for name in np.unique(y[~missing]).tolist() if name not in known]
         if others:
             raise ValueError(
-                f"y has the labels {others}, which are none of the classes that the fit knows, "
-                f"{self.classes_.tolist()}; correct them, or fit anew with all rows."
+                f"y has the labels {others}, which no row had in the first call; those are "
+                f"{names[:n_labeled]}. Correct them, or fit anew with all rows."
             )
         labels = np.full(n_rows, UNLABELED)
         labels[~missing] = [known[name] for name in y[~missing].tolist()]

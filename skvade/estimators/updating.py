@@ -19,7 +19,7 @@ from skvade.training.run import Keeper
 from skvade.training.runtime import resolve_runtime
 
 N_PASSES, RATE = 2, 0.25
-OF_THE_FIT = ("converged_", "n_iter_", "restart_agreement_", "_findings", "_n_runs")
+OF_THE_FIT = ("converged_", "n_iter_", "restart_agreement_", "_findings", "_n_runs", "_stays")
 MAX_REPLAY, MAX_REPLAY_VALUES, LEAST = 2_000, 2_000_000, 200
 
 
@@ -33,7 +33,8 @@ class UpdatingMixin:
         most 2,000, in which every row seen has the same chance to be. The last phase goes on with
         them, neighbours are sought among both, and the learning rate is a quarter. There is no M
         step: in it a few new rows would outvote all before. Clusters keep their numbers, and the
-        data their units. For another number of clusters, or rows of another kind, fit anew.
+        data their units; after a fit with `adversarial_iter` codes stay as they are. For another
+        number of clusters, or rows of another kind, fit anew.
 
         Parameters
         ----------
@@ -68,14 +69,23 @@ class UpdatingMixin:
                 f"{type(self).__name__}.partial_fit trains in one process; call it outside "
                 "skvade.distributed.group, or fit anew with all rows."
             )
-        worker = snapshot(self)
+        worker, before = snapshot(self), dict(vars(self))
         worker._check_parameters()
         check_warm(worker, "partial_fit", "call fit to start anew")
         new = worker._check_new(X)
-        worker._update(new, worker._read_more_labels(y, new.shape[0]))
-        parameters = self.get_params(deep=False)
-        fitted = {name: v for name, v in vars(worker).items() if name not in parameters}
-        self.__dict__ = {**vars(self), **fitted}
+        labels = worker._read_more_labels(y, new.shape[0])
+        draws = self.random_state if isinstance(self.random_state, np.random.RandomState) else None
+        state = None if draws is None else draws.get_state()
+        try:
+            worker._update(new, labels)
+        except BaseException:
+            if draws is not None and state is not None:
+                draws.set_state(state)
+            raise
+        parameters, after = self.get_params(deep=False), vars(worker)
+        kept = {n: value for n, value in vars(self).items() if n in after or n not in before}
+        fitted = {name: value for name, value in after.items() if name not in parameters}
+        self.__dict__ = {**kept, **fitted}
         return self
 
     def _read_more_labels(self, y: Any, n_rows: int) -> np.ndarray | None:
@@ -90,7 +100,7 @@ class UpdatingMixin:
 
         Where there are classes, older rows count as what the model says of them.
         """
-        before = {name: getattr(self, name) for name in OF_THE_FIT}
+        before = {name: vars(self)[name] for name in OF_THE_FIT if name in vars(self)}
         sizes, learned = self.cluster_sizes_, self.history_
         n_seen, n_clusters = int(sizes.sum()), len(sizes)
         rng = _at(self.random_state, n_seen)
@@ -100,6 +110,7 @@ class UpdatingMixin:
             labels = np.concatenate([self._predictor.labels(older), labels])
         runtime = resolve_runtime(self.device, self.precision)
         self.warm_start, self.early_stopping, self.max_iter = True, False, N_PASSES
+        self.init = "auto"  # there is no start, and labels of the first fit's rows would not do
         self.learning_rate = RATE * self.learning_rate
         facts, rows = self._prepare(both, runtime, True, rng, n_clusters, labels)
         facts = replace(facts, monitor=Listener())
@@ -123,8 +134,9 @@ class UpdatingMixin:
             return self._replay
         if not hasattr(self, "sample"):
             raise ValueError(
-                f"This {type(self).__name__} was loaded from a file, which holds no rows, and it "
-                "generates none; fit it again before partial_fit, or keep it as a pickle."
+                f"This {type(self).__name__} holds no rows, as it was loaded from a file or is of "
+                "an older version, and it generates none; fit it again before partial_fit, and "
+                "keep it as a pickle."
             )
         weights = self.weights_ / self.weights_.sum()
         size = _size(MAX_REPLAY, self._summary.n_features)

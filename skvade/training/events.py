@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -214,10 +215,19 @@ def watched(run: Running, max_rows: int) -> np.ndarray:
 @torch.no_grad()
 def memberships(run: Running, rows: Rows) -> torch.Tensor:
     """q(c|x) of rows in the middle of training, (n_rows, n_clusters)."""
-    run.model.eval()
-    found = rows.map(run.model.assign, run.model.row_bytes(rows.n_features))
-    run.model.train()
+    with evaluated(run.model):
+        found = rows.map(run.model.assign, run.model.row_bytes(rows.n_features))
     return found.to(rows.device)  # where a checkpoint's are put, too
+
+
+@contextmanager
+def evaluated(model: torch.nn.Module) -> Iterator[None]:
+    """A model in evaluation mode, and then every part in the mode that it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    yield
+    for module, mode in modes:
+        module.training = mode
 
 
 class HeldOut(Listener):
@@ -271,11 +281,10 @@ class HeldOut(Listener):
 
     @torch.no_grad()
     def _loss(self, run: Running) -> float:
-        run.model.eval()
         generator = run.runtime.generator(self.seed)
         total = 0.0
-        for x in self.rows.blocks(run.model.row_bytes(self.rows.n_features)):
-            terms = self.objective(run.model, Batch(x, index=None), generator)
-            total += float(sum(terms.values())) * len(x)
-        run.model.train()
+        with evaluated(run.model):
+            for x in self.rows.blocks(run.model.row_bytes(self.rows.n_features)):
+                terms = self.objective(run.model, Batch(x, index=None), generator)
+                total += float(sum(terms.values())) * len(x)
         return run.runtime.peers.mean(total / len(self.rows), len(self.rows))

@@ -96,6 +96,8 @@ class Handover:
         Share of the nearest neighbours that are with other processes.
     stays : bool
         Whether codes are to learn the partition, and to keep it to the end.
+    codes_fixed : bool
+        Whether codes are to stay as a phase has left them.
     """
 
     graph: Graph | None = field(default=None, metadata=UNTIL_THE_END)
@@ -107,6 +109,7 @@ class Handover:
     count: Count | None = field(default=None, metadata=OUTCOME)
     elsewhere: float = field(default=0.0, metadata=OUTCOME)
     stays: bool = field(default=False, metadata=UNTIL_THE_END)
+    codes_fixed: bool = field(default=False, metadata=UNTIL_THE_END)
 
     def state(self, *, at_end: bool = False) -> dict[str, Any]:
         """All fields as plain data; at the end of a run its outcome only."""

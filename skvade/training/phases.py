@@ -194,7 +194,7 @@ class RestartClusters(Phase):
     """Start the model's clusters anew where codes are that have moved, and keep their scale true.
 
     Each begins with the rows that it has by `tailed_logits`, and those that are known to be its.
-    Leaves `partition`.
+    Codes are to stay as they are after it. Leaves `partition` and `codes_fixed`.
 
     Attributes
     ----------
@@ -219,25 +219,26 @@ class RestartClusters(Phase):
                 model.row_bytes(rows.n_features),
             ).numpy()
         _start_clusters(run, _codes(run), _unless_known(labels, self.labels), seed)
+        run.handover.codes_fixed = True
 
 
 @dataclass(frozen=True)
 class KeepClusters(Phase):
     """Let the clusters of a fitted model be the partition that later phases are taught.
 
-    Leaves `partition` and `stays`.
+    Leaves `partition`, `stays` and `codes_fixed`.
 
     Attributes
     ----------
     labels : ndarray of shape (n_samples,) or None
         Known clusters, -1 where none is known, which count more than the model's. Where that has
         one of them in another cluster, its partition is not what codes are to keep.
-    by_codes : bool
-        Whether codes are to keep it, else.
+    codes_fixed : bool
+        Whether codes are to stay as they are, and not to keep the partition as they move.
     """
 
     labels: np.ndarray | None = None
-    by_codes: bool = True
+    codes_fixed: bool = False
     name: str = "clusters"
 
     @torch.no_grad()
@@ -250,7 +251,8 @@ class KeepClusters(Phase):
         partition = _unless_known(of_model, self.labels)
         n_wrong = run.runtime.peers.total(int((partition != of_model).sum()))
         run.handover.partition = torch.from_numpy(partition).to(rows.device)
-        run.handover.stays = self.by_codes and n_wrong == 0
+        run.handover.stays = not self.codes_fixed and n_wrong == 0
+        run.handover.codes_fixed = self.codes_fixed
 
 
 def _unless_known(partition: np.ndarray, labels: np.ndarray | None) -> np.ndarray:

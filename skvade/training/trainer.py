@@ -109,6 +109,19 @@ def _can_be_recorded(run: Run) -> bool:
     return on_gpu and ours_alone and not run.model.likelihood.has_holes
 
 
+def _train_where_learned(model: Autoencoder, learned: Sequence[nn.Parameter]) -> None:
+    """Put into training mode what has parameters that are learned, or none.
+
+    The statistics of a user's batch normalisation would move codes that are to stay as they are.
+    """
+    moving = set(learned)
+    model.train()
+    for module in model.modules():
+        own = set(module.parameters())
+        if own and not own & moving:
+            module.eval()
+
+
 @torch.enable_grad()
 def optimise(run: Run, phase: Optimise, seed: int) -> None:
     """Minimise the phase's objective for its number of steps, or until a listener ends it."""
@@ -116,7 +129,9 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
     peers = run.runtime.peers
     batches = Batches(run.rows, phase.batch_size, seed, peers)
     generator = run.runtime.generator(seed)
-    weights = run.weights = run.runtime.weights(run.model.train(), phase.parameters(run.model))
+    learned = phase.parameters(run.model)
+    _train_where_learned(run.model, learned)
+    weights = run.weights = run.runtime.weights(run.model, learned)
     guard = Guard(weights, phase)
     steps = RecordedSteps if _can_be_recorded(run) and objective.is_constant else Steps
     take = steps(objective, run.model, guard, generator, peers.weight(len(run.rows)))

@@ -27,4 +27,4 @@ def start(n_processes, case, **options):
 
 def run(n_processes, case, **options):
     """What every process of a case found; all must end well."""
-    return server.found(start(n_processes, case, **options))
+    return server.results(start(n_processes, case, **options))

@@ -1,10 +1,13 @@
 """Virtual adversarial training: what it changes, what it leaves, and when it is left out."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_circles
 from sklearn.metrics import adjusted_rand_score
+from torch import nn
 
 from skvade import (
     ADGMClassifier,
@@ -103,6 +106,32 @@ def test_further_fits_leave_codes_and_clusters_as_they_are():
     assert not np.array_equal(np.sort(model.weights_), np.sort(weights))  # the mixture has learned
     model.partial_fit(X[:50])
     np.testing.assert_allclose(model.transform(X), codes, atol=1e-4)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_statistics_of_own_networks_stay_with_the_codes(early_stopping):
+    body = nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2))
+    model = small(adversarial_iter=1, warm_start=True, encoder=body, early_stopping=early_stopping)
+    seen = seen_afterwards(model, lambda run: copy.deepcopy(run.model.encoder.state_dict()))
+    after = model.fit(X[:400]).module_.encoder.state_dict()
+    assert "running_mean" in " ".join(after)
+    same = {name for name in after if torch.equal(after[name], seen[0][name])}
+    assert {name for name in after if "running" in name} <= same
+    codes = model.transform(X)
+    model.fit(X[:300]).partial_fit(X[300:330])
+    np.testing.assert_allclose(model.transform(X), codes, atol=1e-4)
+
+
+def test_it_is_the_fit_that_decides_whether_codes_stay():
+    model = small(adversarial_iter=0, warm_start=True, max_iter=2).fit(X[:300])
+    codes = model.transform(X[:300])
+    model.set_params(adversarial_iter=2).fit(X[:300])
+    assert np.abs(model.transform(X[:300]) - codes).max() > 1e-3
+    assert "adversarial" not in {record["phase"] for record in model.history_}
+    fixed = small(adversarial_iter=1, warm_start=True, max_iter=2).fit(X[:300])
+    codes = fixed.transform(X[:300])
+    fixed.set_params(adversarial_iter=0).fit(X[:300])
+    np.testing.assert_allclose(fixed.transform(X[:300]), codes, atol=1e-4)
 
 
 def test_early_stopping_judges_what_is_taught():

@@ -2,12 +2,13 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone, is_classifier
-from sklearn.datasets import load_wine, make_blobs
+from sklearn.datasets import load_wine, make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import StandardScaler
 
@@ -66,7 +67,7 @@ def test_ten_batches_keep_the_classes(cls):
 
 
 def test_labels_of_new_rows_count():
-    """A class that was learned from a few wrong labels follows the right ones that come."""
+    """Where they lie between two classes they move the border, by large steps."""
     rows, truth = make_blobs(300, centers=[[0, 0], [3, 0]], random_state=0)
     first = np.where(np.arange(300) < 40, truth, -1)
     model = small(VaDEClassifier, learning_rate=0.02).fit(rows, first)
@@ -77,10 +78,19 @@ def test_labels_of_new_rows_count():
     assert model.predict_proba(between)[:, 1].mean() > before + 0.1
 
 
+def test_labels_that_contradict_the_model_are_told():
+    model = small(VaDEClassifier).fit(X[:200], Y[:200])
+    with pytest.warns(UserWarning, match="40 of 40 new rows with a label are in another class"):
+        model.partial_fit(X[200:], (Y[200:] + 1) % 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.partial_fit(X[200:], np.where(Y[200:] == 3, -1, Y[200:]))
+
+
 def test_labels_that_do_not_fit_are_refused():
     some = np.where(np.arange(len(X)) % 2, -1, Y)
     model = small(VaDEClassifier)
-    with pytest.raises(ValueError, match=r"holds \[7\] beyond .* lacks \[3\] of them; label a row"):
+    with pytest.raises(ValueError, match=r"holds \['7'\] beyond .* lacks \['3'\] of them; label"):
         model.partial_fit(X, some, classes=[0, 1, 2, 7])
     with pytest.raises(ValueError, match="requires y to be passed"):
         model.partial_fit(X, None, classes=[0, 1])
@@ -91,7 +101,7 @@ def test_labels_that_do_not_fit_are_refused():
         (None, "requires y to be passed"),
         (
             [5, 0, -1],
-            r"labels \[5\], which are none of the classes .* \[0, 1, 2, 3\]; correct them",
+            r"labels \[5\], which no row had in the first .* \[0, 1, 2, 3\]. Correct them",
         ),
         (["a", "b", "c"], r"labels \['a', 'b', 'c'\]"),
         ([0, 1], "inconsistent numbers of samples"),
@@ -99,10 +109,58 @@ def test_labels_that_do_not_fit_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             model.partial_fit(X[200:203], y)
-    with pytest.raises(ValueError, match=r"lacks \[3\]"):
-        model.partial_fit(X[200:203], [0, 1, 2], classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"lacks \['3'\]"):
+        model.partial_fit(X[200:203], [0, 1, 2], classes={0, 1, 2})
+    with pytest.raises(ValueError, match="4 classes, got n_classes=7; set it back"):
+        model.set_params(n_classes=7).partial_fit(X[200:203], [0, 1, 2])
+    model.set_params(n_classes=None)
     assert vars(model).keys() == before.keys()
     np.testing.assert_array_equal(model.means_, before["means_"])
+
+
+def test_clusters_without_labels_have_no_names_that_a_label_could_mean():
+    model = small(VaDEClassifier, n_classes=4).fit(X[:200], np.where(Y[:200] < 2, Y[:200], -1))
+    assert model.classes_.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match=r"labels \[2, 3\], which no row had .*fit anew"):
+        model.partial_fit(X[200:], Y[200:])
+    model.partial_fit(X[200:], np.where(Y[200:] < 2, Y[200:], -1))
+
+
+def test_what_is_told_of_strings_may_hold_minus_one():
+    names = np.where(np.arange(len(X)) % 2, -1, np.array(["a", "b", "c", "d"], object)[Y])
+    model = small(VaDEClassifier).partial_fit(X, names, classes=["d", "c", "b", "a", -1])
+    assert model.classes_.tolist() == ["a", "b", "c", "d"]
+
+
+def test_one_wrong_label_does_not_make_a_fit_forget_that_classes_stay():
+    rows, truth = make_moons(200, noise=0.1, random_state=0)
+    first = np.where(np.arange(200) < 10, truth, -1)
+    model = VaDEClassifier(precision="float32", random_state=0).fit(rows, first)
+    assert model._stays
+    model.partial_fit(rows[:20], np.r_[truth[0], 1 - truth[1], -np.ones(18, int)])
+    assert model._stays
+
+
+def test_labels_of_a_start_do_not_matter_any_more():
+    model = small(VaDEClustering, n_clusters=4, init=Y[:200]).fit(X[:200])
+    model.partial_fit(X[200:])
+    assert isinstance(model.init, np.ndarray)
+
+
+def test_a_failed_call_draws_nothing():
+    draws = np.random.RandomState(0)
+    model = small(VaDEClustering, likelihood="poisson", random_state=draws)
+    model.fit(np.abs(X).round())
+    before = draws.get_state()[1].copy()
+    with pytest.raises(ValueError, match="Negative values"):
+        model.partial_fit(-np.ones((3, 5)))
+    np.testing.assert_array_equal(draws.get_state()[1], before)
+
+
+def test_noise_that_is_not_asked_for_any_more_is_not_marked():
+    model = small(VaDEClustering, noise_quantile=0.9).fit(X)
+    model.set_params(noise_quantile=None).partial_fit(X[:100])
+    np.testing.assert_array_equal(model.labels_, model.predict(X[:100]))
 
 
 def test_minus_one_is_a_class_where_the_fit_has_it():
@@ -177,7 +235,7 @@ def test_files_hold_no_rows_and_pickles_do(tmp_path):
     loaded.partial_fit(X[200:])  # on rows that it generates
     assert adjusted_rand_score(before, loaded.predict(X[:200])) > 0.8
     small(DECClustering).fit(X).save(tmp_path / "dec.safetensors")
-    with pytest.raises(ValueError, match="holds no rows, and it generates none; fit it again"):
+    with pytest.raises(ValueError, match="holds no rows, .* and it generates none; fit it again"):
         load(tmp_path / "dec.safetensors").partial_fit(X)
 
 
