@@ -110,13 +110,13 @@ def _can_be_recorded(run: Run) -> bool:
 
 
 def _train_where_learned(model: Autoencoder, learned: Sequence[nn.Parameter]) -> None:
-    """Put into training mode what has parameters that are learned, or none.
+    """Put the model into training mode, but for parts of its networks that are not learned.
 
     The statistics of a user's batch normalisation would move codes that are to stay as they are.
     """
     moving = set(learned)
     model.train()
-    for module in model.modules():
+    for module in (*model.encoder.modules(), *model.decoder.modules()):
         own = set(module.parameters())
         if own and not own & moving:
             module.eval()
