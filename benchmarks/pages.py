@@ -49,10 +49,10 @@ COUNTED = ("digits", "usps", "pendigits", "sipu/r15", "sipu/s1", "sipu/s2", *CLA
 METHODS = {"vade": "VaDE", "gmvae": "GMVAE", "m2": "M2", "dec": "DEC", "idec": "IDEC"}
 METHODS |= {"depict": "DEPICT", "dcn": "DCN"}
 CLASSIFIERS = {
-    "vade-classifier": ("vade-classifier",),
+    "vade-classifier": ("vade-classifier", "vade-adversarial"),
     "m2-classifier": ("m2-classifier", "m1+m2"),
     "adgm": ("adgm", "sdgm", "m2-classifier"),
-    "auxiliary": ("auxiliary", "vade-classifier"),
+    "auxiliary": ("auxiliary", "auxiliary-adversarial", "vade-adversarial"),
 }
 
 
