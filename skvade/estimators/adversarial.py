@@ -19,7 +19,7 @@ from skvade.training.neighbours import DrawnNeighbours
 from skvade.training.phases import FindNeighbours, KeepClusters, RestartClusters
 from skvade.training.run import Phase
 from skvade.training.schedules import SCHEDULES, WarmUp, gentle, n_steps
-from skvade.training.trainer import Optimise, all_but_codes, code_parameters
+from skvade.training.trainer import Optimise, all_but_codes, code_modules, code_parameters
 
 FEWEST_ROWS = 512  # of a batch: shares of clusters among fewer are noise, which moves borders
 HELD = 0.25  # of the steps
@@ -72,7 +72,12 @@ class AdversarialTraining(Recipe):
         """The last phases, in which clusters are taught and codes stay as they are."""
         train, *after = last
         return [
-            replace(train, objective=self._keeping(facts), parameters=all_but_codes),
+            replace(
+                train,
+                objective=self._keeping(facts),
+                parameters=all_but_codes,
+                evaluated=code_modules,  # statistics of a user's batch normalisation stay, too
+            ),
             *(replace(it, was_learned=always) if isinstance(it, MStep) else it for it in after),
         ]
 

@@ -188,7 +188,9 @@ class PreparingMixin:
     ) -> Initialiser:
         size = (shape.n_clusters, shape.latent_dim, n_samples, self.covariance_type)
         with peers.together():
-            return make_initialiser(self.init, *size, MANY_STARTS if small else STARTS, table)
+            # A warm start has no partition to begin at, and may have other rows than an array.
+            init = self.init if self._warm_model() is None else "auto"
+            return make_initialiser(init, *size, MANY_STARTS if small else STARTS, table)
 
 
 def labels_last(order: np.ndarray, labels: np.ndarray | None) -> np.ndarray:

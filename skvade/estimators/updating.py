@@ -110,7 +110,6 @@ class UpdatingMixin:
             labels = np.concatenate([self._predictor.labels(older), labels])
         runtime = resolve_runtime(self.device, self.precision)
         self.warm_start, self.early_stopping, self.max_iter = True, False, N_PASSES
-        self.init = "auto"  # there is no start, and labels of the first fit's rows would not do
         self.learning_rate = RATE * self.learning_rate
         facts, rows = self._prepare(both, runtime, True, rng, n_clusters, labels)
         facts = replace(facts, monitor=Listener())

@@ -45,6 +45,17 @@ def all_but_codes(model: Autoencoder) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter not in codes]
 
 
+def code_modules(model: Autoencoder) -> list[nn.Module]:
+    """What rows pass on their way to the codes m(x)."""
+    beside = set(model.encoder.log_variance_head.parameters())
+    return [part for part in model.encoder.modules() if not beside & set(part.parameters())]
+
+
+def no_modules(model: Autoencoder) -> list[nn.Module]:
+    """None."""
+    return []
+
+
 @dataclass(frozen=True)
 class Optimise(Phase):
     """Gradient steps on an objective.
@@ -62,6 +73,8 @@ class Optimise(Phase):
         Takes the progress, from 0 to 1, to a factor of the learning rate.
     parameters : callable
         Takes the model to the list of what this phase learns.
+    evaluated : callable
+        Takes it to the list of modules that are in evaluation mode meanwhile.
     listeners : sequence of Listener
         Hear this phase only.
     max_grad_norm : float
@@ -78,6 +91,7 @@ class Optimise(Phase):
     learning_rate: float
     schedule: Callable[[float], float] = field(default_factory=lambda: WarmUp(cosine))
     parameters: Callable[[Autoencoder], list[nn.Parameter]] = all_parameters
+    evaluated: Callable[[Autoencoder], list[nn.Module]] = no_modules
     listeners: Sequence[Listener] = ()
     max_grad_norm: float = 100.0
     when: Callable[[Running], bool] = always
@@ -109,19 +123,6 @@ def _can_be_recorded(run: Run) -> bool:
     return on_gpu and ours_alone and not run.model.likelihood.has_holes
 
 
-def _train_where_learned(model: Autoencoder, learned: Sequence[nn.Parameter]) -> None:
-    """Put the model into training mode, but for parts of its networks that are not learned.
-
-    The statistics of a user's batch normalisation would move codes that are to stay as they are.
-    """
-    moving = set(learned)
-    model.train()
-    for module in (*model.encoder.modules(), *model.decoder.modules()):
-        own = set(module.parameters())
-        if own and not own & moving:
-            module.eval()
-
-
 @torch.enable_grad()
 def optimise(run: Run, phase: Optimise, seed: int) -> None:
     """Minimise the phase's objective for its number of steps, or until a listener ends it."""
@@ -129,9 +130,9 @@ def optimise(run: Run, phase: Optimise, seed: int) -> None:
     peers = run.runtime.peers
     batches = Batches(run.rows, phase.batch_size, seed, peers)
     generator = run.runtime.generator(seed)
-    learned = phase.parameters(run.model)
-    _train_where_learned(run.model, learned)
-    weights = run.weights = run.runtime.weights(run.model, learned)
+    weights = run.weights = run.runtime.weights(run.model.train(), phase.parameters(run.model))
+    for module in phase.evaluated(run.model):
+        module.eval()
     guard = Guard(weights, phase)
     steps = RecordedSteps if _can_be_recorded(run) and objective.is_constant else Steps
     take = steps(objective, run.model, guard, generator, peers.weight(len(run.rows)))

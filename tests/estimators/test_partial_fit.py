@@ -144,6 +144,8 @@ def test_one_wrong_label_does_not_make_a_fit_forget_that_classes_stay():
 def test_labels_of_a_start_do_not_matter_any_more():
     model = small(VaDEClustering, n_clusters=4, init=Y[:200]).fit(X[:200])
     model.partial_fit(X[200:])
+    model.set_params(warm_start=True).fit(X)
+    assert len(model.labels_) == len(X)
     assert isinstance(model.init, np.ndarray)
 
 
