@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from skvade.estimators.base import BaseDeepModel
 from skvade.estimators.labels import UNLABELED, as_labels, missing_labels, with_unnamed
 from skvade.estimators.parameters import DeepParameters, parameters
-from skvade.estimators.predictor import of_one_fit, snapshot
+from skvade.estimators.predictor import of_one_fit
 from skvade.estimators.recipe import MakeEncoded
 from skvade.estimators.updating import UpdatingMixin
 from skvade.estimators.validation import warn
@@ -134,26 +133,12 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
             If the loss stays non-finite although training was taken back and slowed.
         """
         fitted = hasattr(self, "module_")
-        if classes is not None:
-            reader = snapshot(self)
-            if not fitted:
-                reader._check_parameters()
-                with warnings.catch_warnings():  # `fit` gives them
-                    warnings.simplefilter("ignore")
-                    reader._read_labels(y, 0 if y is None else len(y))
-            reader._compare_classes(classes)
+        if classes is not None and fitted:
+            _compare_classes(classes, set(self.classes_[: self._n_labeled].tolist()))
+        elif classes is not None and y is not None:
+            of_all = current_peers().collect(set(as_labels(y).tolist()))
+            _compare_classes(classes, set().union(*of_all) - {UNLABELED})
         return self._go_on(X, y) if fitted else self.fit(X, y)
-
-    def _compare_classes(self, classes: Any) -> None:
-        known = set(self.classes_.tolist())
-        told = set(as_labels(np.array([*classes], object)).tolist())
-        told -= set() if UNLABELED in known else {UNLABELED}
-        if told != known:
-            raise ValueError(
-                f"classes holds {[*map(str, told - known)]} beyond the classes that y named in the "
-                f"first call, and lacks {[*map(str, known - told)]} of them; label a row of every "
-                "class there, or leave classes out."
-            )
 
     def _update(self, new: Any, labels: Any) -> None:
         super()._update(new, labels)
@@ -263,6 +248,18 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
         labeled = self.classes_[: self._n_labeled]
         own = {"classes": self.classes_.tolist(), "labelled classes": labeled.tolist()}
         return {**super()._shape_parameters(), **own}
+
+
+def _compare_classes(classes: Any, known: set[Any]) -> None:
+    """Refuse `classes` of `partial_fit` that are not those of the first call."""
+    told = set(as_labels(np.array([*classes], object)).tolist())
+    told -= {UNLABELED} - known
+    if told != known:
+        raise ValueError(
+            f"classes holds {[*map(str, told - known)]} beyond the classes that y named in the "
+            f"first call, and lacks {[*map(str, known - told)]} of them; label a row of every "
+            "class there, or leave classes out."
+        )
 
 
 @parameters
