@@ -160,13 +160,7 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
                 f"partial_fit goes on with the fitted model's {len(names)} classes, got n_classes="
                 f"{self.n_classes}; set it back, or call fit to start anew."
             )
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__}.partial_fit requires y to be passed, but the target y is "
-                "None; pass -1 for rows without a label."
-            )
-        y = as_labels(y)
-        check_consistent_length(np.empty(n_rows), y)
+        y = self._checked(y, n_rows)
         missing = np.zeros(n_rows, bool)
         if UNLABELED not in known:
             missing = missing_labels(y, len(names), set())
@@ -212,16 +206,21 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
         without = self._n_labeled + super()._order(counts[self._n_labeled :])
         return np.concatenate([places[: self._n_labeled], without])
 
+    def _checked(self, y: Any, n_rows: int) -> np.ndarray:
+        """Labels of so many rows."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None; pass -1 "
+                "for rows without a label."
+            )
+        y = as_labels(y)
+        check_consistent_length(np.empty(n_rows), y)
+        return y
+
     def _read_labels(self, y: Any, n_samples: int) -> tuple[int, np.ndarray | None]:
         peers = current_peers()
         with peers.together():
-            if y is None:
-                raise ValueError(
-                    f"{type(self).__name__} requires y to be passed, but the target y is None; "
-                    "pass -1 for rows without a label."
-                )
-            y = as_labels(y)
-            check_consistent_length(np.empty(n_samples), y)
+            y = self._checked(y, n_samples)
         numbers = set(np.unique(y).tolist()) if y.dtype.kind in "iuf" else set()
         numbers = set().union(*peers.collect(numbers))
         with peers.together():
