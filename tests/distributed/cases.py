@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,11 @@ from skvade.training.batches import Rows
 from skvade.training.neighbours import principal_components
 from skvade.training.units import look_at, measure_units, summarize
 from skvade.training.weights import Weights
-from tests.conftest import small
+from tests import conftest
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:600] / 16, Y[:600]
+small = partial(conftest.small, init="auto")  # of whose every step processes must agree
 
 
 def digest(model):

@@ -11,7 +11,6 @@ from sklearn.metrics import adjusted_rand_score
 
 from skvade import VaDEClustering, distributed
 from skvade.objectives.neighbours import embedding_losses
-from tests.conftest import small
 from tests.distributed import cases
 from tests.distributed.processes import run, start
 from tests.server import wait
@@ -52,7 +51,7 @@ def test_two_processes_find_what_one_does(how):
 
 
 def test_a_group_of_one_is_a_fit_alone():
-    alone = cases.digest(small(VaDEClustering).fit(cases.X[:200]))
+    alone = cases.digest(cases.small(VaDEClustering).fit(cases.X[:200]))
     assert run(1, "one") == [{"size": 1, "digest": alone}]
 
 
@@ -214,7 +213,7 @@ def test_outside_of_a_group_every_fit_is_ones_own():
     found = run(2, "outside")
     for rank, of_each in enumerate(found):
         blobs, _ = make_blobs(200, centers=3, random_state=rank)
-        assert of_each["digest"] == cases.digest(small(VaDEClustering).fit(blobs))
+        assert of_each["digest"] == cases.digest(cases.small(VaDEClustering).fit(blobs))
 
 
 @pytest.mark.parametrize("given", [{"backend": "mpi"}, {"timeout": 0}])
@@ -227,5 +226,5 @@ def test_alone_a_group_changes_nothing():
     X, _ = load_digits(return_X_y=True)
     with distributed.group() as group:
         assert (group.rank, group.size, group.is_main) == (0, 1, True)
-        inside = small(VaDEClustering).fit(X[:200])
-    assert cases.digest(inside) == cases.digest(small(VaDEClustering).fit(X[:200]))
+        inside = cases.small(VaDEClustering).fit(X[:200])
+    assert cases.digest(inside) == cases.digest(cases.small(VaDEClustering).fit(X[:200]))

@@ -53,7 +53,7 @@ def data():
 def models(data):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return {cls: small(cls).fit(*data) for cls in FAMILY}
+        return {cls: small(cls, init="auto").fit(*data) for cls in FAMILY}
 
 
 @pytest.mark.parametrize("cls", CLUSTERERS)

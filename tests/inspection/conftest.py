@@ -25,6 +25,7 @@ def plt():
 def small(cls, **parameters):
     """An estimator for iris that trains in a moment."""
     given = {"hidden_layer_sizes": (16,), "latent_dim": 3, "max_iter": 3, "pretrain_iter": 3}
+    given["init"] = "k-means"
     if cls.__name__.endswith("Clustering"):
         given["n_clusters"] = 3
     return cls(**{**given, "precision": "float32", "random_state": 0, **parameters})

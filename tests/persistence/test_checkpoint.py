@@ -89,7 +89,7 @@ def assert_same(model, other, X=X):
 
 @pytest.mark.parametrize("cls", FAMILY)
 def test_a_fit_with_crashes_ends_bit_identical(cls, tmp_path):
-    estimator = small(cls)
+    estimator = small(cls, init="auto")
     resumed, n_crashes = fit_with_crashes(estimator, X, Y, tmp_path / "fit", n_states=2)
     assert n_crashes >= 5
     assert_same(resumed, clone(estimator).fit(X, Y))
