@@ -7,18 +7,22 @@ classifier.
 - `m1+m2`: M2Classifier on the codes of VaDEClustering(n_clusters=1), in a pipeline.
 - `vade-adversarial`, `m2-adversarial`, `adgm-adversarial`, `auxiliary-adversarial`,
   `m1+m2-adversarial`: the same with `adversarial_iter=24`, M2's on the codes.
+- `vade-convolutional`, `auxiliary-convolutional`: the same with an encoder and a decoder of two
+  convolutions each, for 28 by 28 pixels; the example's, with a stride of two in both.
 - `m1+spreading`, `spreading`: scikit-learn's LabelSpreading on the same codes, and on the rows
   themselves, with 15 neighbours.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import LabelSpreading
+from torch import nn
 
 from benchmarks.methods import shelved
 from benchmarks.shelf import Shelf
@@ -31,6 +35,32 @@ from skvade import (
 )
 
 LABELS_A_CLASS = 10
+LATENT_DIM = 10  # of the convolutional networks
+
+
+def convolutional() -> dict[str, Any]:
+    """Parameters that give a classifier convolutional networks, of 28 by 28 pixels."""
+    features = (64, 7, 7)
+    encoder = nn.Sequential(
+        nn.Unflatten(1, (1, 28, 28)),
+        nn.Conv2d(1, 32, kernel_size=4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, kernel_size=4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(math.prod(features), 256),
+        nn.ReLU(),
+    )
+    decoder = nn.Sequential(
+        nn.Linear(LATENT_DIM, math.prod(features)),
+        nn.ReLU(),
+        nn.Unflatten(1, features),
+        nn.ConvTranspose2d(64, 32, kernel_size=4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, 1, kernel_size=4, stride=2, padding=1),
+        nn.Flatten(),
+    )
+    return {"encoder": encoder, "decoder": decoder, "latent_dim": LATENT_DIM}
 
 
 def hide_labels(y: np.ndarray, seed: int) -> np.ndarray:
@@ -76,6 +106,10 @@ CLASSIFIERS = {
     "auxiliary-adversarial": _classifier(AuxiliaryTaskClassifier, adversarial_iter=24),
     "m1+m2-adversarial": _on_codes(
         lambda seed: M2Classifier(random_state=seed, adversarial_iter=24)
+    ),
+    "vade-convolutional": _classifier(VaDEClassifier, adversarial_iter=24, **convolutional()),
+    "auxiliary-convolutional": _classifier(
+        AuxiliaryTaskClassifier, adversarial_iter=24, **convolutional()
     ),
     "m1+spreading": _on_codes(_spreading),
     "spreading": lambda X, y, seed, likelihood, shelf: _spreading(seed).fit(X, y),
