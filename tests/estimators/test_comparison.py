@@ -15,7 +15,7 @@ from skvade.training.neighbours import membership_weights
 from tests import conftest
 
 X, Y = make_blobs(400, n_features=4, centers=8 * np.eye(4)[:3], random_state=0)
-compared = partial(conftest.small, VaDEClustering, compare=True)
+compared = partial(conftest.small, VaDEClustering, compare=True, init="auto")
 pytestmark = pytest.mark.usefixtures("quiet")
 
 

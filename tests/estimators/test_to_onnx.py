@@ -83,7 +83,8 @@ def test_other_likelihoods(likelihood, tmp_path):
     model.to_onnx(tmp_path / "model.onnx")
     found = run(tmp_path / "model.onnx", counts)
     np.testing.assert_array_equal(found["cluster"], model.predict(counts))
-    np.testing.assert_allclose(found["log_likelihood"], model.score_samples(counts), rtol=1e-4)
+    # Gamma functions in float32 cost some thousandths of a nat.
+    np.testing.assert_allclose(found["log_likelihood"], model.score_samples(counts), atol=0.01)
 
 
 HOLES = np.where(np.random.default_rng(0).random(SCALED.shape) < 0.15, np.nan, SCALED)

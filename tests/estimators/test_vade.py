@@ -448,7 +448,7 @@ def test_a_single_fit_has_the_agreement_of_its_two_best_mixtures(monkeypatch):
     monkeypatch.setattr(
         GaussianMixtureStart, "among", lambda *args: replace(start(*args), agreement=0.625)
     )
-    model = small(VaDEClustering).fit(X)
+    model = small(VaDEClustering, init="auto").fit(X)
     assert model.restart_agreement_ == 0.625
     assert "0.62 (" in model.report().lines["restart agreement"]
     model = small(VaDEClustering, init="k-means").fit(X)
