@@ -79,12 +79,11 @@ def test_affine_steps_are_folded_in(name, tmp_path):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "poisson", "negative_binomial"])
 def test_other_likelihoods(likelihood, tmp_path):
     counts = np.abs(SCALED * 3).round() if likelihood != "bernoulli" else (SCALED > 0).astype("f4")
-    model = small(VaDEClustering, likelihood=likelihood).fit(counts)
+    model = small(VaDEClustering, likelihood=likelihood, init="auto").fit(counts)
     model.to_onnx(tmp_path / "model.onnx")
     found = run(tmp_path / "model.onnx", counts)
     np.testing.assert_array_equal(found["cluster"], model.predict(counts))
-    # Gamma functions in float32 cost some thousandths of a nat.
-    np.testing.assert_allclose(found["log_likelihood"], model.score_samples(counts), atol=0.01)
+    np.testing.assert_allclose(found["log_likelihood"], model.score_samples(counts), rtol=1e-4)
 
 
 HOLES = np.where(np.random.default_rng(0).random(SCALED.shape) < 0.15, np.nan, SCALED)
