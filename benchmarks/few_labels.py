@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import LabelSpreading
 from torch import nn
@@ -38,8 +39,9 @@ LABELS_A_CLASS = 10
 LATENT_DIM = 10  # of the convolutional networks
 
 
-def convolutional() -> dict[str, Any]:
+def convolutional(seed: int) -> dict[str, Any]:
     """Parameters that give a classifier convolutional networks, of 28 by 28 pixels."""
+    torch.manual_seed(seed)  # fits begin at the templates' weights
     features = (64, 7, 7)
     encoder = nn.Sequential(
         nn.Unflatten(1, (1, 28, 28)),
@@ -73,9 +75,11 @@ def hide_labels(y: np.ndarray, seed: int) -> np.ndarray:
     return hidden
 
 
-def _classifier(cls: type, **parameters: Any) -> Any:
+def _classifier(
+    cls: type, networks: Callable[[int], dict[str, Any]] = lambda seed: {}, **parameters: Any
+) -> Any:
     def method(X: np.ndarray, y: np.ndarray, seed: int, likelihood: str, shelf: Shelf) -> Any:
-        estimator = cls(likelihood=likelihood, random_state=seed, **parameters)
+        estimator = cls(likelihood=likelihood, random_state=seed, **networks(seed), **parameters)
         return shelved(estimator, shelf).fit(X, y)
 
     return method
@@ -107,9 +111,9 @@ CLASSIFIERS = {
     "m1+m2-adversarial": _on_codes(
         lambda seed: M2Classifier(random_state=seed, adversarial_iter=24)
     ),
-    "vade-convolutional": _classifier(VaDEClassifier, adversarial_iter=24, **convolutional()),
+    "vade-convolutional": _classifier(VaDEClassifier, convolutional, adversarial_iter=24),
     "auxiliary-convolutional": _classifier(
-        AuxiliaryTaskClassifier, adversarial_iter=24, **convolutional()
+        AuxiliaryTaskClassifier, convolutional, adversarial_iter=24
     ),
     "m1+spreading": _on_codes(_spreading),
     "spreading": lambda X, y, seed, likelihood, shelf: _spreading(seed).fit(X, y),
