@@ -4,7 +4,8 @@ A method takes (X, y, seed, likelihood, shelf), where y is -1 for all other rows
 classifier.
 
 - `vade-classifier`, `m2-classifier`, `adgm`, `sdgm`, `auxiliary`: the classifiers by default.
-- `m1+m2`: M2Classifier on the codes of VaDEClustering(n_clusters=1), in a pipeline.
+- `m1+m2`: M2Classifier on the codes of VaDEClustering(n_clusters=1), in a pipeline;
+  `m1+m2-clusters`: of VaDEClustering with as many clusters as classes and `adversarial_iter=24`.
 - `vade-adversarial`, `m2-adversarial`, `adgm-adversarial`, `auxiliary-adversarial`,
   `m1+m2-adversarial`: the same with `adversarial_iter=24`, M2's on the codes.
 - `vade-convolutional`, `auxiliary-convolutional`: the same with an encoder and a decoder of two
@@ -85,10 +86,10 @@ def _classifier(
     return method
 
 
-def _on_codes(classifier: Callable[[int], Any]) -> Any:
+def _on_codes(classifier: Callable[[int], Any], n_clusters: int = 1, **parameters: Any) -> Any:
     def method(X: np.ndarray, y: np.ndarray, seed: int, likelihood: str, shelf: Shelf) -> Any:
-        codes = shelved(VaDEClustering(1, likelihood=likelihood, random_state=seed), shelf)
-        return make_pipeline(codes, classifier(seed)).fit(X, y)
+        first = VaDEClustering(n_clusters, likelihood=likelihood, random_state=seed, **parameters)
+        return make_pipeline(shelved(first, shelf), classifier(seed)).fit(X, y)
 
     return method
 
@@ -104,6 +105,9 @@ CLASSIFIERS = {
     "sdgm": _classifier(ADGMClassifier, skip=True),
     "auxiliary": _classifier(AuxiliaryTaskClassifier),
     "m1+m2": _on_codes(lambda seed: M2Classifier(random_state=seed)),
+    "m1+m2-clusters": _on_codes(
+        lambda seed: M2Classifier(random_state=seed), n_clusters=10, adversarial_iter=24
+    ),
     "vade-adversarial": _classifier(VaDEClassifier, adversarial_iter=24),
     "m2-adversarial": _classifier(M2Classifier, adversarial_iter=24),
     "adgm-adversarial": _classifier(ADGMClassifier, adversarial_iter=24),

@@ -50,7 +50,7 @@ METHODS = {"vade": "VaDE", "gmvae": "GMVAE", "m2": "M2", "dec": "DEC", "idec": "
 METHODS |= {"depict": "DEPICT", "dcn": "DCN"}
 CLASSIFIERS = {
     "vade-classifier": ("vade-classifier", "vade-adversarial"),
-    "m2-classifier": ("m2-classifier", "m1+m2"),
+    "m2-classifier": ("m2-classifier", "m1+m2", "m1+m2-clusters"),
     "adgm": ("adgm", "sdgm", "m2-classifier"),
     "auxiliary": ("auxiliary", "auxiliary-adversarial", "vade-adversarial"),
 }
