@@ -72,6 +72,12 @@ class BaseDeepModel(
         Cluster centres mu_c among the codes.
     cluster_sizes_ : ndarray of shape (n_clusters,)
         Training rows in each cluster, in decreasing order.
+    doubt_ : float
+        The share of every row's probability that `predict_proba` spreads evenly over the clusters,
+        in [0, 1): that with which the mean probability of the training rows in their clusters is
+        the share of their nearest neighbours that are in the same one. These are at least three,
+        and a tenth of the rows that a cluster has in the mean, up to `n_neighbors`. 0 where the
+        model is no surer than that, or neighbours were not sought.
     mutual_information_ : float
         H(mean q) - mean H(q) of the training rows' q(c|x), in nats; at most log(n_clusters).
         Among fits of the same data, higher is usually better.
@@ -314,7 +320,7 @@ class BaseDeepModel(
             model = copied(warm)
             model.likelihood.has_holes = facts.shape.summary.has_holes
             phases = (make_phases or self._make_warm_phases)(facts)
-            handover = Handover(scale=self._scale)
+            handover = Handover(scale=self._scale, doubt=getattr(self, "doubt_", 0.0))
         run = Run(model, rows, runtime, seed, listeners, handover=handover, keeper=keeper)
         run.draws = draws if runtime.peers.size == 1 else own_draws
         return Candidate(run.go(phases), rows)
@@ -328,7 +334,7 @@ class BaseDeepModel(
         self.module_ = run.model.eval()
         predictor, peers = self._predictor, run.runtime.peers
         n_clusters = len(self.module_.centers())
-        proba = predictor.proba(X)
+        proba = predictor.memberships(X)
         counts = peers.total(np.bincount(proba.argmax(1), minlength=n_clusters))
         order = self._order(counts)
         device = next(self.module_.parameters()).device
@@ -340,6 +346,7 @@ class BaseDeepModel(
         self.cluster_sizes_ = counts[order]
         self.mutual_information_ = information(proba, peers)
         self._confidence = peers.mean(float(proba.max(1).mean()), len(proba))
+        self.doubt_ = run.handover.doubt
         self.restart_agreement_ = run.handover.agreement
         if len(candidates) > 1:
             pair = (peers.concatenate(candidate.labels) for candidate in candidates[:2])

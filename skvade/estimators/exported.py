@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skvade.estimators.predictor import in_precision
+from skvade.estimators.predictor import doubted, in_precision
 from skvade.nn.networks import copied
 from skvade.persistence.files import regular, replacing
 from skvade.training.units import FAR, FARTHEST, Units
@@ -54,6 +54,8 @@ class Exported(nn.Module):
         Of the density; None for models without one.
     least : float or None
         The density below which rows are noise.
+    doubt : float
+        What share of every row's probability is spread evenly over the clusters.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Exported(nn.Module):
         has_holes: bool,
         noise: np.ndarray | None,
         least: float | None,
+        doubt: float,
     ):
         super().__init__()
         self.module = copied(in_precision(module, torch.float32, CPU)).eval()
@@ -74,6 +77,7 @@ class Exported(nn.Module):
             self.module.encoder.filling.solve = eliminate
         self.module.draws = None
         self.least = least
+        self.doubt = doubt
         self.scaled = not units.identical
         self.n_steps = len(before)
         for number, step in enumerate(before):
@@ -101,6 +105,7 @@ class Exported(nn.Module):
         x, beyond = self._in_units(rows)
         proba = self.module.assign(x)
         cluster, code = proba.argmax(-1), self.module.embed(x)
+        proba = doubted(proba, self.doubt)
         if not self.has_density:
             return cluster, proba, code
         log_p, whole = self._densities(x, beyond)
@@ -187,6 +192,7 @@ def write_onnx(estimator: Any, path: Any, before: Sequence[Affine] = (), n_in: i
         estimator._summary.has_holes,
         getattr(estimator, "_noise", None),
         estimator._least_density if hasattr(estimator, "_noise_from") else None,
+        estimator._predictor.doubt,
     ).eval()
     example = torch.zeros(3, n_in or n_features)
     names = NAMES if model.has_density else NAMES[:3]

@@ -99,11 +99,14 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @of_one_fit
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability q(c|x) of each cluster given each row, as the class's notes define it.
+        """The probability of each cluster given each row.
 
-        It is computed row by row, without random draws, in float32 for float32 and narrower data
-        and in float64 otherwise. It says how far clusters lie apart in the model, and is mostly
-        near 0 or 1; it does not say how often a row is in the right cluster.
+        It is (1 - doubt_) q(c|x) + doubt_ / n_clusters. The q(c|x) that the class's notes define
+        says how far clusters lie apart in the model, and is mostly near 0 or 1. With `doubt_` the
+        mean probability of the training rows in their clusters is the share of their neighbours
+        that are in the same one; where clusters are classes, that is about the share of rows that
+        are right. It is computed row by row, without random draws, in float32 for float32 and
+        narrower data and in float64 otherwise.
 
         Parameters
         ----------
@@ -192,7 +195,8 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @property
     def _predictor(self) -> Predictor:
-        return Predictor(self.module_, self._units, self._dtype)
+        doubt = getattr(self, "doubt_", 0.0)  # pickles of older versions have none
+        return Predictor(self.module_, self._units, self._dtype, doubt)
 
     @property
     def _columns_in_use(self) -> Columns | None:

@@ -55,11 +55,14 @@ class Predictor:
     units : Units
     dtype : type
         Of results that no rows are passed for.
+    doubt : float
+        What share of every row's probability is spread evenly over the clusters.
     """
 
     module: Autoencoder
     units: Units
     dtype: type
+    doubt: float = 0.0
 
     def of_rows(
         self, X: Any, function: Callable[[Any, Tensor], Tensor], n_draws: int = 0
@@ -90,9 +93,13 @@ class Predictor:
         """The most probable cluster of each row."""
         return self.of_rows(X, lambda module, x: module.assign(x).argmax(-1))
 
-    def proba(self, X: Any) -> np.ndarray:
-        """q(c|x), of shape (n_samples, n_clusters)."""
+    def memberships(self, X: Any) -> np.ndarray:
+        """The model's q(c|x), of shape (n_samples, n_clusters)."""
         return self.of_rows(X, lambda module, x: module.assign(x))
+
+    def proba(self, X: Any) -> np.ndarray:
+        """The same, a share of which is spread evenly over the clusters."""
+        return self.of_rows(X, lambda module, x: doubted(module.assign(x), self.doubt))
 
     def excess(self, X: Any) -> np.ndarray:
         """What Gaussian noise makes of the way from rows to what the model sees of them: (n,)."""
@@ -134,6 +141,11 @@ class Predictor:
         return in_precision(self.module, precision, device, unused), (
             np.float64 if wide else np.float32
         )
+
+
+def doubted(q: Tensor, doubt: float) -> Tensor:
+    """(1 - doubt) q + doubt / K, of shape (n_samples, K)."""
+    return q if doubt == 0 else (1 - doubt) * q + doubt / q.shape[-1]
 
 
 def in_precision(

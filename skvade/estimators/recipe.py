@@ -12,6 +12,7 @@ from skvade.objectives.base import EncodedObjective, Objective
 from skvade.objectives.labels import LabeledRows, WithLabels
 from skvade.objectives.neighbours import PUSH, WithNeighbours
 from skvade.objectives.reconstruction import Reconstruction
+from skvade.training.calibration import Calibrate
 from skvade.training.conditions import partition_is_free, partition_stays
 from skvade.training.counting import Counter
 from skvade.training.dealing import labelled_by_all
@@ -168,10 +169,11 @@ class Recipe(ABC):
 
     def _make_update_phases(self, facts: Facts) -> list[Phase]:
         """The same for a few more rows, which in an M step would outvote all before."""
-        return [phase for phase in self._make_warm_phases(facts) if not isinstance(phase, MStep)]
+        of_all = MStep | Calibrate
+        return [phase for phase in self._make_warm_phases(facts) if not isinstance(phase, of_all)]
 
     def _make_last_phases(self, facts: Facts) -> list[Phase]:
-        """What every fit ends with: the phase that `max_iter` and `tol` speak of, and an M step."""
+        """The phase that `max_iter` and `tol` speak of, and what every fit ends with after it."""
         objectives = self._make_objectives(facts)
         train = Optimise(
             "train",
@@ -182,7 +184,8 @@ class Recipe(ABC):
             schedule=WarmUp(SCHEDULES[self.learning_rate_schedule]),
             listeners=[facts.monitor],
         )
-        return [train] if objectives.bound is None else [train, MStep(objectives.bound)]
+        prior = [] if objectives.bound is None else [MStep(objectives.bound)]
+        return [train, *prior, Calibrate()]
 
     def _make_last_objective(self, facts: Facts) -> MakeEncoded:
         """That of the last gradient phase, without the neighbours."""

@@ -99,6 +99,9 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
     several = estimator._n_runs > 1
     restarts = "fits" if several else "starts"
     reason = estimator._reason
+    doubt = getattr(estimator, "doubt_", 0.0)  # pickles of older versions have none
+    confidence = (1 - doubt) * estimator._confidence + doubt / len(sizes)
+    before = f"; {estimator._confidence:.1%} without doubt_={doubt:.3f}" if doubt else ""
     by = "" if estimator._columns_in_use else "auto: "
     return Report(
         title=f"{type(estimator).__name__}, fitted",
@@ -112,7 +115,7 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
             "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
             "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
             "confidence": (
-                f"{estimator._confidence:.1%}, the mean probability of rows in their clusters; "
+                f"{confidence:.1%}, the mean probability of rows in their clusters{before}; "
                 "not their accuracy"
             ),
             "mutual information": (

@@ -38,6 +38,7 @@ OF_ALL = {
     "history_": list,
     "n_iter_": int,
     "converged_": bool,
+    "doubt_": float,
     "mutual_information_": float,
     "restart_agreement_": float,
     "_confidence": float,
@@ -55,6 +56,7 @@ EARLIER = {  # of files that were written before there were these
     "_n_runs": lambda fitted: 1,
     "_stays": lambda fitted: False,
     "_codes_fixed": lambda fitted: False,
+    "doubt_": lambda fitted: 0.0,
     "latent_dim_": lambda fitted: fitted["means_"].shape[-1],
     "hidden_layer_sizes_": lambda fitted: fitted["_shaped_by"]["hidden_layer_sizes"],
     "_linear_path": lambda fitted: False,
@@ -221,6 +223,8 @@ def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
             group["elsewhere"] = group.pop("lost")
         _check_attribute("the size of a group", group["size"], int, sizes)
         _check_attribute("the share elsewhere", group["elsewhere"], float, sizes)
+    if not 0 <= fitted["doubt_"] < 1:
+        raise ValueError("doubt_ is no share of probability, from 0 to below 1.")
     if not 0 < fitted.get("_noise_from", 0.5) < 1:
         raise ValueError("its noise is no share of the rows.")
     if fitted.get("_comparison"):

@@ -98,6 +98,8 @@ class Handover:
         Whether codes are to learn the partition, and to keep it to the end.
     codes_fixed : bool
         Whether codes are to stay as a phase has left them.
+    doubt : float
+        What share of every row's probability is to be spread evenly over the clusters.
     """
 
     graph: Graph | None = field(default=None, metadata=UNTIL_THE_END)
@@ -110,6 +112,7 @@ class Handover:
     elsewhere: float = field(default=0.0, metadata=OUTCOME)
     stays: bool = field(default=False, metadata=UNTIL_THE_END)
     codes_fixed: bool = field(default=False, metadata=UNTIL_THE_END)
+    doubt: float = field(default=0.0, metadata=OUTCOME)
 
     def state(self, *, at_end: bool = False) -> dict[str, Any]:
         """All fields as plain data; at the end of a run its outcome only."""

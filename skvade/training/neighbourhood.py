@@ -78,9 +78,7 @@ class Neighbourhood:
             From 0 to n_clusters - 1.
         n_clusters : int
         """
-        if self.guests is not None:
-            of_guests = self.peers.fetch(self.guests, len(self.rows), labels.__getitem__)
-            labels = np.concatenate([labels, *of_guests])
+        labels = self._of_all(labels)
         flow = np.zeros(n_clusters * n_clusters)
         n_neighbors = self.rows.shape[1]
         for block in row_slices(len(self.rows), n_neighbors, 40 * n_neighbors):
@@ -89,6 +87,28 @@ class Neighbourhood:
             flow += np.bincount(pairs.ravel(), weights.ravel(), minlength=n_clusters**2)
         joint = self.peers.total(flow).reshape(n_clusters, n_clusters)
         return (joint + joint.T) / (2 * joint.sum())
+
+    def kept(self, labels: np.ndarray, n_nearest: int) -> float:
+        """The share of the nearest neighbours that have their row's label, each alike.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_samples,)
+        n_nearest : int
+            At most those that there are.
+        """
+        of_all, near = self._of_all(labels), self.rows[:, :n_nearest]
+        n_kept = 0
+        for block in row_slices(*near.shape):
+            n_kept += int((of_all[near[block]] == labels[block, np.newaxis]).sum())
+        return self.peers.total(n_kept) / self.peers.total(near.size)
+
+    def _of_all(self, labels: np.ndarray) -> np.ndarray:
+        """The labels of all whom neighbours number, guests after this process's own rows."""
+        if self.guests is None:
+            return labels
+        of_guests = self.peers.fetch(self.guests, len(self.rows), labels.__getitem__)
+        return np.concatenate([labels, *of_guests])
 
 
 class Parting(NamedTuple):

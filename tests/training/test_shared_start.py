@@ -61,6 +61,18 @@ def test_the_flow_is_that_of_all_rows():
         np.testing.assert_allclose(found, alone, atol=1e-12)
 
 
+def test_what_is_kept_is_that_of_all_rows():
+    codes, labels = blobs(600)
+
+    def kept(peers, numbers):
+        return neighbourhood(peers, codes[numbers]).kept(labels[numbers], 4)
+
+    alone = kept(ALONE, np.arange(600))
+    assert 0.2 < alone < 0.99
+    for found in together(kept, dealt(np.arange(600), SHARES)):
+        assert found == alone
+
+
 def test_agreement_is_scikit_learns_index():
     rng = np.random.RandomState(0)
     for n_a, n_b in [(3, 4), (1, 1), (1, 3), (600, 5)]:
