@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    confidence,
     counts,
     distributed,
     draws,
@@ -94,6 +95,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "missing, in short": partial(_of, missing, methods=IMPUTED),
     "counts": _few_counts,
     "verdicts": partial(_of, verdicts),
+    "confidence": partial(_of, confidence),
     "searches": partial(_of, searches),
     "shapes": partial(_of, shapes),
     "phases": lambda: speed.table_of_phases(records.read(speed.RESULTS / "phases.jsonl")),
