@@ -10,7 +10,6 @@ import joblib
 import matplotlib
 import matplotlib.pyplot as plt
 
-from skvade.estimators import recipe
 from skvade.estimators.base import BaseDeepModel
 from skvade.training import runtime
 
@@ -27,7 +26,6 @@ def run(script, folder, budget):
     matplotlib.use("Agg")
     joblib.parallel_config(backend="sequential")  # other processes would not know of what follows
     runtime._multiplies_bfloat16 = lambda device: False  # the same precision on every machine
-    recipe.LABEL_STEPS = 10
 
     def fit_a_little(self, *args, **kwargs):
         given = {name: value for name, value in vars(self).items() if name in budget}

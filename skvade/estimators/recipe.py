@@ -129,10 +129,13 @@ class Recipe(ABC):
     def _make_holding_phases(self, facts: Facts, objectives: Objectives) -> list[Phase]:
         """Those in which codes keep to the first partition, or learn it where it stays."""
         steps = partial(Optimise, batch_size=self._rows_a_step(facts))
+        n_learning = CLASS_STEPS if facts.labels is None else LABEL_STEPS
+        if self.max_iter != "auto":
+            n_learning = min(n_learning, self._train_steps(facts))
         learn = steps(
             "labels",
             self._near(self._learning(objectives, facts)),
-            CLASS_STEPS if facts.labels is None else LABEL_STEPS,
+            n_learning,
             learning_rate=self.learning_rate,
             schedule=WarmUp(SCHEDULES[self.learning_rate_schedule]),
             when=partition_stays,

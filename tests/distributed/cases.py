@@ -20,7 +20,6 @@ from torch import nn
 import skvade
 from skvade import VaDEClassifier, VaDEClustering, distributed
 from skvade.distributed import _board
-from skvade.estimators import recipe
 from skvade.objectives.neighbours import embedding_losses
 from skvade.persistence.shared_checkpoint import SharedCheckpoint
 from skvade.training.adam import Adam
@@ -77,7 +76,6 @@ def fit(cls, how="random", memory="shared", **parameters):
         _board.SHARED = Path("not there")
     elif memory == "no room":
         os.posix_fallocate = no_room
-    recipe.LABEL_STEPS = 100
     with distributed.group() as group:
         mine = dealt(group.rank, group.size, how)
         model = small(getattr(skvade, cls), **{"n_clusters": 10, **parameters})

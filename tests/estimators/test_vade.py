@@ -564,6 +564,14 @@ def test_training_leaves_uneven_clusters_whole(sizes):
     assert sorted(model.cluster_sizes_) == sorted(sizes)
 
 
+@pytest.mark.parametrize(("max_iter", "steps"), [("auto", 1_500), (2, 40), (1_000, 1_500)])
+def test_max_iter_bounds_the_phase_that_teaches_labels(max_iter, steps):
+    labelled = plan(1_280, 128, labels=np.zeros(1_280, int))
+    phases = VaDEClassifier(max_iter=max_iter)._make_phases(labelled)
+    (learn,) = [phase for phase in phases if phase.name == "labels"]
+    assert learn.n_steps == steps  # of 64 rows and as many neighbours
+
+
 def test_labels_take_the_longer_last_phase():
     labelled = plan(70_000, 512, labels=np.zeros(70_000, int))
     phases = VaDEClassifier()._make_phases(labelled)

@@ -38,7 +38,7 @@ def test_no_rows_outlive_a_run():
     """Of the last phase's outcome a checkpoint keeps numbers only."""
     outcome = FULL.state(at_end=True)
     numbers = {"scale": 2.0, "agreement": 0.9, "converged": True, "bound": -3.0, "elsewhere": 0.0}
-    assert outcome == {**numbers, "count": None}
+    assert outcome == {**numbers, "doubt": 0.0, "count": None}
 
 
 def test_a_count_is_the_outcome_of_the_run_that_counts():

@@ -40,11 +40,12 @@ def test_listeners_hear_of_every_phase_in_order(cls, monkeypatch):
     if not any(record["phase"] == "hold" for record in model.history_):
         expected.remove("hold")
     expected += ["M step"] if hasattr(model, "lower_bound_") else []
+    expected.append("calibrate")
     pairs = [(kind, name) for name in expected for kind in ("begin", "end")]
     assert hears.heard == pairs
     hears.heard.clear()
     model.set_params(warm_start=True).fit(X, np.repeat([0, 1, 2], 20))
-    again = [name for name in expected if name in ("graph", "train", "M step")]
+    again = [name for name in expected if name in ("graph", "train", "M step", "calibrate")]
     assert hears.heard == [(kind, name) for name in again for kind in ("begin", "end")]
 
 
