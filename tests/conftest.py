@@ -37,6 +37,12 @@ def small(cls, n_clusters=3, **parameters):
     return cls(**{**given, "precision": "float32", "random_state": 0, **parameters})
 
 
+def posteriors(model, X):
+    """The model's q(c|x), from what `predict_proba` makes of it."""
+    proba, doubt = model.predict_proba(X).astype(float), model.doubt_
+    return np.maximum(proba - doubt / proba.shape[1], 0) / (1 - doubt)
+
+
 @pytest.fixture
 def quiet():
     """No warnings that small budgets end before convergence."""
