@@ -108,7 +108,7 @@ newest:
 SETS = digits usps pendigits har sc_worm_neuron reuters21578 mnist
 OTHERS = kmeans,gmm,ae+kmeans,ae+gmm,vae+gmm,vade-published
 FAMILY = gmvae,m2,dec,idec,depict,dcn
-FEW = vade-classifier,m2-classifier,adgm,sdgm,auxiliary,m1+m2
+FEW = vade-classifier,m2-classifier,adgm,sdgm,auxiliary,m1+m2,m1+m2-clusters
 ABLATION = vade,without-neighbours,without-push,without-information,without-full,without-closed-form,without-hold,without-rescaling
 MEASURE = $(BIN)/python -m benchmarks.accuracy --jobs 2 --shelf build/shelf
 PEERS = $(BIN)/python -m benchmarks.peers
