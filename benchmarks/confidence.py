@@ -27,7 +27,7 @@ from benchmarks.machine import processor
 from benchmarks.records import complete
 
 RESULTS = Path(__file__).parent / "results" / "confidence.jsonl"
-SETS = (*CLASSICS, *TABLES, *BATTERIES, "digits", "usps")
+SETS = (*CLASSICS, *TABLES, *BATTERIES, "digits", "usps", "mnist")
 CLUSTERER = "VaDEClustering"
 CLASSIFIERS = ("VaDEClassifier", "M2Classifier", "ADGMClassifier", "AuxiliaryTaskClassifier")
 SEEDS = (0, 1)

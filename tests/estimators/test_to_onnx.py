@@ -86,7 +86,8 @@ def test_other_likelihoods(likelihood, tmp_path):
     np.testing.assert_allclose(found["log_likelihood"], model.score_samples(counts), rtol=1e-4)
 
 
-HOLES = np.where(np.random.default_rng(0).random(SCALED.shape) < 0.15, np.nan, SCALED)
+FIVE = SCALED[:, :5]  # torch exports an elimination step by step, for seconds each
+HOLES = np.where(np.random.default_rng(0).random(FIVE.shape) < 0.15, np.nan, FIVE)
 HOLES[3] = np.nan
 HOLES = HOLES.astype(np.float32)
 
@@ -120,7 +121,7 @@ def test_missing_values_are_known_where_the_fit_saw_some(name, likelihood, tmp_p
 
 def test_missing_values_stay_known_after_a_fit_of_complete_rows(tmp_path):
     """What an earlier fit saw counts, as `predict` has it."""
-    model = small(VaDEClustering, warm_start=True).fit(HOLES).fit(SCALED)
+    model = small(VaDEClustering, warm_start=True).fit(HOLES).fit(FIVE)
     model.to_onnx(tmp_path / "model.onnx")
     found = run(tmp_path / "model.onnx", HOLES, "probabilities")["probabilities"]
     np.testing.assert_allclose(found, model.predict_proba(HOLES), atol=1e-5)
