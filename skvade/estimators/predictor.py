@@ -148,6 +148,11 @@ def doubted(q: Tensor, doubt: float) -> Tensor:
     return q if doubt == 0 else (1 - doubt) * q + doubt / q.shape[-1]
 
 
+def undoubted(proba: np.ndarray, doubt: float) -> np.ndarray:
+    """The q that `doubted` has made these probabilities of."""
+    return np.maximum(proba - doubt / proba.shape[-1], 0) / (1 - doubt)
+
+
 def in_precision(
     model: Any, dtype: torch.dtype, device: torch.device, unused: Sequence[torch.nn.Module] = ()
 ) -> Any:

@@ -101,7 +101,9 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
     reason = estimator._reason
     doubt = getattr(estimator, "doubt_", 0.0)  # pickles of older versions have none
     confidence = (1 - doubt) * estimator._confidence + doubt / len(sizes)
-    before = f"; {estimator._confidence:.1%} without doubt_={doubt:.3f}" if doubt else ""
+    alone = (
+        f"; {estimator._confidence:.1%} by the model alone (doubt_={doubt:.3f})" if doubt else ""
+    )
     by = "" if estimator._columns_in_use else "auto: "
     return Report(
         title=f"{type(estimator).__name__}, fitted",
@@ -115,7 +117,7 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
             "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
             "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
             "confidence": (
-                f"{confidence:.1%}, the mean probability of rows in their clusters{before}; "
+                f"{confidence:.1%}, the mean probability of rows in their clusters{alone}; "
                 "not their accuracy"
             ),
             "mutual information": (

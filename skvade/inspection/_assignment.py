@@ -21,7 +21,8 @@ class AssignmentDisplay:
     """Sizes of clusters, confidence of the assignment, and confusions between clusters.
 
     Rows belong to the cluster with the largest q(c|x), and that largest value is their confidence.
-    In the third panel, line a and column b is the mean of q(b|x) over rows of cluster a.
+    In the third panel, line a and column b is the mean of q(b|x) over rows of cluster a. Of an
+    estimator q is the model's own, without the `doubt_` that `predict_proba` spreads over all.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvade.estimators.base import BaseDeepModel
-from skvade.estimators.predictor import snapshot
+from skvade.estimators.predictor import snapshot, undoubted
 
 N_REFERENCE = 1_000
 
@@ -122,8 +122,8 @@ class Fitted:
         return self.model.predict(self._seen(X))
 
     def proba(self, X: Any) -> np.ndarray:
-        """q(c|x) of rows."""
-        return self.model.predict_proba(self._seen(X))
+        """The model's own q(c|x) of rows, of whose differences `doubt_` hides the small ones."""
+        return undoubted(self.model.predict_proba(self._seen(X)), self.model._predictor.doubt)
 
     def decode(self, codes: np.ndarray, cluster: int | None = None) -> np.ndarray:
         """Expected rows: (..., latent_dim) to (..., n_features)."""

@@ -70,7 +70,7 @@ def test_the_report_says_both(doubtful):
     mean = doubtful.predict_proba(DIGITS).max(1).mean()
     line = doubtful.report().lines["confidence"]
     assert line.startswith(f"{mean:.1%}, the mean probability")
-    assert f"without doubt_={doubtful.doubt_:.3f}" in line
+    assert f"by the model alone (doubt_={doubtful.doubt_:.3f})" in line
 
 
 def test_without_neighbours_nothing_is_doubted():
