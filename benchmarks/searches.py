@@ -68,7 +68,7 @@ def measure(name: str, parameter: str, seed: int = 0) -> list[dict[str, Any]]:
         found: dict[str, list[float]] = {score: [] for score in SCORES}
         for train, test in KFold(2, shuffle=True, random_state=0).split(X):
             fitted = clone(model).fit(X[train])
-            proba = fitted.predict_proba(X[test])
+            proba = fitted._predictor.memberships(X[test])
             found["score"].append(fitted.score(X[test]))
             found["stability"].append(stability_score(fitted, X[test]))
             found["decided"].append(mutual_information(proba) / np.log(given["n_clusters"]))

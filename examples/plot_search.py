@@ -44,9 +44,10 @@ print("chosen:", search.best_params_)
 # ----------------------
 # Three figures of held-out rows, side by side: the log-likelihood; how decided the assignment is,
 # the mutual information of rows and clusters as a share of the most that it can be, log n_clusters,
-# which falls below one where clusters are uneven or where rows hesitate between two; and how stable
-# it is, the agreement of what the fit predicts for these rows with clusters that are found in them
-# anew, :func:`skvade.metrics.stability_score`, for which every fold is fitted once more.
+# which falls below one where clusters are uneven or where rows, or their neighbours, are of two
+# minds; and how stable it is, the agreement of what the fit predicts for these rows with clusters
+# that are found in them anew, :func:`skvade.metrics.stability_score`, for which every fold is
+# fitted once more.
 
 
 def decided(estimator, X, y=None):

@@ -38,9 +38,8 @@ def small(cls, n_clusters=3, **parameters):
 
 
 def posteriors(model, X):
-    """The model's q(c|x), from what `predict_proba` makes of it."""
-    proba, doubt = model.predict_proba(X).astype(float), model.doubt_
-    return np.maximum(proba - doubt / proba.shape[1], 0) / (1 - doubt)
+    """The model's q(c|x), of which `predict_proba` spreads a share."""
+    return model._predictor.memberships(X)
 
 
 @pytest.fixture

@@ -102,7 +102,9 @@ class AdversarialTraining(Recipe):
             graph, peers = run.handover.need_graph(), run.runtime.peers
             drawn = DrawnNeighbours(with_guests(run.rows, graph, peers), graph)
             partition = run.handover.need_partition()
-            counts = peers.total(partition.bincount(minlength=facts.shape.n_clusters).double())
+            counts = peers.total(
+                partition.cpu().bincount(minlength=facts.shape.n_clusters).double()
+            )
             shares = (counts / counts.sum()).to(partition.device, run.model.centers().dtype)
             n_held = max(1, round(HELD * steps))
             known = self._known(run, facts)

@@ -75,9 +75,10 @@ class BaseDeepModel(
     doubt_ : float
         The share of every row's probability that `predict_proba` spreads evenly over the clusters,
         in [0, 1): that with which the mean probability of the training rows in their clusters is
-        the share of their nearest neighbours that are in the same one. These are at least three,
-        and a tenth of the rows that a cluster has in the mean, up to `n_neighbors`. 0 where the
-        model is no surer than that, or neighbours were not sought.
+        the share of their nearest neighbours that are in the same one. These are a tenth of the
+        rows that a cluster has in the mean, at least three and at most `n_neighbors`. 0 where the
+        model is no surer than that, or neighbours were not sought. A warm start leaves it no less
+        than it was, and `partial_fit` as it was.
     mutual_information_ : float
         H(mean q) - mean H(q) of the training rows' q(c|x), in nats; at most log(n_clusters).
         Among fits of the same data, higher is usually better.

@@ -29,7 +29,7 @@ class DCNClustering(ClustererMixin, BaseDeepModel, ClusterParameters):
         -log p(x | f(z)) + lambda / 2 |z - M_c|^2,    z = m(x),
 
     with the nearest centroid M_c. Centroids are not trained but follow the codes, `n_c += 1`,
-    `M_c += (z - M_c) / n_c`. Labels are those of the nearest centroid; `predict_proba` is
+    `M_c += (z - M_c) / n_c`. Labels are those of the nearest centroid; q(c|x) is
     softmax_c(-1/2 |z - M_c|^2), the spherical Gaussians with the unit variance that the clusters
     have when this phase begins. The paper has no neighbours: ``neighbor_weight=0``.
 

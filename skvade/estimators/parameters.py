@@ -104,9 +104,8 @@ class DeepParameters:
         Maximum number of passes over the data in the last gradient phase. "auto" grows with the
         square root of n_samples: at 70,000 rows it is 500 gradient steps for VaDEClustering, and
         2,500 for the other methods and without neighbours. Methods that first hold their clusters
-        spend another fifth of this on it, and where codes are taught a partition first, that takes
-        no more passes than an integer says. Raise it when `converged_` is False and the loss is
-        still falling.
+        spend another fifth of this on it, and an integer bounds the phase, too, in which codes are
+        taught a partition. Raise it when `converged_` is False and the loss is still falling.
     batch_size : "auto" or int, default="auto"
         Rows per gradient step; "auto" is 128, 256 from 5,000 rows on and 512 from 20,000, and 512
         for small tables. In phases with neighbours, half of them are neighbours, of which only the

@@ -98,7 +98,7 @@ class Predictor:
         return self.of_rows(X, lambda module, x: module.assign(x))
 
     def proba(self, X: Any) -> np.ndarray:
-        """The same, a share of which is spread evenly over the clusters."""
+        """The probabilities of clusters: q(c|x), a share of which is spread evenly over all."""
         return self.of_rows(X, lambda module, x: doubted(module.assign(x), self.doubt))
 
     def excess(self, X: Any) -> np.ndarray:
@@ -146,11 +146,6 @@ class Predictor:
 def doubted(q: Tensor, doubt: float) -> Tensor:
     """(1 - doubt) q + doubt / K, of shape (n_samples, K)."""
     return q if doubt == 0 else (1 - doubt) * q + doubt / q.shape[-1]
-
-
-def undoubted(proba: np.ndarray, doubt: float) -> np.ndarray:
-    """The q that `doubted` has made these probabilities of."""
-    return np.maximum(proba - doubt / proba.shape[-1], 0) / (1 - doubt)
 
 
 def in_precision(

@@ -171,9 +171,10 @@ class Recipe(ABC):
         return [*graph, *keep, *self._make_last_phases(facts)]
 
     def _make_update_phases(self, facts: Facts) -> list[Phase]:
-        """The same for a few more rows, which in an M step would outvote all before."""
-        of_all = MStep | Calibrate
-        return [phase for phase in self._make_warm_phases(facts) if not isinstance(phase, of_all)]
+        """The same for a few more rows, without what asks all rows, whom they would outvote."""
+        asks_all = MStep | Calibrate
+        phases = self._make_warm_phases(facts)
+        return [phase for phase in phases if not isinstance(phase, asks_all)]
 
     def _make_last_phases(self, facts: Facts) -> list[Phase]:
         """The phase that `max_iter` and `tol` speak of, and what every fit ends with after it."""

@@ -99,7 +99,7 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
     several = estimator._n_runs > 1
     restarts = "fits" if several else "starts"
     reason = estimator._reason
-    doubt = getattr(estimator, "doubt_", 0.0)  # pickles of older versions have none
+    doubt = estimator._predictor.doubt
     confidence = (1 - doubt) * estimator._confidence + doubt / len(sizes)
     alone = (
         f"; {estimator._confidence:.1%} by the model alone (doubt_={doubt:.3f})" if doubt else ""

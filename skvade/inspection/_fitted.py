@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvade.estimators.base import BaseDeepModel
-from skvade.estimators.predictor import snapshot, undoubted
+from skvade.estimators.predictor import snapshot
 
 N_REFERENCE = 1_000
 
@@ -123,7 +123,7 @@ class Fitted:
 
     def proba(self, X: Any) -> np.ndarray:
         """The model's own q(c|x) of rows, of whose differences `doubt_` hides the small ones."""
-        return undoubted(self.model.predict_proba(self._seen(X)), self.model._predictor.doubt)
+        return self.model._predictor.memberships(self.model._check_new(self._seen(X)))
 
     def decode(self, codes: np.ndarray, cluster: int | None = None) -> np.ndarray:
         """Expected rows: (..., latent_dim) to (..., n_features)."""

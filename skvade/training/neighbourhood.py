@@ -88,7 +88,7 @@ class Neighbourhood:
         joint = self.peers.total(flow).reshape(n_clusters, n_clusters)
         return (joint + joint.T) / (2 * joint.sum())
 
-    def kept(self, labels: np.ndarray, n_nearest: int) -> float:
+    def share_alike(self, labels: np.ndarray, n_nearest: int) -> float:
         """The share of the nearest neighbours that have their row's label, each alike.
 
         Parameters
@@ -98,10 +98,10 @@ class Neighbourhood:
             At most those that there are.
         """
         of_all, near = self._of_all(labels), self.rows[:, :n_nearest]
-        n_kept = 0
+        n_alike = 0
         for block in row_slices(*near.shape):
-            n_kept += int((of_all[near[block]] == labels[block, np.newaxis]).sum())
-        return self.peers.total(n_kept) / self.peers.total(near.size)
+            n_alike += int((of_all[near[block]] == labels[block, np.newaxis]).sum())
+        return self.peers.total(n_alike) / self.peers.total(near.size)
 
     def _of_all(self, labels: np.ndarray) -> np.ndarray:
         """The labels of all whom neighbours number, guests after this process's own rows."""

@@ -24,7 +24,7 @@ ENCODER = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.
 
 def own(cls=VaDEClustering):
     """A small estimator with a network that draws."""
-    return small(cls, encoder=ENCODER, init="auto", n_init=2)
+    return small(cls, encoder=ENCODER, init="auto")
 
 
 def blas_threads():

@@ -570,6 +570,9 @@ def test_max_iter_bounds_the_phase_that_teaches_labels(max_iter, steps):
     phases = VaDEClassifier(max_iter=max_iter)._make_phases(labelled)
     (learn,) = [phase for phase in phases if phase.name == "labels"]
     assert learn.n_steps == steps  # of 64 rows and as many neighbours
+    phases = VaDEClustering(3, max_iter=max_iter)._make_phases(plan(1_280, 128))
+    (hold,) = [phase for phase in phases if phase.name == "hold"]
+    assert hold.instead.n_steps == min(steps, 300)
 
 
 def test_labels_take_the_longer_last_phase():
@@ -651,7 +654,7 @@ def test_neighbours_are_pushed_by_what_is_not_noise():
 
 
 def test_user_networks(digits):
-    X, y = digits
+    X, y = (part[:1_100] for part in digits)
     nn = torch.nn
     encoder = nn.Sequential(
         nn.Unflatten(1, (1, 8, 8)),

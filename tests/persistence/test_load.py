@@ -618,6 +618,7 @@ FORGERIES = [
     (setter("fitted", "_noise_from", value=0.0), "noise is no share"),
     (setter("fitted", "_noise_from", value=float("nan")), "noise is no share"),
     (setter("fitted", "doubt_", value=1.0), "doubt_ is no share"),
+    (setter("fitted", "doubt_", value=-0.1), "doubt_ is no share"),
     (setter("fitted", "doubt_", value=float("nan")), "doubt_ is no share"),
     (setter("fitted", "_dtype", value="object"), "does not hold what a model needs"),
     (setter("fitted", "_supplied", value=("os",)), "does not hold what a model needs"),

@@ -49,14 +49,14 @@ def test_the_flow_is_that_of_the_adjacency_matrix(monkeypatch):
     assert neighbourhood.flow(labels, 5)[4].sum() == 0
 
 
-def test_what_is_kept_is_the_share_of_nearest_neighbours_alike(monkeypatch):
+def test_the_share_of_nearest_neighbours_alike(monkeypatch):
     monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 1 << 12)
     rng = np.random.default_rng(0)
     codes, labels = rng.normal(size=(300, 3)), rng.integers(0, 4, 300)
     _, near = NearestNeighbors(n_neighbors=5).fit(codes).kneighbors()
     alike = np.mean([labels[j] == labels[i] for i in range(300) for j in near[i]])
-    assert weighted(codes).kept(labels, 5) == pytest.approx(alike)
-    assert weighted(codes, 5).kept(labels, 50) == pytest.approx(alike)
+    assert weighted(codes).share_alike(labels, 5) == pytest.approx(alike)
+    assert weighted(codes, 5).share_alike(labels, 50) == pytest.approx(alike)
 
 
 def test_information_is_that_of_the_clusters_of_neighbours():

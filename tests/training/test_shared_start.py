@@ -61,15 +61,15 @@ def test_the_flow_is_that_of_all_rows():
         np.testing.assert_allclose(found, alone, atol=1e-12)
 
 
-def test_what_is_kept_is_that_of_all_rows():
+def test_the_share_alike_is_that_of_all_rows():
     codes, labels = blobs(600)
 
-    def kept(peers, numbers):
-        return neighbourhood(peers, codes[numbers]).kept(labels[numbers], 4)
+    def share(peers, numbers):
+        return neighbourhood(peers, codes[numbers]).share_alike(labels[numbers], 4)
 
-    alone = kept(ALONE, np.arange(600))
+    alone = share(ALONE, np.arange(600))
     assert 0.2 < alone < 0.99
-    for found in together(kept, dealt(np.arange(600), SHARES)):
+    for found in together(share, dealt(np.arange(600), SHARES)):
         assert found == alone
 
 
