@@ -151,7 +151,7 @@ def test_a_partition_that_stays_is_kept(cls, held_out, tmp_path):
     moons, y = make_moons(120, noise=0.05, random_state=0)
     given = {"init": y, "early_stopping": held_out, "validation_fraction": 0.3}
     estimator = small(cls, 2, max_iter=6, **given)
-    resumed, n_crashes = fit_with_crashes(estimator, moons, None, tmp_path / "fit", n_states=12)
+    resumed, n_crashes = fit_with_crashes(estimator, moons, None, tmp_path / "fit", n_states=6)
     assert n_crashes >= 2
     plain = clone(estimator).fit(moons)
     assert {"labels"} < {record["phase"] for record in plain.history_}
