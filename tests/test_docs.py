@@ -45,6 +45,32 @@ def test_every_parameter_is_described(cls):
     assert list(names) == list(inspect.signature(cls).parameters)
 
 
+def documented(name):
+    """The docstrings of a public name, and those of what a class offers, by where they are."""
+    public = named(name)
+    found = {name: inspect.getdoc(public) or ""}
+    for attribute in dir(public) if inspect.isclass(public) else ():
+        value = getattr(public, attribute)
+        if not attribute.startswith("_") and callable(value):
+            found[f"{name}.{attribute}"] = inspect.getdoc(value) or ""
+    return found
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_no_name_in_a_docstring_becomes_a_reference(name):
+    """To the site's reader `labels_` without its backticks is a link to a place that is none."""
+    for place, doc in documented(name).items():
+        text = re.sub(r"^(>>>|\.\.\.) .*$|``[^`]*``|`[^`]*`", "", doc, flags=re.MULTILINE)
+        text = re.sub(r"^[\w, ]+ : .*$", "", text, flags=re.MULTILINE)  # numpydoc's definitions
+        assert re.findall(r"(?<![\w.])[A-Za-z]\w*_(?![\w{])", text) == [], place
+
+
+def test_links_of_the_changelog_have_no_anchors():
+    """The site includes it in a page that stands elsewhere, from where it finds files only."""
+    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / "CHANGELOG.md").read_text())
+    assert [link for link in links if "#" in link and not link.startswith("http")] == []
+
+
 def anchors(path):
     """The anchors that a repository browser gives to the headings of a page."""
     text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
