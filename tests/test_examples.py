@@ -39,7 +39,7 @@ def run_example(name, folder, budget):
 
 
 def test_a_convolutional_encoder(tmp_path):
-    text, _ = run_example("plot_convolutional", tmp_path, {"pretrain_iter": 2, "max_iter": 1})
+    text, _ = run_example("plot_convolutional", tmp_path, SHORT)
     accuracy = float(text.split("afterwards: ")[1].split()[0])
     assert accuracy > 0.6  # far above chance; the first partition decides between .75 and .85
     assert "(2, 10) to (2, 63); expected (2, 64)" in text
