@@ -20,7 +20,7 @@ from skvade.inspection import ReconstructionDisplay
 from skvade.metrics import clustering_accuracy
 
 X, y = load_digits(return_X_y=True)
-X = X / 16
+X = (X / 16).astype("float32")
 
 encoder = nn.Sequential(
     nn.Unflatten(1, (1, 8, 8)),

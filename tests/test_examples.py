@@ -13,7 +13,7 @@ from tests import server
 
 pytest.importorskip("matplotlib")
 ROOT = Path(__file__).parent.parent
-SHORT = {"pretrain_iter": 4, "max_iter": 2}
+SHORT = {"pretrain_iter": 4, "max_iter": 2, "compare": False}
 TINY = {
     "pretrain_iter": 1,
     "max_iter": 1,

@@ -12,15 +12,17 @@ from skvade.training.events import GradientStep, Listener, Record, Running, memb
 class Learned(Listener):
     """Ends a phase when the model has learned the first partition p.
 
-    That is when -log q(p_i|x_i) is at most a bound in the mean; or when all rows are in their
-    clusters, and the mean has not fallen by a tenth in some checks: there are models whose q is
-    never sure. What is left of the phase would only move other terms. Of many rows some are looked
-    at.
+    That is when all rows but one in a thousand are in their clusters, and -log q(p_i|x_i) is at
+    most a bound in the mean, or has not fallen by a tenth in some checks: there are models whose q
+    is never sure. What is left of the phase would only move other terms. Of many rows some are
+    looked at.
 
     Parameters
     ----------
     bound : float
         In nats.
+    elsewhere : float
+        Share of rows that may be in another cluster.
     patience : int
         Checks.
     max_rows : int
@@ -30,8 +32,15 @@ class Learned(Listener):
     n_checks = 25
     changing = ("best", "waited")
 
-    def __init__(self, bound: float = 1e-3, patience: int = 5, max_rows: int = 4_000):
+    def __init__(
+        self,
+        bound: float = 0.02,
+        elsewhere: float = 1e-3,
+        patience: int = 5,
+        max_rows: int = 4_000,
+    ):
         self.bound = bound
+        self.elsewhere = elsewhere
         self.patience = patience
         self.max_rows = max_rows
 
@@ -55,4 +64,5 @@ class Learned(Listener):
             self.best, self.waited = missed, 0
         else:
             self.waited += 1
-        return missed <= self.bound or (self.waited >= self.patience and not wrong)
+        learned = missed <= self.bound or self.waited >= self.patience
+        return learned and wrong <= self.elsewhere

@@ -20,7 +20,8 @@ SURE = {} if ALL else {"precision": "float32"}
 QUICK = {
     "hidden_layer_sizes": (32,),
     "latent_dim": 4,
-    "max_iter": 20,
+    "pretrain_iter": 5,
+    "max_iter": 5,
     "init": "k-means",
     "precision": "float32",
 }

@@ -92,8 +92,9 @@ def test_inputs_are_not_modified():
     np.testing.assert_array_equal(X, before)
 
 
-def test_sparse_input_is_never_dense_as_a_whole():
-    X = sp.csr_array(sp.random(300_000, 200, density=1e-3, format="csr", random_state=0))
+def test_sparse_input_is_never_dense_as_a_whole(monkeypatch):
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 2**23)
+    X = sp.csr_array(sp.random(100_000, 200, density=1e-3, format="csr", random_state=0))
     tracemalloc.start()
     model = (
         clone(QUICK)
@@ -103,7 +104,7 @@ def test_sparse_input_is_never_dense_as_a_whole():
     model.predict(X)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 0.5 * 8 * 300_000 * 200
+    assert peak < 0.5 * 8 * 100_000 * 200
 
 
 def test_memory_maps_are_never_loaded_as_a_whole(reference, tmp_path):
@@ -118,9 +119,10 @@ def test_memory_maps_are_never_loaded_as_a_whole(reference, tmp_path):
     assert peak < 2.5 * labels.nbytes  # the parts and the whole of the result, not the rows
 
 
-def test_a_fit_reads_a_memory_map_without_loading_it(tmp_path):
+def test_a_fit_reads_a_memory_map_without_loading_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 2**23)
     X = np.lib.format.open_memmap(
-        tmp_path / "big.npy", mode="w+", dtype=np.float32, shape=(300_000, 200)
+        tmp_path / "big.npy", mode="w+", dtype=np.float32, shape=(100_000, 200)
     )
     X[::7] = 1
     del X

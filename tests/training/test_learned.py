@@ -42,14 +42,14 @@ def ends_after(probabilities, n_epochs=25):
 
 
 def test_what_is_known_ends_the_phase():
-    assert ends_after([0.9995] * 25) == 1
-    assert ends_after([0.6, 0.9, 0.99, 0.9995]) == 4
-    assert ends_after([0.9995] * 1_000, n_epochs=1_000) == 40
+    assert ends_after([0.99] * 25) == 1
+    assert ends_after([0.6, 0.9, 0.95, 0.99]) == 4
+    assert ends_after([0.99] * 1_000, n_epochs=1_000) == 40
 
 
 def test_rows_that_are_right_but_never_sure_end_it_when_nothing_is_gained():
-    assert ends_after([0.98] * 25) == 6
-    assert ends_after([0.6, 0.9, *[0.98] * 25]) == 8
+    assert ends_after([0.97] * 25) == 6
+    assert ends_after([0.6, 0.9, *[0.97] * 25]) == 8
     gains = [1 - 0.4 * 0.92**i for i in range(25)]
     assert ends_after(gains) is None
 
@@ -59,16 +59,16 @@ def test_rows_that_are_wrong_do_not(probability):
     assert ends_after([probability] * 25) is None
 
 
-def test_one_wrong_row_is_enough():
+def test_one_wrong_row_of_few_is_enough():
     run, learned = begin()
-    run.model.probability = 0.98
+    run.model.probability = 0.995
     learned.partition[7] = 1 - learned.partition[7]
     assert not any(learned.on_epoch_end(run, None, {"epoch": i}) for i in range(1, 26))
 
 
 def test_the_state_that_changes_is_named():
     run, one = begin()
-    run.model.probability = 0.98
+    run.model.probability = 0.97
     for number in range(1, 4):
         one.on_epoch_end(run, None, {"epoch": number})
     _, other = begin()
