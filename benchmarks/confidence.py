@@ -11,7 +11,6 @@ class that the best one-to-one naming gives it. Records are kept in
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import skvade
 from benchmarks.development import BATTERIES, CLASSICS, TABLES, likelihood, load
 from benchmarks.draws import TASKS
 from benchmarks.machine import processor
-from benchmarks.records import complete
+from benchmarks.records import measure_and_print
 
 RESULTS = Path(__file__).parent / "results" / "confidence.jsonl"
 SETS = (*CLASSICS, *TABLES, *BATTERIES, "digits", "usps", "mnist")
@@ -110,12 +109,8 @@ def table(records: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure what has no record yet, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", default=",".join(SETS))
-    parser.add_argument("--table", action="store_true", help="measure nothing")
-    arguments = parser.parse_args()
-    wanted = [] if arguments.table else cases(arguments.sets.split(","))
-    print(table(complete(RESULTS, ("set", "method", "seed"), wanted, measure)))
+    names = ("set", "method", "seed")
+    measure_and_print(__doc__, RESULTS, {"set": SETS}, measure, table, names=names, cases=cases)
 
 
 if __name__ == "__main__":

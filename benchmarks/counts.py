@@ -9,10 +9,8 @@ number of classes, what was found, whether it was clear, and how long the fit to
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.development import BATTERIES, CLASSICS, TABLES, likelihood, load
 from benchmarks.machine import processor
-from benchmarks.records import complete
+from benchmarks.records import measure_and_print
 from skvade import VaDEClustering
 from skvade.metrics import clustering_accuracy
 
@@ -85,15 +83,9 @@ def table(records: list[dict[str, Any]], sets: Sequence[str] = ()) -> str:
 
 def main() -> None:
     """Measure what has no record yet, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     others = (name for name in (*CLASSICS, *TABLES, *BATTERIES) if name not in PARTED)
-    parser.add_argument("--sets", default=",".join((*PARTED, *others)))
-    parser.add_argument("--seeds", default="0,1")
-    parser.add_argument("--table", action="store_true", help="measure nothing")
-    arguments = parser.parse_args()
-    sets = [] if arguments.table else arguments.sets.split(",")
-    cases = product(sets, map(int, arguments.seeds.split(",")))
-    print(table(complete(RESULTS, ("set", "seed"), cases, measure)))
+    axes = {"set": (*PARTED, *others), "seed": (0, 1)}
+    measure_and_print(__doc__, RESULTS, axes, measure, table)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ Records are kept in `benchmarks/results/draws.jsonl`.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from functools import partial
@@ -31,7 +30,7 @@ from sklearn.metrics import precision_score, recall_score
 from sklearn.semi_supervised import LabelSpreading
 
 from benchmarks.machine import processor
-from benchmarks.records import complete
+from benchmarks.records import measure_and_print
 
 RESULTS = Path(__file__).parent / "results" / "draws.jsonl"
 DRAWS = range(10)
@@ -162,18 +161,9 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure what is missing, or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--sets", default=",".join(TASKS), help="with commas between them")
-    parser.add_argument("--methods", default=",".join(METHODS), help="likewise")
-    given = parser.parse_args()
-    names = ("set", "method", "draw")
-    if given.table:
-        print(table(complete(RESULTS, names, [], measure)))
-        return
-    cases = product(given.sets.split(","), given.methods.split(","), DRAWS)
-    complete(RESULTS, names, cases, measure)
+    """Measure what has no record yet, and print the table."""
+    axes = {"set": tuple(TASKS), "method": METHODS, "draw": DRAWS}
+    measure_and_print(__doc__, RESULTS, axes, measure, table)
 
 
 if __name__ == "__main__":

@@ -40,11 +40,13 @@ from skvade import (
     VaDEClustering,
 )
 from skvade.estimators.facts import Facts
+from skvade.estimators.recipe import MakeEncoded
 from skvade.nn.autoencoder import Encoding, draw
 from skvade.objectives.base import Batch, EncodedObjective, Terms
 from skvade.objectives.vade import NegativeELBO, entropy
+from skvade.training.conditions import always
 from skvade.training.m_step import MStep
-from skvade.training.phases import Initialise
+from skvade.training.phases import FindNeighbours, Initialise
 from skvade.training.run import Phase, Run
 from skvade.training.trainer import Optimise
 
@@ -196,7 +198,9 @@ class WithoutRescaling(VaDEClustering):
 
     def _make_phases(self, facts: Facts) -> list[Phase]:
         return [
-            _KeepScale(phase.initialiser) if isinstance(phase, Initialise) else phase
+            _KeepScale(phase.initialiser, phase.components)
+            if isinstance(phase, Initialise)
+            else phase
             for phase in super()._make_phases(facts)
         ]
 
@@ -241,6 +245,46 @@ class WithoutPlateau(VaDEClustering):
             replace(phase, listeners=()) if phase.name in names else phase
             for phase in super()._make_phases(facts)
         ]
+
+
+class WithoutComponents(VaDEClustering):
+    """Neighbours are near in the codes alone."""
+
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        return [
+            replace(phase, components=None) if isinstance(phase, FindNeighbours) else phase
+            for phase in super()._make_phases(facts)
+        ]
+
+
+class WithoutView(VaDEClustering):
+    """Small tables' first clusters come from the codes alone, as those of large ones."""
+
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        return [
+            replace(phase, components=None) if isinstance(phase, Initialise) else phase
+            for phase in super()._make_phases(facts)
+        ]
+
+
+class WithoutSmall(VaDEClustering):
+    """Small tables have the phases, rates and candidates of large ones."""
+
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        return super()._make_phases(replace(facts, small=False))
+
+
+class WithoutTeaching(VaDEClustering):
+    """A first partition that no mixture of the codes has is held and trained on like any other."""
+
+    def _make_phases(self, facts: Facts) -> list[Phase]:
+        return [
+            replace(phase, when=always, instead=None) if phase.name == "hold" else phase
+            for phase in super()._make_phases(facts)
+        ]
+
+    def _beside_partition(self, objective: MakeEncoded, facts: Facts) -> MakeEncoded:
+        return objective
 
 
 Method = Callable[[np.ndarray, int, int, str, Shelf], Any]
@@ -336,4 +380,8 @@ METHODS: dict[str, Method] = {
     "without-closed-form": _estimator(WithoutClosedForm),
     "without-hold": _estimator(WithoutHold),
     "without-rescaling": _estimator(WithoutRescaling),
+    "without-components": _estimator(WithoutComponents),
+    "without-view": _estimator(WithoutView),
+    "without-small": _estimator(WithoutSmall),
+    "without-teaching": _estimator(WithoutTeaching),
 }

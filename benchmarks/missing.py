@@ -10,7 +10,6 @@ mean squared error of what was filled, `complete` VaDE of all entries. Records a
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -23,7 +22,7 @@ from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.mixture import GaussianMixture
 
 from benchmarks.development import load
-from benchmarks.records import complete
+from benchmarks.records import measure_and_print
 from skvade import VaDEClustering
 from skvade.metrics import clustering_accuracy
 
@@ -99,18 +98,9 @@ def table(records: list[dict[str, Any]], methods: Sequence[str] = ()) -> str:
 
 
 def main() -> None:
-    """Measure what is missing, or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--sets", default=",".join(SETS), help="with commas between them")
-    parser.add_argument("--rates", default=",".join(map(str, RATES)), help="likewise")
-    given = parser.parse_args()
-    names = ("set", "rate", "seed")
-    if given.table:
-        print(table(complete(RESULTS, names, [], measure)))
-        return
-    rates = map(float, given.rates.split(","))
-    complete(RESULTS, names, product(given.sets.split(","), rates, SEEDS), measure)
+    """Measure what has no record yet, and print the table."""
+    axes = {"set": SETS, "rate": RATES, "seed": SEEDS}
+    measure_and_print(__doc__, RESULTS, axes, measure, table)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,9 @@ its own: it asks nothing of skvade. Five seeds each; records are kept in
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from benchmarks.records import complete
+from benchmarks.records import measure_and_print
 
 RESULTS = Path(__file__).parent / "results" / "mixed.jsonl"
 SETS = (
@@ -171,18 +169,9 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure what is missing, or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--methods", default="skvade,k-means,tied", help="with commas between them")
-    parser.add_argument("--sets", default=",".join(SETS), help="likewise")
-    given = parser.parse_args()
-    names = ("set", "method", "seed")
-    if given.table:
-        print(table(complete(RESULTS, names, [], measure)))
-        return
-    cases = product(given.sets.split(","), given.methods.split(","), SEEDS)
-    complete(RESULTS, names, cases, measure)
+    """Measure what has no record yet, and print the table."""
+    axes = {"set": SETS, "method": ("skvade", "k-means", "tied"), "seed": SEEDS}
+    measure_and_print(__doc__, RESULTS, axes, measure, table)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ the ROC curve; records are kept in `benchmarks/results/outliers.jsonl`.
 
 from __future__ import annotations
 
-import argparse
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor
 
 from benchmarks.development import likelihood, load
-from benchmarks.records import complete
+from benchmarks.records import measure_and_print
 from skvade import GMVAEClustering, M2Clustering, VaDEClustering
 
 RESULTS = Path(__file__).parent / "results" / "outliers.jsonl"
@@ -82,13 +81,16 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure what is missing, or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--table", action="store_true")
-    if parser.parse_args().table:
-        print(table(complete(RESULTS, ("set", "left out"), [], measure)))
-        return
-    complete(RESULTS, ("set", "left out"), product(SETS, (SHUFFLED, 0, 1, 2)), measure)
+    """Measure what has no record yet, and print the table."""
+    measure_and_print(
+        __doc__,
+        RESULTS,
+        {"set": SETS},
+        measure,
+        table,
+        names=("set", "left out"),
+        cases=lambda sets: product(sets, (SHUFFLED, 0, 1, 2)),
+    )
 
 
 if __name__ == "__main__":

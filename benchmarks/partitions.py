@@ -18,9 +18,7 @@ least ten rows ("digits/3" is digits with few threes).
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from benchmarks.development import BATTERIES, CLASSICS, TABLES, TEXTS, likelihood, load
-from benchmarks.records import complete
+from benchmarks.records import measure_and_print
 from skvade import VaDEClustering
 from skvade.training.merging import merge
 from skvade.training.mixture_start import GaussianMixtureStart
@@ -272,16 +270,9 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure what has no record yet, and compare criteria."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    everything = ",".join(name for sets in GROUPS.values() for name in sets)
-    parser.add_argument("--sets", default=everything)
-    parser.add_argument("--seeds", default="0,1")
-    parser.add_argument("--table", action="store_true", help="measure nothing")
-    arguments = parser.parse_args()
-    sets = [] if arguments.table else arguments.sets.split(",")
-    cases = product(sets, map(int, arguments.seeds.split(",")))
-    print(table(complete(RESULTS, ("set", "seed"), cases, measure)))
+    """Measure what has no record yet, and print the table."""
+    axes = {"set": [name for sets in GROUPS.values() for name in sets], "seed": (0, 1)}
+    measure_and_print(__doc__, RESULTS, axes, measure, table)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +61,47 @@ def complete(
         records += new
         print(*case, flush=True)
     return records
+
+
+def measure_and_print(
+    description: str,
+    path: Path,
+    axes: dict[str, Sequence[Any]],
+    measure: Callable[..., list[Record]],
+    table: Callable[[list[Record]], str],
+    *,
+    names: Sequence[str] | None = None,
+    cases: Callable[..., Iterable[tuple[Any, ...]]] = product,
+    separator: str = ",",
+) -> None:
+    """What a benchmark does as a command: measure the cases without a record, print the table.
+
+    Parameters
+    ----------
+    description : str
+        Its first line is what `--help` says.
+    path : Path
+    axes : dict of str to sequence
+        What may be asked for, and is by default: "set" has the option `--sets`.
+    measure : callable
+    table : callable
+        Takes all records to what is printed. `--table` prints it without measuring.
+    names : sequence of str or None
+        The keys of a record that say of which case it is; those of the axes if None.
+    cases : callable
+        Takes the values that are asked for, axis by axis, to the cases.
+    separator : str
+        Between the values of an option.
+    """
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    for name, values in axes.items():
+        text = separator.join(map(str, values))
+        parser.add_argument(f"--{name}s", default=text, help=f"with {separator!r} between them")
+    parser.add_argument("--table", action="store_true", help="measure nothing")
+    given = vars(parser.parse_args())
+    asked = [
+        [type(values[0])(text) for text in given[f"{name}s"].split(separator)]
+        for name, values in axes.items()
+    ]
+    wanted = [] if given["table"] else cases(*asked)
+    print(table(complete(path, tuple(names or axes), wanted, measure)))

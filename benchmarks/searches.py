@@ -15,7 +15,6 @@ score takes, beside that of the default and of the best. Records are kept in
 
 from __future__ import annotations
 
-import argparse
 import time
 import warnings
 from itertools import product
@@ -29,7 +28,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import KFold
 
 from benchmarks.development import likelihood, load
-from benchmarks.records import complete
+from benchmarks.records import measure_and_print
 from skvade import VaDEClustering
 from skvade.metrics import mutual_information, stability_score
 
@@ -110,16 +109,9 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure what is missing, or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--sets", default=",".join(SETS), help="with commas between them")
-    given = parser.parse_args()
-    names = ("set", "parameter")
-    if given.table:
-        print(table(complete(RESULTS, names, [], measure)))
-        return
-    complete(RESULTS, names, product(given.sets.split(","), PARAMETERS), measure)
+    """Measure what has no record yet, and print the table."""
+    axes = {"set": SETS, "parameter": tuple(PARAMETERS)}
+    measure_and_print(__doc__, RESULTS, axes, measure, table)
 
 
 if __name__ == "__main__":

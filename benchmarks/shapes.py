@@ -9,11 +9,9 @@ the worst adjusted Rand index, and CPU seconds.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.partitions import NORMAL, load_case
-from benchmarks.records import complete
+from benchmarks.records import measure_and_print
 from skvade import VaDEClustering
 
 RESULTS = Path(__file__).parent / "results" / "shapes.jsonl"
@@ -75,14 +73,8 @@ def table(records: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure what has no record yet, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shapes", default=";".join(SHAPES), help="with semicolons between them")
-    parser.add_argument("--seeds", default=",".join(map(str, range(10))))
-    parser.add_argument("--table", action="store_true", help="measure nothing")
-    given = parser.parse_args()
-    shapes = [] if given.table else given.shapes.split(";")
-    cases = product(shapes, map(int, given.seeds.split(",")))
-    print(table(complete(RESULTS, ("shape", "seed"), cases, measure)))
+    axes = {"shape": tuple(SHAPES), "seed": range(10)}
+    measure_and_print(__doc__, RESULTS, axes, measure, table, separator=";")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ caught, and that of the others that was spoken against.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from sklearn.mixture import GaussianMixture
 
 from benchmarks.development import BATTERIES, CLASSICS, TABLES, likelihood
 from benchmarks.partitions import NORMAL, load_case
-from benchmarks.records import complete
+from benchmarks.records import measure_and_print
 from skvade import VaDEClustering
 from skvade.estimators.comparison import objections
 
@@ -103,12 +102,7 @@ def table(records: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure what has no record yet, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", default=",".join(SETS))
-    parser.add_argument("--table", action="store_true", help="measure nothing")
-    arguments = parser.parse_args()
-    cases = [] if arguments.table else [(name,) for name in arguments.sets.split(",")]
-    print(table(complete(RESULTS, ("set",), cases, measure)))
+    measure_and_print(__doc__, RESULTS, {"set": SETS}, measure, table)
 
 
 if __name__ == "__main__":

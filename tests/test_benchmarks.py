@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import accuracy, development, pages, peers, speed, summary, tables
+from benchmarks import ablation, accuracy, development, pages, peers, speed, summary, tables
 from benchmarks import records as kept
 from benchmarks.accuracy import keep, load, scores
 from benchmarks.machine import anonymous_growth
@@ -369,6 +369,20 @@ def test_no_figure_stands_beside_the_tables(path):
     text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"^ {4}.*$|`[^`]*`", "", pages.PLACE.sub("", text), flags=re.MULTILINE)
     assert path.name == DIARY or FIGURE.findall(text) == []
+
+
+def test_an_ablation_compares_means_of_seeds_by_set():
+    def fits(name, method, *found, seconds):
+        shared = {"set": name, "method": method, "cpu_seconds": seconds, "agreement": 0.5}
+        return [shared | {"seed": seed, "ari": ari} for seed, ari in enumerate(found)]
+
+    default = [*fits("iris", "vade", 0.5, 0.7, seconds=1), *fits("a/b", "vade", 1, 1, seconds=1)]
+    without = fits("iris", "without-hold", 0.5, 0.5, seconds=2)
+    without += fits("a/b", "without-hold", 1, 0.99, seconds=8)
+    assert ablation.table(default + without).splitlines()[2:] == [
+        "| vade | 0.600 | 1.000 | 0 | 0 | 0.50 | 1.00 |",
+        "| without-hold | 0.500 | 0.995 | 1 | 0 | 0.50 | 4.00 |",
+    ]
 
 
 def test_an_ablation_compares_fits_of_the_same_code():
