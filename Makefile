@@ -123,7 +123,7 @@ benchmark: $(VENV)/.installed  ## Every method on every data set (set SKVADE_DAT
 	for data in mnist-10k usps; do $(MEASURE) --data $$data --method $(ABLATION) --seeds 0:5 || exit 1; done
 	$(MEASURE) --data mnist --split few-labels --method $(FEW) --seeds 0:5
 	for data in usps reuters21578 mnist; do $(MEASURE) --data $$data --method $(FAMILY) --seeds 0:5 || exit 1; done
-	for name in draws searches mixed missing counts shapes verdicts confidence; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in ablation draws searches mixed missing counts shapes verdicts confidence; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(MAKE) tables
 
 tables: $(VENV)/.installed  ## docs/benchmarks.md, and the figures of README and docs, from the records

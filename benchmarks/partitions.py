@@ -139,7 +139,8 @@ def candidates(kept: dict[str, Any], n_clusters: int, seed: int) -> dict[str, np
             found[f"view {leading} {kind}"] = mixture.fit_predict(places)
     found["spectral"] = spectral(graph, n_clusters, seed)
     if n_groups > n_clusters:
-        merged = parted._merged(codes, seed, graph, n_groups)
+        ways = parted._merged(codes, seed, graph, n_groups)
+        merged = [labels for way in ways for labels in way]
         found |= {f"merged {i}": labels for i, labels in enumerate(merged)}
         fine = KMeans(min(100, len(codes) // 3), n_init=1, random_state=seed).fit_predict(codes)
         flow = graph.flow(fine, fine.max() + 1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from skvade.training.handover import Count
-from skvade.training.merging import Closeness, information_kept, merge_tree, merges, shared
+from skvade.training.merging import Groups, InformedGroups, merge_tree, merges
 from skvade.training.mixture_start import GaussianMixtureStart, used_components
 from skvade.training.neighbourhood import SMALLEST_CUT, Neighbourhood, Parting
 from skvade.training.peers import ALONE, Peers
@@ -89,20 +89,20 @@ class Counter:
 
     def _gains(self, flow: np.ndarray) -> np.ndarray:
         """g_K at K, of shape (max_clusters + 3,); NaN where there are fewer groups."""
-        information = self._along(flow, information_kept, lambda parting: parting.information)
+        information = self._along(flow, InformedGroups, lambda parting: parting.information)
         information[1] = 0
         ideal = np.log(np.arange(2, len(information)) / np.arange(1, len(information) - 1))
         return np.r_[np.nan, np.nan, np.diff(information[1:]) / ideal]
 
     def _worst_cuts(self, flow: np.ndarray) -> np.ndarray:
         """The worst cut of K clusters at K."""
-        return self._along(flow, shared, lambda parting: parting.worst_cut)
+        return self._along(flow, Groups, lambda parting: parting.worst_cut)
 
     def _along(
-        self, flow: np.ndarray, closeness: Closeness, measure: Callable[[Parting], float]
+        self, flow: np.ndarray, kind: type[Groups], measure: Callable[[Parting], float]
     ) -> np.ndarray:
         measured = np.full(self.max_clusters + 3, np.nan)
-        left = [flow, *(after for _, _, after in merges(flow, closeness))]
+        left = [flow, *(after for _, _, after in merges(flow, kind))]
         for clusters in left:
             if 2 <= len(clusters) < len(measured):
                 measured[len(clusters)] = measure(Parting.of(clusters))

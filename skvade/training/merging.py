@@ -2,46 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
 
-Closeness = Callable[[np.ndarray], np.ndarray]
 TINY = np.finfo(float).tiny
 
 
-def shared(flow: np.ndarray) -> np.ndarray:
-    """What share of the smaller one's weight is between two groups: W_ab / min(W_a, W_b)."""
-    volume = np.maximum(flow.sum(1), TINY)
-    return flow / np.minimum.outer(volume, volume)
+class Groups:
+    """Groups of which two at a time become one.
+
+    How close two are is what share of the smaller one's weight is between them.
+
+    Parameters
+    ----------
+    flow : ndarray of shape (n_groups, n_groups)
+        Weights between groups, symmetric.
+    """
+
+    def __init__(self, flow: np.ndarray):
+        self.flow = flow
+
+    def closeness(self) -> np.ndarray:
+        """W_ab / min(W_a, W_b), (n_groups, n_groups)."""
+        volume = np.maximum(self.flow.sum(1), TINY)
+        return self.flow / np.minimum.outer(volume, volume)
+
+    def merge(self, into: int, gone: int) -> None:
+        """Make one of two groups; the numbers after the second fall by one."""
+        flow = self.flow.copy()  # who was given it may keep it
+        flow[into] += flow[gone]
+        flow[:, into] += flow[:, gone]
+        self.flow = _without(flow, gone)
 
 
-def information_kept(flow: np.ndarray) -> np.ndarray:
-    """What a merger of two groups adds to the information I(c; c') of neighbours; not positive."""
-    volume = flow.sum(1)
-    entries, diagonal = _x_log_x(flow), np.diag(flow)
-    joined = _x_log_x(flow[:, np.newaxis] + flow)  # of a and b with every c, (a, b, c)
-    others = joined - entries[:, np.newaxis] - entries
-    own = diagonal[:, np.newaxis] + diagonal
-    index = np.arange(len(flow))
-    at_a, at_b = others[index, :, index], others[:, index, index]
-    gained = 2 * (others.sum(2) - at_a - at_b)
-    gained += _x_log_x(own + 2 * flow) - _x_log_x(diagonal)[:, np.newaxis] - _x_log_x(diagonal)
-    gained -= 2 * entries
-    total = _x_log_x(volume)
-    return gained - 2 * (_x_log_x(np.add.outer(volume, volume)) - np.add.outer(total, total))
+class InformedGroups(Groups):
+    """Groups of which two are the closer, the less of the information I(c; c') of neighbours is
+    lost by making them one.
+
+    With f(x) = x log x a merger of a and b changes it by f(W_ac + W_bc) - f(W_ac) - f(W_bc), summed
+    over c, twice, but for the groups themselves, less the same of volumes, twice. The sums are
+    kept: a merger changes one column and one row of what is summed.
+    """
+
+    def __init__(self, flow: np.ndarray):
+        super().__init__(flow)
+        self.sums = np.zeros_like(flow)
+        for group in range(len(flow)):
+            self.sums += self._column(group)
+
+    def closeness(self) -> np.ndarray:
+        """What a merger adds to the information; not positive."""
+        flow, diagonal = self.flow, np.diag(self.flow)
+        entries, own = _x_log_x(flow), _x_log_x(diagonal)
+        at_a = _x_log_x(diagonal[:, np.newaxis] + flow) - own[:, np.newaxis] - entries
+        gained = 2 * (self.sums - at_a - at_a.T)
+        gained += _x_log_x(np.add.outer(diagonal, diagonal) + 2 * flow) - np.add.outer(own, own)
+        gained -= 2 * entries
+        volume = flow.sum(1)
+        total = _x_log_x(volume)
+        return gained - 2 * (_x_log_x(np.add.outer(volume, volume)) - np.add.outer(total, total))
+
+    def merge(self, into: int, gone: int) -> None:
+        """Make one of two groups; the numbers after the second fall by one."""
+        left = self.sums - self._column(into) - self._column(gone)
+        super().merge(into, gone)
+        self.sums = _without(left, gone)
+        into -= into > gone
+        self.sums += self._column(into)
+        mine = self.flow[into]
+        joined = _x_log_x(mine + self.flow) - _x_log_x(mine) - _x_log_x(self.flow)
+        self.sums[into] = self.sums[:, into] = joined.sum(1)
+
+    def _column(self, group: int) -> np.ndarray:
+        """What the weights of pairs with one group are in the sums."""
+        weights = self.flow[:, group]
+        own = _x_log_x(weights)
+        return _x_log_x(np.add.outer(weights, weights)) - np.add.outer(own, own)
 
 
-def merges(flow: np.ndarray, closeness: Closeness) -> Iterator[tuple[int, int, np.ndarray]]:
+def merges(flow: np.ndarray, kind: type[Groups]) -> Iterator[tuple[int, int, np.ndarray]]:
     """Merge the closest pair until one group is left.
 
     Parameters
     ----------
     flow : ndarray of shape (n_groups, n_groups)
         Weights between groups, symmetric.
-    closeness : callable
-        Takes the flow between the groups that are left to how close each pair is.
+    kind : type
+        Says how close groups are.
 
     Yields
     ------
@@ -50,22 +99,19 @@ def merges(flow: np.ndarray, closeness: Closeness) -> Iterator[tuple[int, int, n
     flow : ndarray
         Between the groups that are left.
     """
-    left, names = flow, np.arange(len(flow))
-    while len(left) > 1:
-        left = left.copy()  # who was given it may keep it
-        near = closeness(left)
-        near[np.tril_indices(len(left))] = -np.inf
-        into, gone = np.unravel_index(near.argmax(), near.shape)
-        left[into] += left[gone]
-        left[:, into] += left[:, gone]
+    groups, names = kind(flow), np.arange(len(flow))
+    while len(groups.flow) > 1:
+        near = groups.closeness()
+        near[np.tril_indices(len(near))] = -np.inf
+        into, gone = map(int, np.unravel_index(near.argmax(), near.shape))
+        groups.merge(into, gone)
         pair = int(names[into]), int(names[gone])
-        left = np.delete(np.delete(left, gone, 0), gone, 1)
         names = np.delete(names, gone)
-        yield *pair, left
+        yield *pair, groups.flow
 
 
-def merge(flow: np.ndarray, n_clusters: int) -> np.ndarray:
-    """The cluster of every group, from 0 to n_clusters - 1, after mergers of those that share most.
+def merge(flow: np.ndarray, n_clusters: int, kind: type[Groups] = Groups) -> np.ndarray:
+    """The cluster of every group, from 0 to n_clusters - 1, after mergers of the closest.
 
     Parameters
     ----------
@@ -73,9 +119,11 @@ def merge(flow: np.ndarray, n_clusters: int) -> np.ndarray:
         Weights between groups, symmetric.
     n_clusters : int
         Fewer groups than that stay as they are.
+    kind : type
+        Says how close groups are.
     """
     cluster = np.arange(len(flow))
-    for into, gone, _ in islice(merges(flow, shared), max(len(flow) - n_clusters, 0)):
+    for into, gone, _ in islice(merges(flow, kind), max(len(flow) - n_clusters, 0)):
         cluster[cluster == gone] = into
     return np.unique(cluster, return_inverse=True)[1]
 
@@ -96,14 +144,18 @@ def merge_tree(flow: np.ndarray) -> np.ndarray:
     node, size, left = np.arange(len(flow)), np.ones(len(flow)), flow
     tree = np.empty((len(flow) - 1, 4))
     height = 0.0
-    for number, (into, gone, after) in enumerate(merges(flow, shared)):
-        near = shared(left)
+    for number, (into, gone, after) in enumerate(merges(flow, Groups)):
+        near = Groups(left).closeness()
         np.fill_diagonal(near, 0)
         height = max(height, -float(np.log(max(near.max(), 1e-12))))
         size[into] += size[gone]
         tree[number] = *sorted((node[into], node[gone])), height, size[into]
         node[into], left = len(flow) + number, after
     return tree
+
+
+def _without(flow: np.ndarray, gone: int) -> np.ndarray:
+    return np.delete(np.delete(flow, gone, 0), gone, 1)
 
 
 def _x_log_x(x: np.ndarray) -> np.ndarray:

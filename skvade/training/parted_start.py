@@ -8,7 +8,7 @@ from math import log
 import numpy as np
 
 from skvade.training.initialiser import Initialiser, Partition
-from skvade.training.merging import merge
+from skvade.training.merging import Groups, InformedGroups, merge
 from skvade.training.mixture_start import GaussianMixtureStart, used_components
 from skvade.training.neighbourhood import SMALLEST_CUT, Neighbourhood, Parting
 from skvade.training.peers import ALONE, Peers
@@ -16,6 +16,7 @@ from skvade.training.runtime import on_one_blas_thread
 
 PRICE = 0.15  # share of the information that a worst cut smaller by a factor e is worth
 MAX_CUT, MARGIN = 0.02, 0.15
+WAYS = (Groups, InformedGroups)  # which parts are merged first
 FEWEST_PARTS = 30  # few parts run across the gap between rings
 ABOUT_AS_GOOD, FOUND_BY_ALL = 0.05, 0.9
 
@@ -62,8 +63,8 @@ class PartedStart(Initialiser):
     A mixture wants round clusters of even sizes, and is right on most data. Where clusters are
     long, bent or very uneven, and parted from each other, a merged partition cuts nearly no
     neighbours apart while the mixture's cuts many. It is taken if its worst cut (the greatest
-    conductance of a cluster) is below `max_cut`, or half of that unless all merged mixtures find
-    it (adjusted Rand indices above .9), and if it has at least `margin` more of
+    conductance of a cluster) is below `max_cut`, or half of that unless all mixtures that are
+    merged so find it (adjusted Rand indices above .9), and if it has at least `margin` more of
 
         I(c; c') / log K - price log(worst cut),
 
@@ -72,13 +73,15 @@ class PartedStart(Initialiser):
     the one is taken that the others find again, by their mean adjusted Rand index. Codes learn what
     is taken before anything else, since training would lead away from what no mixture finds. Where
     rows along their principal components are known, mixtures of these are merged as well: codes may
-    have mixed what lies apart there. Without neighbours there are mixtures only.
+    have mixed what lies apart there. Each is merged in two ways: those first that share most of
+    their weight, which parts what is small or long, and those first of which least information is
+    lost, which finds rings of few rows. Without neighbours there are mixtures only.
 
     Attributes
     ----------
     mixtures : GaussianMixtureStart
     n_merged : int
-        Merged partitions that are tried, of codes and of components each.
+        Mixtures that are merged, of codes and of components each.
     split : int
         Components of these for each cluster; at least thirty in all.
     max_cut : float
@@ -107,7 +110,8 @@ class PartedStart(Initialiser):
         if neighbours is None or not 1 < self.mixtures.n_clusters < n_groups:
             return found
         bar = self._judge(found.labels, neighbours)
-        rivals = self._merged(codes, seed, neighbours, n_groups)
+        ways = self._merged(codes, seed, neighbours, n_groups)
+        rivals = [labels for way in ways for labels in way]
         partings = [self._judge(labels, neighbours) for labels in rivals]
         values = [self._value(parting) for parting in partings]
         better = peers.tell(  # processors may round differently
@@ -123,14 +127,21 @@ class PartedStart(Initialiser):
             return found
         # Of many rows the indices take a while.
         alike = np.array([[agreement(a, b, peers) for b in rivals] for a in rivals])
-        best, again = peers.tell(self._best(better, partings, values, alike))
+        way = np.repeat(range(len(ways)), [len(way) for way in ways])
+        best, again = peers.tell(self._best(better, partings, values, alike, way))
         return found if best is None else Partition(rivals[best], again, stays=True)
 
     def _best(
-        self, better: list[int], partings: list[Parting], values: list[float], alike: np.ndarray
+        self,
+        better: list[int],
+        partings: list[Parting],
+        values: list[float],
+        alike: np.ndarray,
+        way: np.ndarray,
     ) -> tuple[int | None, float]:
         """The rival that is taken, if one is, and its agreement with the next."""
-        again, least = alike.mean(1), alike.min(1)
+        again = alike.mean(1)
+        least = np.where(way[:, np.newaxis] == way, alike, 1.0).min(1)  # of those merged alike
         better = [
             rival
             for rival in better
@@ -152,11 +163,11 @@ class PartedStart(Initialiser):
 
     def _merged(
         self, codes: np.ndarray, seed: int, neighbours: Neighbourhood, n_groups: int
-    ) -> list[np.ndarray]:
-        """Partitions that merge the components of mixtures, of which each has n_groups."""
+    ) -> list[list[np.ndarray]]:
+        """For each way, partitions that merge the components of mixtures of n_groups."""
         rng, peers = np.random.RandomState(seed), neighbours.peers
         split = replace(self.mixtures, n_clusters=n_groups, covariance_type="full")
-        partitions = []
+        ways: list[list[np.ndarray]] = [[] for _ in WAYS]
         for places in (codes,) if neighbours.places is None else (codes, neighbours.places):
             mixtures = split.fit(places, rng, self.n_merged, peers)
             with on_one_blas_thread():
@@ -164,5 +175,7 @@ class PartedStart(Initialiser):
             for each in found:
                 groups, n_used = used_components(each, n_groups, peers)
                 flow = neighbours.flow(groups, n_used)
-                partitions.append(peers.tell(merge(flow, self.mixtures.n_clusters))[groups])
-        return partitions
+                for way, kind in zip(ways, WAYS, strict=True):
+                    merged = peers.tell(merge(flow, self.mixtures.n_clusters, kind))
+                    way.append(merged[groups])
+        return ways

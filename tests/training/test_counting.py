@@ -7,7 +7,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from skvade.training.counting import Counter
-from skvade.training.merging import information_kept, merge, merge_tree, merges, shared
+from skvade.training.merging import Groups, InformedGroups, merge, merge_tree, merges
 from skvade.training.neighbourhood import Parting
 from tests.training.test_parted_start import uneven, weighted
 
@@ -28,18 +28,28 @@ def joined(flow, a, b):
 def test_what_a_merger_does_to_the_information(n_groups):
     flow = random_flow(n_groups)
     flow[0, 1] = flow[1, 0] = 0
-    before, kept = Parting.of(flow).information, information_kept(flow)
+    before, kept = Parting.of(flow).information, InformedGroups(flow).closeness()
     for a in range(n_groups):
         for b in range(a + 1, n_groups):
             after = Parting.of(joined(flow, a, b)).information
             assert kept[a, b] == pytest.approx(after - before, abs=1e-12)
 
 
-@pytest.mark.parametrize("closeness", [shared, information_kept])
-def test_mergers_keep_the_weight_and_what_was_given(closeness):
+def test_sums_that_are_kept_are_those_of_the_groups_that_are_left():
+    groups = InformedGroups(random_flow(9))
+    for into, gone in [(2, 5), (0, 7), (1, 3), (4, 5), (3, 0)]:
+        expected = joined(groups.flow, into, gone)
+        groups.merge(into, gone)
+        np.testing.assert_allclose(groups.flow, expected)
+        anew = InformedGroups(expected).closeness()
+        np.testing.assert_allclose(groups.closeness(), anew, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [Groups, InformedGroups])
+def test_mergers_keep_the_weight_and_what_was_given(kind):
     flow = random_flow(6)
     given = flow.copy()
-    left = [flow, *(after for _, _, after in merges(flow, closeness))]
+    left = [flow, *(after for _, _, after in merges(flow, kind))]
     np.testing.assert_array_equal(flow, given)
     assert [len(after) for after in left] == [6, 5, 4, 3, 2, 1]
     for after in left:

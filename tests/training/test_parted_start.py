@@ -9,6 +9,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 from sklearn.neighbors import NearestNeighbors
 
+from benchmarks.shapes import rings
 from skvade.training.initialisation import make_initialiser
 from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.merging import merge
@@ -109,6 +110,18 @@ def test_what_all_mixtures_find_may_cut_more():
     assert adjusted_rand_score(y, found.labels) == 1
 
 
+def test_parts_of_rings_of_few_rows_are_merged_by_what_they_tell():
+    """Those that share most lie across the gap, where points are few."""
+    X, y = rings((1, 2), 0.1, 200, 9)
+    neighbours, start = weighted(X), PartedStart(mixtures(2))
+    shared, informed = (
+        max(adjusted_rand_score(y, labels) for labels in way)
+        for way in start._merged(X, 9, neighbours, 30)
+    )
+    assert shared < 0.5 < 0.7 < informed
+    assert adjusted_rand_score(y, start(X, 9, neighbours).labels) > 0.7
+
+
 def test_long_clusters_beside_each_other():
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], [300, 300])
@@ -149,7 +162,7 @@ def test_of_partitions_that_are_about_as_good_the_one_is_taken_that_is_found_aga
 
     class Given(PartedStart):
         def _merged(self, codes, seed, neighbours, n_groups):
-            return [*rivals, rivals[again]]
+            return [[*rivals, rivals[again]]]
 
     found = Given(Drawn())(X, 0, weighted(X))
     np.testing.assert_array_equal(found.labels, rivals[again])
@@ -162,7 +175,8 @@ def test_what_cuts_more_than_half_of_the_bound_is_taken_only_if_all_find_it(foun
 
     class Given(PartedStart):
         def _merged(self, codes, seed, neighbours, n_groups):
-            return [y, y, y if found_by_all else np.arange(len(y)) % 2]
+            other = np.arange(len(y)) % 2
+            return [[y, y, y if found_by_all else other], [other, other]]
 
     found = Given(Drawn())(X, 0, weighted(X))
     assert found.stays == found_by_all
