@@ -21,13 +21,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
-from torch import Tensor
 
 from benchmarks.shelf import Shelf
 from skvade import (
@@ -46,6 +46,7 @@ from skvade.objectives.base import Batch, EncodedObjective, Terms
 from skvade.objectives.vade import NegativeELBO, entropy
 from skvade.training.conditions import always
 from skvade.training.m_step import MStep
+from skvade.training.neighbours import signal_share
 from skvade.training.phases import FindNeighbours, Initialise
 from skvade.training.run import Phase, Run
 from skvade.training.trainer import Optimise
@@ -180,29 +181,23 @@ class OnCodes:
 
 
 class WithoutHold(VaDEClustering):
-    """No steps with held clusters."""
+    """No steps with held clusters; what stays is taught all the same."""
 
     def _make_phases(self, facts: Facts) -> list[Phase]:
         phases = super()._make_phases(facts)
-        return [phase for phase in phases if phase.name != "hold"]
-
-
-@dataclass(frozen=True)
-class _KeepScale(Initialise):
-    def _scale(self, codes: Tensor, labels: Tensor) -> float:
-        return 1.0
+        held = (phase for phase in phases if isinstance(phase, Optimise) and phase.name == "hold")
+        taught = {id(phase): phase.instead for phase in held}
+        kept = (taught.get(id(phase), phase) for phase in phases)
+        return [phase for phase in kept if phase is not None]
 
 
 class WithoutRescaling(VaDEClustering):
     """The latent space keeps the scale that it has before the mixture."""
 
-    def _make_phases(self, facts: Facts) -> list[Phase]:
-        return [
-            _KeepScale(phase.initialiser, phase.components)
-            if isinstance(phase, Initialise)
-            else phase
-            for phase in super()._make_phases(facts)
-        ]
+    def fit(self, X: Any, y: Any = None) -> WithoutRescaling:
+        """Fit with a spread of one, whatever it is."""
+        with patch("skvade.training.phases._spread", lambda codes, labels: 1.0):
+            return super().fit(X, y)
 
 
 class WithoutPush(VaDEClustering):
@@ -224,7 +219,7 @@ class WithoutClosedForm(VaDEClustering):
 
     def _make_phases(self, facts: Facts) -> list[Phase]:
         phases = super()._make_phases(facts)
-        sampled = self._near(lambda run: SampledNegativeELBO())
+        sampled = self._near(self._beside_partition(lambda run: SampledNegativeELBO(), facts))
         last = last_gradient_phase(phases)
         return [replace(p, objective=sampled) if p is last else p for p in phases]
 
@@ -247,12 +242,23 @@ class WithoutPlateau(VaDEClustering):
         ]
 
 
+@dataclass(frozen=True)
+class _FindAmongCodes(FindNeighbours):
+    """Neighbours in the codes alone, of which the push is told all the same how much is noise."""
+
+    def run(self, run: Run, seed: int) -> None:
+        FindNeighbours(self.n_neighbors, None, self.rescale).run(run, seed)
+        graph, peers = run.handover.need_graph(), run.runtime.peers
+        signal = signal_share(run.rows, graph, self.components, seed, peers)
+        run.handover.graph = replace(graph, signal=signal)
+
+
 class WithoutComponents(VaDEClustering):
     """Neighbours are near in the codes alone."""
 
     def _make_phases(self, facts: Facts) -> list[Phase]:
         return [
-            replace(phase, components=None) if isinstance(phase, FindNeighbours) else phase
+            _FindAmongCodes(**vars(phase)) if isinstance(phase, FindNeighbours) else phase
             for phase in super()._make_phases(facts)
         ]
 
@@ -268,19 +274,27 @@ class WithoutView(VaDEClustering):
 
 
 class WithoutSmall(VaDEClustering):
-    """Small tables have the phases, rates and candidates of large ones."""
+    """Small tables have the phases and rates of large ones; sizes and starts stay."""
 
     def _make_phases(self, facts: Facts) -> list[Phase]:
-        return super()._make_phases(replace(facts, small=False))
+        view = facts.components if facts.small else None
+        return [
+            replace(phase, components=view) if isinstance(phase, Initialise) else phase
+            for phase in super()._make_phases(replace(facts, small=False))
+        ]
 
 
 class WithoutTeaching(VaDEClustering):
     """A first partition that no mixture of the codes has is held and trained on like any other."""
 
     def _make_phases(self, facts: Facts) -> list[Phase]:
-        return [
+        phases = [
             replace(phase, when=always, instead=None) if phase.name == "hold" else phase
             for phase in super()._make_phases(facts)
+        ]
+        return [
+            replace(phase, was_learned=lambda run: False) if isinstance(phase, MStep) else phase
+            for phase in phases
         ]
 
     def _beside_partition(self, objective: MakeEncoded, facts: Facts) -> MakeEncoded:

@@ -141,7 +141,7 @@ def candidates(kept: dict[str, Any], n_clusters: int, seed: int) -> dict[str, np
     if n_groups > n_clusters:
         ways = parted._merged(codes, seed, graph, n_groups)
         merged = [labels for way in ways for labels in way]
-        found |= {f"merged {i}": labels for i, labels in enumerate(merged)}
+        found |= {f"merged {i}": labels for i, labels in enumerate(merged)}  # way by way
         fine = KMeans(min(100, len(codes) // 3), n_init=1, random_state=seed).fit_predict(codes)
         flow = graph.flow(fine, fine.max() + 1)
         found["merged finely"] = merge(flow, n_clusters)[fine]
@@ -221,7 +221,7 @@ def table(records: list[dict[str, Any]]) -> str:
     cases: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for record in records:
         cases.setdefault((record["set"], record["seed"]), []).append(record)
-    merged = tuple(f"merged {i}" for i in range(3))
+    merged = tuple(f"merged {i}" for i in range(6))  # records before the second way have three
     choices: dict[str, Callable[[list[dict[str, Any]]], dict[str, Any]]] = {
         f"best {name}, of all": lambda found, value=value: max(
             (r for r in found if r["used"] == max(s["used"] for s in found)), key=value

@@ -72,7 +72,6 @@ def measure_and_print(
     *,
     names: Sequence[str] | None = None,
     cases: Callable[..., Iterable[tuple[Any, ...]]] = product,
-    separator: str = ",",
 ) -> None:
     """What a benchmark does as a command: measure the cases without a record, print the table.
 
@@ -90,17 +89,15 @@ def measure_and_print(
         The keys of a record that say of which case it is; those of the axes if None.
     cases : callable
         Takes the values that are asked for, axis by axis, to the cases.
-    separator : str
-        Between the values of an option.
     """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     for name, values in axes.items():
-        text = separator.join(map(str, values))
-        parser.add_argument(f"--{name}s", default=text, help=f"with {separator!r} between them")
+        text = ",".join(map(str, values))
+        parser.add_argument(f"--{name}s", default=text, help="with commas between them")
     parser.add_argument("--table", action="store_true", help="measure nothing")
     given = vars(parser.parse_args())
     asked = [
-        [type(values[0])(text) for text in given[f"{name}s"].split(separator)]
+        [type(values[0])(text) for text in given[f"{name}s"].split(",")]
         for name, values in axes.items()
     ]
     wanted = [] if given["table"] else cases(*asked)

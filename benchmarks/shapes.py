@@ -1,6 +1,6 @@
 """Made shapes that no Gaussian has, and very uneven clusters, by default fits.
 
-    python -m benchmarks.shapes [--seeds 0,1,2] [--table]
+    python -m benchmarks.shapes [--shapes NAME,NAME] [--seeds 0,1,2] [--table]
 
 Rings, moons, and normal clusters 12 standard deviations apart; a seed is that of the points and of
 the model. Records are kept in `benchmarks/results/shapes.jsonl`. `--table` prints the median and
@@ -42,9 +42,9 @@ def moons(n_rows: int, seed: int) -> Points:
 
 SHAPES: dict[str, Callable[[int], Points]] = {
     **{name: partial(load_case, name) for name in NORMAL},
-    **{f"two rings, {n}": partial(rings, (1, 2), 0.1, n) for n in (200, 1000, 3000, 10_000)},
-    **{f"three rings, {n}": partial(rings, (2, 4, 6), 0.15, n) for n in (600, 6000)},
-    **{f"moons, {n}": partial(moons, n) for n in (200, 1500, 6000)},
+    **{f"two rings of {n}": partial(rings, (1, 2), 0.1, n) for n in (200, 1000, 3000, 10_000)},
+    **{f"three rings of {n}": partial(rings, (2, 4, 6), 0.15, n) for n in (600, 6000)},
+    **{f"moons of {n}": partial(moons, n) for n in (200, 1500, 6000)},
 }
 
 
@@ -74,7 +74,7 @@ def table(records: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Measure what has no record yet, and print the table."""
     axes = {"shape": tuple(SHAPES), "seed": range(10)}
-    measure_and_print(__doc__, RESULTS, axes, measure, table, separator=";")
+    measure_and_print(__doc__, RESULTS, axes, measure, table)
 
 
 if __name__ == "__main__":

@@ -371,6 +371,54 @@ def test_no_figure_stands_beside_the_tables(path):
     assert path.name == DIARY or FIGURE.findall(text) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "cases"),
+    [
+        ([], [("a", 0.5, 0), ("a", 0.5, 1), ("b", 0.5, 0), ("b", 0.5, 1)]),
+        (
+            ["--sets", "b,c", "--rates", "0.1"],
+            [("b", 0.1, 0), ("b", 0.1, 1), ("c", 0.1, 0), ("c", 0.1, 1)],
+        ),
+        (["--seeds", "3", "--sets", "a"], [("a", 0.5, 3)]),
+        (["--table"], []),
+    ],
+)
+def test_a_benchmark_measures_what_is_asked_for(options, cases, tmp_path, monkeypatch, capsys):
+    measured = []
+
+    def measure(name, rate, seed):
+        measured.append((name, rate, seed))
+        return [{"set": name, "rate": rate, "seed": seed}]
+
+    monkeypatch.setattr(sys, "argv", ["benchmark", *options])
+    axes = {"set": ("a", "b"), "rate": (0.5,), "seed": range(2)}
+    for _ in range(2):  # the second time there is nothing to do
+        kept.measure_and_print(
+            "What it is.", tmp_path / "r", axes, measure, lambda rs: f"{len(rs)} in all"
+        )
+        assert measured == cases
+        assert capsys.readouterr().out.splitlines()[-1] == f"{len(cases)} in all"
+
+
+def test_cases_may_be_others_than_those_of_the_axes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark"])
+
+    def measure(name, part):
+        return [{"set": name, "left out": part}]
+
+    kept.measure_and_print(
+        "What it is.",
+        tmp_path / "r",
+        {"set": ("a", "b")},
+        measure,
+        str,
+        names=("set", "left out"),
+        cases=lambda sets: [(name, "first") for name in sets],
+    )
+    assert kept.read(tmp_path / "r") == [measure("a", "first")[0], measure("b", "first")[0]]
+    assert capsys.readouterr().out.startswith("a first")
+
+
 def test_an_ablation_compares_means_of_seeds_by_set():
     def fits(name, method, *found, seconds):
         shared = {"set": name, "method": method, "cpu_seconds": seconds, "agreement": 0.5}

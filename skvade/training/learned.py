@@ -58,7 +58,7 @@ class Learned(Listener):
         mean = partial(run.runtime.peers.mean, weight=len(run.rows))
         q = memberships(run, self.rows)
         own = q.gather(1, self.partition[:, None]).clamp(min=torch.finfo(q.dtype).tiny)
-        wrong = mean(float((q.argmax(1) != self.partition).float().mean()))
+        wrong = mean(int((q.argmax(1) != self.partition).sum()) / len(q))
         record["missed"] = missed = mean(-float(own.log().mean()))
         if missed < 0.9 * self.best:
             self.best, self.waited = missed, 0

@@ -48,7 +48,7 @@ class InformedGroups(Groups):
 
     def __init__(self, flow: np.ndarray):
         super().__init__(flow)
-        self.sums = np.zeros_like(flow)
+        self.sums = np.zeros(flow.shape)
         for group in range(len(flow)):
             self.sums += self._column(group)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import combinations
 from math import log
 
 import numpy as np
@@ -125,10 +126,11 @@ class PartedStart(Initialiser):
         )
         if not better:
             return found
-        # Of many rows the indices take a while.
-        alike = np.array([[agreement(a, b, peers) for b in rivals] for a in rivals])
-        way = np.repeat(range(len(ways)), [len(way) for way in ways])
-        best, again = peers.tell(self._best(better, partings, values, alike, way))
+        alike = np.eye(len(rivals))
+        for a, b in combinations(range(len(rivals)), 2):  # of many rows the indices take a while
+            alike[a, b] = alike[b, a] = agreement(rivals[a], rivals[b], peers)
+        origins = [(way, number) for way, some in enumerate(ways) for number in range(len(some))]
+        best, again = peers.tell(self._best(better, partings, values, alike, np.array(origins)))
         return found if best is None else Partition(rivals[best], again, stays=True)
 
     def _best(
@@ -137,11 +139,16 @@ class PartedStart(Initialiser):
         partings: list[Parting],
         values: list[float],
         alike: np.ndarray,
-        way: np.ndarray,
+        origins: np.ndarray,
     ) -> tuple[int | None, float]:
-        """The rival that is taken, if one is, and its agreement with the next."""
-        again = alike.mean(1)
-        least = np.where(way[:, np.newaxis] == way, alike, 1.0).min(1)  # of those merged alike
+        """The rival that is taken, if one is, and its agreement with the next.
+
+        Of each the way in which it was merged is given, and the number of its mixture.
+        """
+        same_way, same_mixture = (column[:, np.newaxis] == column for column in origins.T)
+        of_others = np.where(same_mixture, 0.0, alike)
+        again = of_others.sum(1) / np.maximum((~same_mixture).sum(1), 1)
+        least = np.where(same_way, alike, 1.0).min(1)
         better = [
             rival
             for rival in better
@@ -152,7 +159,7 @@ class PartedStart(Initialiser):
         most = max(values[rival] for rival in better)
         good = [rival for rival in better if values[rival] > most - ABOUT_AS_GOOD]
         best = max(good, key=lambda rival: (round(again[rival], 9), round(values[rival], 9)))
-        others = sorted((i for i in range(len(values)) if i != best), key=lambda i: -values[i])
+        others = sorted(np.flatnonzero(~same_mixture[best]), key=lambda i: -values[i])
         return best, float(alike[best, others[0]]) if others else np.nan
 
     def _judge(self, labels: np.ndarray, neighbours: Neighbourhood) -> Parting:

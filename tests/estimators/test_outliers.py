@@ -41,7 +41,7 @@ def test_scores_are_shares_of_more_probable_training_rows(vade):
 
 
 def test_scores_of_rows_like_the_training_rows_are_uniform(vade):
-    X, _ = make_blobs(20_400, 5, centers=3, random_state=0)
+    X, _ = make_blobs(15_000, 5, centers=3, random_state=0)
     budget = {"pretrain_iter": 2, "max_iter": 2}
     many = VaDEClustering(3, latent_dim=2, random_state=0, compare=False, **budget)
     many.fit(X[:10_000])

@@ -364,7 +364,7 @@ def test_displays_as_html(quick):
 @pytest.mark.parametrize("covariance", sorted(COVARIANCES))
 @pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS))
 def test_every_combination_fits_digits(quick, digits, covariance, likelihood):
-    X, y = (a[:500] for a in digits)
+    X, y = (a[:300] for a in digits)
     X = np.round(16 * X) if likelihood in ("poisson", "negative_binomial") else X
     given = {"covariance_type": covariance, "likelihood": likelihood, "init": "k-means"}
     model = clone(quick).set_params(pretrain_iter=15, **given).fit(X)

@@ -1,5 +1,6 @@
 """When a phase that teaches a partition ends: models whose q(c|x) is as sure as they are told."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -24,7 +25,7 @@ class Told(nn.Module):
         return 8 * n_features
 
 
-def begin(n_epochs=25):
+def begin(n_epochs=25, X=X):
     run, learned = Run(Told(), Rows(X), CPU, 0, []), Learned()
     run.handover.partition = torch.from_numpy(X[:, 0] > 0).long()
     learned.on_phase_begin(run, None, n_epochs)
@@ -59,9 +60,20 @@ def test_rows_that_are_wrong_do_not(probability):
     assert ends_after([probability] * 25) is None
 
 
+@pytest.mark.parametrize(("n_rows", "ends"), [(999, False), (1_000, True)])
+def test_one_row_in_a_thousand_may_be_elsewhere(n_rows, ends):
+    """Though all are sure enough in the mean: of 999 rows one is more than that."""
+    run, learned = begin(X=np.resize(X, (n_rows, X.shape[1])))
+    run.model.probability = 0.99
+    learned.partition[7] = 1 - learned.partition[7]
+    record = {"epoch": 1}
+    assert learned.on_epoch_end(run, None, record) == ends
+    assert record["missed"] < learned.bound
+
+
 def test_one_wrong_row_of_few_is_enough():
     run, learned = begin()
-    run.model.probability = 0.995
+    run.model.probability = 0.98
     learned.partition[7] = 1 - learned.partition[7]
     assert not any(learned.on_epoch_end(run, None, {"epoch": i}) for i in range(1, 26))
 

@@ -169,6 +169,20 @@ def test_of_partitions_that_are_about_as_good_the_one_is_taken_that_is_found_aga
     assert found.stays
 
 
+def test_a_mixture_does_not_agree_with_itself():
+    """Merged in the other way it is the same parts, and mostly the same clusters."""
+    X, y = make_blobs([100, 100, 110], centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    one, other = np.minimum(y, 1), np.maximum(y, 1) - 1
+
+    class Given(PartedStart):
+        def _merged(self, codes, seed, neighbours, n_groups):
+            return [[one, other], [one, other]]
+
+    found = Given(Drawn())(X, 0, weighted(X))
+    assert found.stays
+    assert found.agreement == pytest.approx(adjusted_rand_score(one, other))
+
+
 @pytest.mark.parametrize("found_by_all", [True, False])
 def test_what_cuts_more_than_half_of_the_bound_is_taken_only_if_all_find_it(found_by_all):
     X, y = uneven((990, 10), 7)  # its worst cut is 1.7 %
