@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    ablation,
     confidence,
     counts,
     distributed,
@@ -89,6 +90,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "earlier seeds": partial(_earlier, tables.seeds),
     "beside": partial(_accuracy, tables.beside),
     "ablation": _ablation,
+    "parts": partial(_of, ablation),
     "generalisation": partial(_accuracy, tables.generalisation),
     "mixed": partial(_of, mixed),
     "missing": partial(_of, missing),
