@@ -77,7 +77,7 @@ def table(records: list[dict[str, Any]]) -> str:
     of = {m: [r for r in records if r["method"] == m] for m in PARTS}
     default, spent = _means(of[DEFAULT], "ari"), _means(of[DEFAULT], "cpu_seconds")
     for method, own in of.items():
-        seconds = _means(own, "cpu_seconds")
+        seconds, agreement = _means(own, "cpu_seconds"), _means(own, "agreement")
         found = {n: ari for n, ari in _means(own, "ari").items() if n in default}
         groups = [[found[n] for n in found if ("/" in n) == is_battery] for is_battery in (0, 1)]
         if not found:
@@ -86,7 +86,7 @@ def table(records: list[dict[str, Any]]) -> str:
         cells = [
             *(f"{np.mean(group):.3f}" if group else "" for group in groups),
             *(str((sign * gains > WORTH).sum()) for sign in (1, -1)),
-            f"{np.mean([_means(own, 'agreement')[n] for n in found]):.2f}",
+            f"{np.mean([agreement[n] for n in found]):.2f}",
             f"{np.exp(np.mean([np.log(seconds[n] / spent[n]) for n in found])):.2f}",
         ]
         lines.append(f"| {method} | {' | '.join(cells)} |")
