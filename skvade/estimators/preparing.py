@@ -144,12 +144,14 @@ class PreparingMixin:
         """The numbers of the rows to train on, and what watches the loss of the others."""
         n_samples = len(rows)
         n_held_out = max(1, round(self.validation_fraction * n_samples))
+        n_kept = n_samples - n_held_out
+        of_all = runtime.peers.total(n_kept)
         needed = max(n_clusters, 2)
         with runtime.peers.together():
-            if n_samples - n_held_out < needed:
+            if n_kept < 2 or of_all < needed:
                 raise ValueError(
                     f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
-                    f"{n_samples - n_held_out}, and training with {self._count}={n_clusters} "
+                    f"{n_kept}, and training with {self._count}={n_clusters} "
                     f"needs {needed}; lower validation_fraction (now "
                     f"{self.validation_fraction}), pass more rows, or set early_stopping=False."
                 )

@@ -129,6 +129,8 @@ class Linear(Head):
         have no gradient where the head is sure and wrong.
         """
         super().assign_partition_(codes, labels)
+        self.log_scale.zero_()
+        self.bias.zero_()
         if len(self.centers) > 1:
             best, next_best = self(codes).topk(2).values.unbind(-1)
             gap = (best - next_best).median().clamp(min=1e-6)

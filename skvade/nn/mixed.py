@@ -8,8 +8,8 @@ kind drowns another: what a column tells is counted in nats, whatever its unit.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, cast
 
 import torch
@@ -50,8 +50,7 @@ class Categorical(Likelihood):
         The number of categories of each feature.
     """
 
-    places: Tensor
-    feature: Tensor
+    order: Tensor
 
     def __init__(self, summary: DataSummary, widths: tuple[int, ...]):
         super().__init__(summary)
@@ -59,15 +58,24 @@ class Categorical(Likelihood):
         self._number_columns()
 
     def _number_columns(self) -> None:
-        """Which columns are each feature's, and which feature each column is of."""
-        widths = torch.tensor(self.widths)
-        number = torch.arange(max(self.widths))
-        places = (widths.cumsum(0) - widths)[:, None] + number
-        # Features with fewer categories are filled up by a column beyond all, that counts nothing.
-        places = places.where(number < widths[:, None], widths.sum())
-        feature = torch.arange(len(widths)).repeat_interleave(widths, output_size=sum(self.widths))
-        self.register_buffer("places", places, persistent=False)
-        self.register_buffer("feature", feature, persistent=False)
+        """Which columns are each feature's, of features with as many categories together."""
+        firsts = [
+            stop - width for stop, width in zip(accumulate(self.widths), self.widths, strict=True)
+        ]
+        in_turn: list[int] = []
+        for width in self._different:
+            own = [first for first, w in zip(firsts, self.widths, strict=True) if w == width]
+            places = [[*range(first, first + width)] for first in own]
+            in_turn += [number for some in places for number in some]
+            self._keep(f"places_of_{width}", places)
+        self._keep("order", sorted(range(len(in_turn)), key=in_turn.__getitem__))
+
+    def _keep(self, name: str, numbers: list[Any]) -> None:
+        self.register_buffer(name, torch.tensor(numbers), persistent=False)
+
+    @property
+    def _different(self) -> list[int]:
+        return sorted(set(self.widths))
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
@@ -81,23 +89,23 @@ class Categorical(Likelihood):
 
     def log_shares(self, outputs: Tensor) -> Tensor:
         """The logarithm of each category's probability, of the same shape as outputs."""
-        totals = self._by_feature(outputs, -math.inf).logsumexp(-1)
-        return outputs - totals[..., self.feature]
+        return self._of_each_feature(lambda logits: logits.log_softmax(-1), outputs)
 
     def mean(self, outputs: Tensor) -> Tensor:
         return self.log_shares(outputs).exp()
 
     def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        shares = self._by_feature(self.mean(outputs), 0.0)
-        flat = shares.flatten(0, -2)
-        drawn = torch.multinomial(flat, 1, generator=generator).view(shares.shape[:-1])
-        chosen = self.places.gather(1, drawn.T).T  # the columns that are one
-        return torch.zeros_like(outputs).scatter(-1, chosen, 1.0)
+        def draw(shares: Tensor) -> Tensor:
+            drawn = torch.multinomial(shares.flatten(0, -2), 1, generator=generator)
+            return torch.zeros_like(shares).scatter(-1, drawn.view(*shares.shape[:-1], 1), 1.0)
 
-    def _by_feature(self, values: Tensor, beyond: float) -> Tensor:
-        """(..., n_columns) to (..., n_features, most categories), filled up."""
-        filler = values.new_full((*values.shape[:-1], 1), beyond)
-        return torch.cat([values, filler], -1)[..., self.places]
+        return self._of_each_feature(draw, self.mean(outputs))
+
+    def _of_each_feature(self, do: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        """What is done along the categories of (..., n_features, n_categories), as columns."""
+        parts = [getattr(self, f"places_of_{width}") for width in self._different]
+        done = [do(values[..., places]).flatten(-2) for places in parts]
+        return torch.cat(done, -1)[..., self.order]
 
 
 class Mixed(Likelihood):

@@ -145,8 +145,9 @@ class Batches(Stateful):
 
     def __init__(self, rows: Rows, batch_size: int, seed: int, peers: Peers = ALONE):
         self.rows = rows
-        self.batch_size = min(peers.even_share(batch_size), *peers.collect(len(rows)), len(rows))
-        self.per_epoch = max(1, peers.total(len(rows)) // (self.batch_size * peers.size))
+        n_rows = peers.total(len(rows))
+        self.batch_size = max(1, min(peers.even_share(batch_size), n_rows // peers.size))
+        self.per_epoch = max(1, n_rows // (self.batch_size * peers.size))
         self._rng = np.random.default_rng(seed + 7919 * peers.rank)
         self.before = self._rng.bit_generator.state
         self.position = 0

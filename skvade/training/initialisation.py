@@ -16,7 +16,7 @@ from skvade.training.initialiser import Initialiser, Partition
 from skvade.training.latent_classes import LatentClassStart, Table
 from skvade.training.mixture_start import GaussianMixtureStart
 from skvade.training.neighbourhood import Neighbourhood, Parting
-from skvade.training.parted_start import MAX_CUT, PartedStart, parts_far_better
+from skvade.training.parted_start import PartedStart, lies_apart, parts_far_better
 from skvade.training.peers import Peers
 from skvade.training.runtime import alone, n_distinct
 from skvade.training.spreading import spread_accuracy, spread_labels
@@ -117,7 +117,7 @@ class LabelledStart(Initialiser):
         stays = False
         if neighbours is not None and not known.all():
             first = self._parting(named, neighbours)
-            stays = agreement == 1 and first.worst_cut < MAX_CUT
+            stays = agreement == 1 and lies_apart(first)
             given = self.labels, neighbours.rows, self.n_clusters
             spread = spread_labels(*given)
             spread = np.where(spread >= 0, spread, named)
@@ -183,9 +183,9 @@ class ClustererStart(Initialiser):
 def _lie_apart(labels: np.ndarray, neighbours: Neighbourhood | None) -> bool:
     """Whether each of several clusters has nearly all its neighbours in itself."""
     n_clusters = int(labels.max()) + 1
-    if neighbours is None or n_clusters == 1:
+    if neighbours is None:
         return False
-    return Parting.of(neighbours.flow(labels, n_clusters)).worst_cut < MAX_CUT
+    return lies_apart(Parting.of(neighbours.flow(labels, n_clusters)))
 
 
 def _nearest(codes: np.ndarray, means: np.ndarray) -> np.ndarray:

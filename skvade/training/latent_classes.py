@@ -146,21 +146,22 @@ class LatentClassStart(Initialiser):
         return labels
 
     def fit_one(self, table: Table, rng: np.random.RandomState) -> tuple[float, Classes]:
-        """The log-likelihood per row, and classes, from random memberships."""
+        """The log-likelihood per row, and classes, from some rows, half way to the mean of all.
+
+        From memberships at random many rows would all begin at that mean, which is no optimum and
+        yet hard to leave.
+        """
         known, observed = _split(table.values)
         squares, n_rows = known**2, len(known)
         counts = np.maximum(observed.sum(0), 1)
         mean = known.sum(0) / counts
         square = squares.sum(0) / counts
-        members = rng.dirichlet(np.ones(self.n_clusters), n_rows)
+        chosen = rng.choice(n_rows, self.n_clusters, replace=n_rows < self.n_clusters)
+        means = (mean + np.where(observed[chosen] > 0, known[chosen], mean)) / 2
+        variances = np.tile(np.maximum(square - mean**2, FLOOR), (self.n_clusters, 1))
+        classes = Classes(np.full(self.n_clusters, -np.log(self.n_clusters)), means, variances)
         before = -np.inf
         for _ in range(self.max_iter):
-            weights = members.sum(0) + self.prior
-            mass = members.T @ observed + self.prior
-            means = (members.T @ known + self.prior * mean) / mass
-            variances = (members.T @ squares + self.prior * square) / mass - means**2
-            log_weights = np.log(weights / weights.sum())
-            classes = Classes(log_weights, means, np.maximum(variances, FLOOR))
             log_joint = classes.log_joint(known, observed, table.is_share)
             top = log_joint.max(1, keepdims=True)
             likelihood = np.exp(log_joint - top)
@@ -169,6 +170,12 @@ class LatentClassStart(Initialiser):
             if bound - before < self.tol:
                 break
             before = bound
+            weights = members.sum(0) + self.prior
+            mass = members.T @ observed + self.prior
+            means = (members.T @ known + self.prior * mean) / mass
+            variances = (members.T @ squares + self.prior * square) / mass - means**2
+            log_weights = np.log(weights / weights.sum())
+            classes = Classes(log_weights, means, np.maximum(variances, FLOOR))
         return bound, classes
 
 

@@ -50,7 +50,7 @@ class InformedGroups(Groups):
         super().__init__(flow)
         self.sums = np.zeros(flow.shape)
         for group in range(len(flow)):
-            self.sums += self._column(group)
+            self._add(group)
 
     def closeness(self) -> np.ndarray:
         """What a merger adds to the information; not positive."""
@@ -66,20 +66,23 @@ class InformedGroups(Groups):
 
     def merge(self, into: int, gone: int) -> None:
         """Make one of two groups; the numbers after the second fall by one."""
-        left = self.sums - self._column(into) - self._column(gone)
+        for group in (into, gone):
+            self._add(group, -1)
         super().merge(into, gone)
-        self.sums = _without(left, gone)
+        self.sums = _without(self.sums, gone)
         into -= into > gone
-        self.sums += self._column(into)
+        self._add(into)
         mine = self.flow[into]
         joined = _x_log_x(mine + self.flow) - _x_log_x(mine) - _x_log_x(self.flow)
         self.sums[into] = self.sums[:, into] = joined.sum(1)
 
-    def _column(self, group: int) -> np.ndarray:
-        """What the weights of pairs with one group are in the sums."""
-        weights = self.flow[:, group]
+    def _add(self, group: int, sign: int = 1) -> None:
+        """To the sums, what the weights of pairs with one group are in them: 0 without weight."""
+        near = np.flatnonzero(self.flow[:, group])
+        weights = self.flow[near, group]
         own = _x_log_x(weights)
-        return _x_log_x(np.add.outer(weights, weights)) - np.add.outer(own, own)
+        pairs = _x_log_x(np.add.outer(weights, weights)) - np.add.outer(own, own)
+        self.sums[np.ix_(near, near)] += sign * pairs
 
 
 def merges(flow: np.ndarray, kind: type[Groups]) -> Iterator[tuple[int, int, np.ndarray]]:

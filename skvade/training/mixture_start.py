@@ -15,7 +15,7 @@ from skvade.training.jury import Jury, Verdict, subsample
 from skvade.training.neighbourhood import Neighbourhood
 from skvade.training.peers import ALONE, Peers
 from skvade.training.runtime import n_distinct, on_one_blas_thread
-from skvade.training.units import row_slices
+from skvade.training.units import total_variance
 
 ROWS_PER_CLUSTER = 20  # of which a mixture is made at least, where there are as many
 
@@ -107,7 +107,7 @@ class GaussianMixtureStart(Initialiser):
         """
         n_samples = max(self.max_samples, ROWS_PER_CLUSTER * self.n_clusters)
         n_rows = peers.total(len(codes))
-        floor = self.reg_covar * max(_variance(codes, peers), 1e-6)
+        floor = self.reg_covar * max(total_variance(codes, peers) / codes.shape[1], 1e-6)
         draws = [(subsample(n_rows, n_samples, rng), rng.randint(2**31)) for _ in range(n_restarts)]
         if n_rows <= n_samples:
             work = [(peers.concatenate(codes), [seed for _, seed in peers.every(draws)])]
@@ -126,14 +126,6 @@ class GaussianMixtureStart(Initialiser):
         labels = np.stack([start.labels_ for start in starts])
         kind = self.covariance_type
         return fit_mixtures(rows, labels, n_different, kind, floor, self.max_iter)
-
-
-def _variance(codes: np.ndarray, peers: Peers) -> float:
-    """Of all entries; a block at a time, since all differences would take as much as the codes."""
-    parts, n_entries = list(row_slices(*codes.shape)), peers.total(codes.size)
-    mean = peers.total(sum(codes[part].sum(dtype=np.float64) for part in parts)) / n_entries
-    squares = sum(np.square(codes[part].astype(np.float64) - mean).sum() for part in parts)
-    return float(peers.total(squares) / n_entries)
 
 
 def used_components(

@@ -22,7 +22,7 @@ from skvade.training.missing import linear_model, linear_model_of
 from skvade.training.peers import ALONE, Peers
 from skvade.training.refilling import FilledByNeighbours
 from skvade.training.search import neighbours_in_cells
-from skvade.training.units import row_slices
+from skvade.training.units import row_slices, total_variance
 
 MAX_EXACT_ROWS = 20_000
 MAX_PCA_ROWS, MAX_PCA_VALUES = 4_000, 1 << 24
@@ -181,19 +181,11 @@ def beside_filled(
 
 
 def _of_equal_variance(both: np.ndarray, latent_dim: int, peers: Peers) -> np.ndarray:
-    """Codes and places, of which the places are brought, where they are, to the codes' variance."""
+    """Codes and places, which are brought to the codes' variance, if these have any."""
     codes, places = both[:, :latent_dim], both[:, latent_dim:]
-    places *= np.sqrt(_variance(codes, peers) / _variance(places, peers))
+    if (variance := total_variance(codes, peers)) > 0:
+        places *= np.sqrt(variance / total_variance(places, peers))
     return both
-
-
-def _variance(values: np.ndarray, peers: Peers) -> float:
-    """Of all columns together, over the rows of all processes."""
-    if peers.size == 1:
-        return values.var(0).sum()
-    n_rows = peers.total(len(values))
-    mean = peers.total(values.sum(0, dtype=np.float64)) / n_rows
-    return peers.total(np.square(values - mean).sum()) / n_rows
 
 
 def signal_share(

@@ -19,6 +19,7 @@ PRICE = 0.15  # share of the information that a worst cut smaller by a factor e 
 MAX_CUT, MARGIN = 0.02, 0.15
 WAYS = (Groups, InformedGroups)  # which parts are merged first
 FEWEST_PARTS = 30  # few parts run across the gap between rings
+MOST_INFORMED = 300  # parts; of more the information takes long
 ABOUT_AS_GOOD, FOUND_BY_ALL = 0.05, 0.9
 
 
@@ -27,10 +28,19 @@ def value(parting: Parting, n_clusters: int, price: float = PRICE) -> float:
     return parting.information / log(n_clusters) - price * log(parting.worst_cut + SMALLEST_CUT)
 
 
+def lies_apart(parting: Parting) -> bool:
+    """Whether each of several clusters has nearly all its neighbours in itself."""
+    return parting.used_clusters > 1 and parting.worst_cut < MAX_CUT
+
+
 def parts_far_better(one: Parting, other: Parting, n_clusters: int) -> bool:
-    """Whether one cuts next to nothing, and its value is greater by the margin."""
+    """Whether one cuts next to nothing, and its value is greater by the margin.
+
+    One that uses fewer clusters is not better: two that are made one cut nothing.
+    """
     gain = value(one, max(2, n_clusters)) - value(other, max(2, n_clusters))
-    return one.worst_cut < MAX_CUT and gain >= MARGIN
+    fewer = one.used_clusters < other.used_clusters
+    return not fewer and one.worst_cut < MAX_CUT and gain >= MARGIN
 
 
 def agreement(a: np.ndarray, b: np.ndarray, peers: Peers = ALONE) -> float:
@@ -174,7 +184,8 @@ class PartedStart(Initialiser):
         """For each way, partitions that merge the components of mixtures of n_groups."""
         rng, peers = np.random.RandomState(seed), neighbours.peers
         split = replace(self.mixtures, n_clusters=n_groups, covariance_type="full")
-        ways: list[list[np.ndarray]] = [[] for _ in WAYS]
+        kinds = WAYS if n_groups <= MOST_INFORMED else WAYS[:1]
+        ways: list[list[np.ndarray]] = [[] for _ in kinds]
         for places in (codes,) if neighbours.places is None else (codes, neighbours.places):
             mixtures = split.fit(places, rng, self.n_merged, peers)
             with on_one_blas_thread():
@@ -182,7 +193,7 @@ class PartedStart(Initialiser):
             for each in found:
                 groups, n_used = used_components(each, n_groups, peers)
                 flow = neighbours.flow(groups, n_used)
-                for way, kind in zip(ways, WAYS, strict=True):
+                for way, kind in zip(ways, kinds, strict=True):
                     merged = peers.tell(merge(flow, self.mixtures.n_clusters, kind))
                     way.append(merged[groups])
         return ways

@@ -98,6 +98,17 @@ def row_slices(n_rows: int, n_features: int, row_bytes: int = 0) -> Iterator[sli
         yield slice(start, min(start + size, n_rows))
 
 
+def total_variance(values: np.ndarray, peers: Peers = ALONE) -> float:
+    """Of all columns together, over the rows of all processes.
+
+    It is summed a block at a time, since all differences would take as much as the values.
+    """
+    parts, n_rows = list(row_slices(*values.shape)), peers.total(len(values))
+    mean = peers.total(sum(values[part].sum(0, dtype=np.float64) for part in parts)) / n_rows
+    squares = sum(np.square(values[part] - mean).sum() for part in parts)
+    return float(peers.total(squares) / n_rows)
+
+
 def summarize(X: Any, peers: Peers = ALONE) -> DataSummary:
     """What a likelihood needs to know of X and of what peers have, in one pass over blocks."""
     minimum, maximum, binary, has_holes = np.inf, -np.inf, True, False

@@ -121,8 +121,9 @@ def test_columns_are_numbered_anew_when_tensors_are_loaded():
     with torch.device("meta"):
         categories = Categorical(summary(7), WIDTHS)
     categories.load_state_dict({}, assign=True)
-    assert categories.places.tolist() == [[0, 1, 2, 7], [3, 4, 5, 6]]
-    assert categories.feature.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert categories.places_of_3.tolist() == [[0, 1, 2]]
+    assert categories.places_of_4.tolist() == [[3, 4, 5, 6]]
+    assert categories.order.tolist() == list(range(7))
 
 
 def test_classes_see_both_values_of_what_has_two(mixed):

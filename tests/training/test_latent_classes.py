@@ -77,3 +77,15 @@ def test_likelihood_never_falls():
         start = LatentClassStart(table, 3, max_iter=max_iter, tol=-np.inf, prior=1e-12)
         bounds.append(start.fit_one(table, np.random.RandomState(0))[0])
     assert (np.diff(bounds) > -1e-9).all()
+
+
+def test_many_rows_do_not_stay_where_all_classes_are_alike():
+    """Two classes of truth values, a question of bounds: near the mean of all, they gain little."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 20_000)
+    yes = rng.random((20_000, 5)) < np.where(truth, 0.3, 0.7)[:, np.newaxis]
+    hot = np.stack([~yes, yes], 2).reshape(20_000, -1).astype(np.float32)
+    start = LatentClassStart(Table(hot, np.ones(10, bool)), 2)
+    found = start(np.empty((20_000, 0)), seed=0).labels
+    best = yes.sum(1) < 3  # Bayes' rule
+    assert max(np.mean(found == best), np.mean(found != best)) > 0.95

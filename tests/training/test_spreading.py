@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import make_circles
+from sklearn.datasets import make_blobs, make_circles
 from sklearn.neighbors import NearestNeighbors
 
 from skvade.training.initialisation import KMeansStart, LabelledStart, LabelsStart
+from skvade.training.neighbourhood import Parting
+from skvade.training.parted_start import lies_apart, parts_far_better
 from skvade.training.spreading import spread_accuracy, spread_labels
 from tests.training.conftest import equal_weights
 
@@ -91,3 +93,17 @@ def test_one_label_a_class_is_enough_where_the_graph_falls_apart():
     start = LabelledStart(KMeansStart(2), single, 2)(X, 0, equal_weights(neighbours))
     np.testing.assert_array_equal(start.labels, y)
     assert start.stays
+
+
+def test_a_class_without_labels_is_not_made_one_with_another():
+    """One cluster cuts nothing, which is no gain where there were two."""
+    X, y = make_blobs([150, 150], centers=[[0, 0], [3.6, 0]], random_state=0)
+    neighbours = NearestNeighbors(n_neighbors=10).fit(X).kneighbors(return_distance=False)
+    near = equal_weights(neighbours)
+    labels = np.where((np.arange(300) % 30 == 0) & (y == 0), 0, -1)
+    found = LabelledStart(KMeansStart(2), labels, 2)(X, 0, near)
+    assert set(found.labels) == {0, 1}
+    one = Parting.of(near.flow(np.zeros(300, int), 2))
+    assert one.worst_cut == pytest.approx(0)
+    assert not lies_apart(one)
+    assert not parts_far_better(one, Parting.of(near.flow(y, 2)), 2)
