@@ -132,7 +132,7 @@ class ClustererMixin(UpdatingMixin, ClusterMixin):
 
     @of_one_fit
     def labels_at(self, n_clusters: int) -> np.ndarray:
-        """Labels of the training rows with another number of clusters, without another fit.
+        """Labels of the rows of the fit with another number of clusters, without another fit.
 
         `merge_tree_` is cut where so many groups are left. The groups are of the codes in which
         clusters were counted, so that with `n_clusters_` these labels are close to `labels_`, not
@@ -146,7 +146,8 @@ class ClustererMixin(UpdatingMixin, ClusterMixin):
         Returns
         -------
         ndarray of shape (n_samples,)
-            From 0 for the largest cluster; -1 for rows that `early_stopping` held out.
+            From 0 for the largest cluster; -1 for rows that `early_stopping` held out. The rows are
+            those of the fit that counted, also after `partial_fit`.
 
         Raises
         ------

@@ -104,6 +104,29 @@ def look(estimator: Any, X: Any) -> tuple[str, list[Seen]] | None:
     return container, seen
 
 
+def asked_otherwise(estimator: Any, columns: Columns | None) -> list[Any]:
+    """The columns of a fit of which `categorical_features` and `likelihood` now say other things.
+
+    None stands for columns of plain numbers. What follows from rows is not looked at: "auto", and
+    "from_dtype".
+    """
+    chosen, given = estimator.categorical_features, estimator.likelihood
+    if columns is None:
+        named = [] if chosen is None or isinstance(chosen, str) else np.asarray(chosen).tolist()
+        return [*given, *named] if isinstance(given, Mapping) else named
+    names = [column.name for column in columns.columns]
+    were = [CATEGORICAL if c.categories else c.likelihood for c in columns.columns]
+    kinds = _kinds(given, names)
+    if not isinstance(chosen, str):
+        numbers = _numbers_of(() if chosen is None else chosen, names)
+        kinds = {**kinds, **dict.fromkeys(numbers, CATEGORICAL)}
+        others = [n for n, kind in enumerate(were) if kind == CATEGORICAL and n not in kinds]
+        kinds |= dict.fromkeys(others, "")
+    if not isinstance(given, Mapping) and given != "auto":
+        kinds = {**{n: given for n, kind in enumerate(were) if kind != CATEGORICAL}, **kinds}
+    return [names[number] for number, kind in sorted(kinds.items()) if kind != were[number]]
+
+
 def settle(found: tuple[str, list[Seen]] | None, peers: Peers) -> Columns | None:
     """What all processes' rows together tell of the columns.
 

@@ -192,15 +192,19 @@ class Columns:
         X = as_table(X)
         filled = as_table(self.decode(np.where(np.isnan(encoded), expected, encoded)))
         if not self.container:
-            holes = np.vectorize(is_absent, otypes=[bool])(X.astype(object))
-            return np.where(holes, filled, X).astype(filled.dtype, copy=False)
-        frame = X.copy()
+            values = np.asarray(X)
+            holes = np.vectorize(is_absent, otypes=[bool])(values.astype(object))
+            return _filled(values, holes, filled)
+        import pandas as pd
+
+        names = [column.name for column in self.columns]
+        frame = X.copy() if hasattr(X, "iloc") else pd.DataFrame(X, columns=names)
         for number in range(len(self.columns)):
-            holes = np.asarray(frame.iloc[:, number].isna())
+            own = frame.iloc[:, number]
+            holes = np.asarray(own.isna())
             if holes.any():
                 column = filled.iloc[:, number].set_axis(frame.index)
-                whole = frame.iloc[:, number].where(~holes, column)
-                frame.isetitem(number, whole.astype(column.dtype))
+                frame.isetitem(number, _filled(own, holes, column))
         return as_container(frame, self.container)
 
     def blocks(self, encoded: np.ndarray, summary: DataSummary, peers: Peers) -> tuple[Block, ...]:
@@ -319,13 +323,42 @@ def _check_within(column: Column, values: np.ndarray) -> None:
         )
 
 
+def _filled(values: Any, holes: np.ndarray, filled: Any) -> Any:
+    """Values whose holes are filled, of the dtype of the filled ones unless that changes others."""
+    whole = filled.astype(object)
+    whole[~holes] = values.astype(object)[~holes]
+    for dtype in (filled.dtype, values.dtype):
+        levels = getattr(dtype, "categories", None)
+        if levels is not None and not set(whole) <= set(levels):
+            continue
+        try:
+            typed = whole.astype(dtype)
+        except (TypeError, ValueError):
+            continue
+        if (typed.astype(object) == whole).all():
+            return typed
+    return whole
+
+
+def _whole(values: np.ndarray, kind: Any) -> np.ndarray:
+    """The nearest whole numbers that a dtype holds, of that dtype."""
+    limits = np.iinfo(kind)
+    low, high = float(limits.min), float(limits.max)
+    if high > limits.max:  # 2**63, which is what the float64 nearest to 2**63 - 1 is
+        high = float(np.nextafter(high, 0))
+    return np.clip(np.round(values), low, high).astype(kind)
+
+
 def _as_array(columns: list[Any], dtype: str) -> np.ndarray:
     """Values of columns as an array of the dtype that came in."""
     kind = np.dtype(object if dtype.startswith("str") else dtype)
     table = np.empty((len(columns[0]), len(columns)), object)
     for number, values in enumerate(columns):
-        whole = kind.kind in "biu" and values.dtype.kind == "f"
-        table[:, number] = np.round(values) if whole else values
+        if values.dtype.kind == "f" and kind.kind in "iu":
+            values = _whole(values, kind)
+        elif values.dtype.kind == "f" and kind.kind == "b":
+            values = values > 0.5
+        table[:, number] = values
     return table.astype(kind, copy=False)
 
 
@@ -341,7 +374,7 @@ def _of_dtype(values: Any, column: Column) -> Any:
         if pd.api.types.is_bool_dtype(kind):
             values = values > 0.5
         elif pd.api.types.is_integer_dtype(kind):
-            values = np.round(values).astype(np.int64)
+            values = _whole(values, getattr(kind, "numpy_dtype", kind))
         elif not pd.api.types.is_float_dtype(kind):
             kind = np.dtype(float)
     return pd.Series(values, dtype=kind)

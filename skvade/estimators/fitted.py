@@ -164,7 +164,7 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             filled.data[holes] = expected[filled.row[holes], filled.col[holes]]
             return filled.asformat(rows.format)
         if rows.dtype.kind != "f":
-            return X if hasattr(X, "iloc") else rows.copy()
+            return X.copy() if hasattr(X, "iloc") else rows.copy()
         filled = np.where(np.isnan(rows), expected.astype(rows.dtype, copy=False), rows)
         if not (hasattr(X, "iloc") and hasattr(X, "columns")):
             return filled

@@ -28,16 +28,25 @@ def as_table(X: Any) -> Any:
     ValueError
         If there are not two dimensions.
     """
+    if container_of(X) not in ("", "pandas"):
+        X = X.to_pandas()
     if hasattr(X, "iloc") and hasattr(X, "columns"):
-        return X
-    if container_of(X):
-        return X.to_pandas()
-    if isinstance(X, list | tuple) and any(isinstance(v, str) for row in X[:1] for v in row):
-        X = np.asarray(X, dtype=object)
+        return _with_categories(X)
     table = np.asarray(X)
+    if isinstance(X, list | tuple) and table.dtype.kind in "US":  # numbers have become texts
+        table = np.asarray(X, dtype=object)
     if table.ndim != 2:
         raise ValueError(f"Expected 2D array, got an array of {table.ndim} dimension(s) instead.")
     return table
+
+
+def _with_categories(X: Any) -> Any:
+    """The same DataFrame, Arrow's dictionaries as pandas' categories."""
+    found = [n for n, kind in enumerate(X.dtypes) if str(kind).startswith("dictionary<")]
+    X = X.copy(deep=False) if found else X
+    for number in found:
+        X.isetitem(number, X.iloc[:, number].astype(object).astype("category"))
+    return X
 
 
 def as_container(frame: Any, container: str) -> Any:
@@ -93,7 +102,7 @@ def sorting(value: Any) -> tuple[str, Any]:
 
 def holds_texts(values: Any) -> bool:
     """Whether all values are texts, and not all of these numbers in another dress."""
-    if str(values.dtype) not in TEXTS:
+    if str(values.dtype).removesuffix("[pyarrow]") not in TEXTS:
         return False
     _, found = factorize(values)
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,8 @@ def _affine(name: str, step: Any) -> Affine:
             "before."
         )
     check_is_fitted(step)
+    step = deepcopy(step).set_output(transform="default")
+    vars(step).pop("feature_names_in_", None)  # it is asked with arrays
     n_features = step.n_features_in_
     shift = step.transform(np.zeros((1, n_features)))[0]
     if type(step) in SCALERS:

@@ -19,6 +19,7 @@ from skvade.training.run import Keeper
 from skvade.training.runtime import resolve_runtime
 
 N_PASSES, RATE = 2, 0.25
+UPDATE = "update"  # the phase of the records of all calls
 OF_THE_FIT = ("converged_", "n_iter_", "restart_agreement_", "_findings", "_n_runs", "_stays")
 MAX_REPLAY, MAX_REPLAY_VALUES, LEAST = 2_000, 2_000_000, 200
 
@@ -47,7 +48,8 @@ class UpdatingMixin:
         -------
         self
             `labels_` are those of the new rows; `cluster_sizes_` count all rows since the first
-            fit, each in the cluster that it had when it came.
+            fit, each in the cluster that it had when it came; `history_` goes on with a phase
+            "update", whose epochs and steps are counted over all calls.
 
         Raises
         ------
@@ -123,7 +125,7 @@ class UpdatingMixin:
         self.labels_ = self.labels_[-new.shape[0] :]
         counts = np.bincount(self._predictor.labels(new), minlength=n_clusters)
         self.cluster_sizes_ = sizes + counts
-        self.history_ = [*learned, *self.history_]
+        self.history_ = [*learned, *_after(learned, self.history_)]
         self._replay = _renewed(older, new, n_seen, rng)
         vars(self).update(before)
 
@@ -148,6 +150,17 @@ class UpdatingMixin:
         kept = np.sort(subsample(X.shape[0], _size(X.shape[0], X.shape[1]), rng))
         self._replay = X[kept].copy()
         super()._look_back(X, facts, peers)
+
+
+def _after(learned: list[dict[str, Any]], updates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records of an update, which count on where the updates before it ended."""
+    last = next((record for record in reversed(learned) if record["phase"] == UPDATE), None)
+    ended = {"epoch": 0, "steps": 0} if last is None else last
+    counted = [
+        {**record, "phase": UPDATE, **{n: ended[n] + record[n] for n in ("epoch", "steps")}}
+        for record in updates
+    ]
+    return counted
 
 
 def _size(n_rows: int, n_features: int) -> int:

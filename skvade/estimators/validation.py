@@ -11,10 +11,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, time, timedelta
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
@@ -136,8 +138,13 @@ def check_parameters(estimator: BaseEstimator) -> None:
 
 
 def check_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
-    """Only the number of rows and columns, and their names."""
+    """Only the number of rows and columns, and their names; a sparse table holds no categories."""
     refuse_containers(X)
+    if sp.issparse(X):
+        raise TypeError(
+            "categorical_features, and a likelihood for each column, need a dense table, got a "
+            f"sparse {type(X).__name__}; pass X.toarray(), or leave both out before a fit."
+        )
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     n_rows, needed = X.shape[0] if hasattr(X, "shape") else len(X), 2 if reset else 1
     if n_rows < needed:
@@ -196,6 +203,8 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
         raise ValueError(
             f"{kind[0]}{_first_hole(X)}; drop such rows, or set what is not known to NaN."
         ) from None
+    if X.dtype.kind == "O":  # columns of polars and pyarrow with holes, and those of decimals
+        return as_numbers(X, list(getattr(estimator, "feature_names_in_", range(X.shape[1]))))
     if X.dtype.kind not in "buif":
         raise TypeError(f"X must hold real numbers, got dtype {X.dtype}; convert it to float.")
     if X.dtype.itemsize <= 8:
@@ -283,7 +292,9 @@ def _text_of(values: Any, kind: Any) -> str:
         except ValueError:
             number = False
         except TypeError:
-            return ""  # a dict, say, which scikit-learn refuses in words of its own
+            if not isinstance(value, date | time | timedelta):
+                return ""  # a dict, say, which scikit-learn refuses in words of its own
+            number = False
         if not number:
             return f"{kind}, such as {value!r}"
     return ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from skvade.estimators.column_kinds import asked_otherwise
 from skvade.persistence.fingerprint import networks_of
 
 
@@ -27,9 +27,10 @@ def check_warm(
         With what has changed, and how to go on.
     """
     _check_networks(estimator, caller, anew)
+    _check_columns(estimator, caller, anew)
     now = {"likelihood": estimator.likelihood, **estimator._shape_parameters()}
     fitted = {"likelihood": estimator.likelihood_, **estimator._shaped_by}
-    if estimator.likelihood == "auto" or isinstance(estimator.likelihood, Mapping):
+    if estimator.likelihood == "auto" or estimator._columns_in_use is not None:
         now["likelihood"] = estimator.likelihood_
     changed = [name for name in fitted if now[name] != fitted[name]]
     if changed:
@@ -37,6 +38,17 @@ def check_warm(
         new = ", ".join(f"{name}={now[name]!r}" for name in changed)
         raise ValueError(
             f"{caller} goes on with the fitted model's {was}, got {new}; set them back, or {anew}."
+        )
+
+
+def _check_columns(estimator: Any, caller: str, anew: str) -> None:
+    changed = asked_otherwise(estimator, estimator._columns_in_use)
+    if changed:
+        shown = ", ".join(map(repr, changed[:5])) + (", ..." if len(changed) > 5 else "")
+        raise ValueError(
+            f"{caller} goes on with the fitted model's columns, and categorical_features or "
+            f"likelihood ask for another kind of {shown} than that fit had; set them back, or "
+            f"{anew}."
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvade.estimators.base import BaseDeepModel
@@ -37,10 +37,8 @@ class Fitted:
     """
 
     def __init__(self, estimator: Any, caller: str):
-        estimator = getattr(estimator, "best_estimator_", estimator)
-        ends = isinstance(estimator, Pipeline)
-        self.model = estimator[-1] if ends else estimator
-        self.before = estimator[:-1] if ends and len(estimator) > 1 else None
+        self.model, steps = _unwrapped(estimator)
+        self.before = Pipeline(steps) if steps else None
         self.caller = caller
         if not isinstance(self.model, BaseDeepModel):
             raise TypeError(
@@ -51,11 +49,10 @@ class Fitted:
         self.model = snapshot(self.model)  # another thread may fit it anew
         self.columns = self.model._columns_in_use
         self.model._gives_numbers = True
-        steps = [] if self.before is None else self.before.steps
-        self.kept, self.undone, self.feature_names = None, [], None
+        self.names_in = getattr(self.before or self.model, "feature_names_in_", None)
+        self.kept, self.undone, self.feature_names = None, [], self.names_in
         if self.columns is None:
             self.kept, self.undone = _undoable(steps, self.model.cluster_centers_)
-            self.feature_names = getattr(estimator, "feature_names_in_", None)
             if self.kept:
                 self.feature_names = _names_after(self.kept)
         else:
@@ -188,6 +185,17 @@ class Fitted:
         return rows
 
 
+def _unwrapped(estimator: Any) -> tuple[Any, list[tuple[str, Any]]]:
+    """What is at the end of pipelines and searches in one another, and all steps before it."""
+    steps: list[tuple[str, Any]] = []
+    while True:
+        estimator = getattr(estimator, "best_estimator_", estimator)
+        if not isinstance(estimator, Pipeline):
+            return estimator, steps
+        *before, (_, estimator) = estimator.steps
+        steps += [(f"{len(steps) + n} {name}", step) for n, (name, step) in enumerate(before)]
+
+
 def _undoable(steps: list[Any], rows: np.ndarray) -> tuple[Pipeline | None, list[Any]]:
     """The steps of a pipeline that cannot be undone, and how the later ones are, the last first.
 
@@ -248,9 +256,15 @@ def choose_rows(X: Any, labels: np.ndarray, n_samples: int, random_state: Any) -
         turns[members] = np.arange(len(members))
     chosen = order[np.argsort(turns[order], kind="stable")][:n_samples]
     chosen = chosen[np.argsort(labels[chosen], kind="stable")]
-    if hasattr(X, "iloc"):
-        return X.iloc[chosen], labels[chosen]
-    return (X.tocsr() if issparse(X) else np.asarray(X))[chosen], labels[chosen]
+    if not hasattr(X, "columns"):
+        X = X.tocsr() if issparse(X) else np.asarray(_with_texts(X))
+    return _safe_indexing(X, chosen), labels[chosen]
+
+
+def _with_texts(X: Any) -> Any:
+    """Lists of rows with texts and numbers as they are, of which numpy makes texts only."""
+    holds = isinstance(X, list | tuple) and any(isinstance(v, str) for row in X for v in row)
+    return np.asarray(X, dtype=object) if holds else X
 
 
 def as_rows(X: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from skvade.estimators.tables import as_table, container_of
 from skvade.estimators.validation import is_absent
 from skvade.inspection._fitted import Fitted
 
@@ -133,7 +134,7 @@ def cluster_profiles(estimator: Any, X: Any) -> Any:
 def profiles_of(fitted: Fitted, X: Any) -> list[Profile]:
     """Those of all clusters that have rows, and of all columns."""
     labels = fitted.labels(X)
-    columns = [Column(name, values) for name, values in _columns(X, fitted.feature_names)]
+    columns = [Column(name, values) for name, values in _columns(X, fitted.names_in)]
     profiles = []
     for cluster in fitted.cluster_names:
         inside = labels == cluster
@@ -170,7 +171,7 @@ class Column:
         seen = self.values[~self.absent]
         bins = np.zeros(len(self.values), int)
         if self.is_number:
-            edges = np.unique(np.quantile(seen, np.arange(1, N_BINS) / N_BINS)) if len(seen) else []
+            edges = _edges(seen)
             bins[~self.absent] = np.searchsorted(edges, seen, side="right")
             categories = np.arange(len(edges) + 1)
         else:
@@ -232,12 +233,27 @@ class Column:
         return str(names[most]), str(names[excess.argmin()]), float(excess[most]), spread
 
 
+def _edges(seen: np.ndarray) -> np.ndarray:
+    """Between the bins: the deciles, and beside a value that many rows have; few values all.
+
+    A bin begins with its edge, so that the lowest value has one of its own by the number after it.
+    """
+    values = np.unique(seen)
+    if len(values) <= N_BINS:
+        return values[1:]
+    deciles = np.quantile(seen, np.arange(1, N_BINS) / N_BINS)
+    many = np.r_[deciles[1:][deciles[1:] == deciles[:-1]], deciles[deciles == values[0]]]
+    return np.unique(np.r_[deciles, np.nextafter(many, np.inf)])
+
+
 def _median(values: np.ndarray) -> float:
     return float(np.median(values)) if len(values) else float("nan")
 
 
 def _columns(X: Any, names: Any) -> Iterator[tuple[Any, np.ndarray]]:
     """Names and values of all columns, floats or objects."""
+    if container_of(X) == "pyarrow":
+        X = as_table(X)
     if hasattr(X, "columns") and hasattr(X, "iloc"):
         for number, name in enumerate(X.columns):
             yield name, _values(X.iloc[:, number].to_numpy(dtype=object, na_value=None))
@@ -245,7 +261,8 @@ def _columns(X: Any, names: Any) -> Iterator[tuple[Any, np.ndarray]]:
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
         names = list(X.columns)
     table = X.toarray() if issparse(X) else np.asarray(X)
-    names = [f"x{number}" for number in range(table.shape[1])] if names is None else names
+    if names is None or len(names) != table.shape[1]:
+        names = [f"x{number}" for number in range(table.shape[1])]
     for number, name in enumerate(names):
         yield name, _values(table[:, number])
 

@@ -44,6 +44,11 @@ def load_estimator(
         return load_model(contents)
     except ValueError as error:
         raise ValueError(f"{os.fsdecode(path)} cannot be loaded: {error}") from error
+    except ImportError as error:
+        raise ImportError(
+            f"{os.fsdecode(path)} is of a model of a table of {error.name}, which is not installed "
+            f"here; install it: pip install {error.name}"
+        ) from error
     except container.STRAYS as error:
         raise ValueError(
             f"{os.fsdecode(path)} was altered: it does not hold what a model needs ({error!r})."

@@ -24,7 +24,7 @@ DTYPES = {"float32": np.float32, "float64": np.float64}
 
 # What loading expects of fitted attributes: a type, or for arrays the kinds of dtype and what each
 # dimension counts, K clusters, L latent dimensions, D features, E columns of numbers that these
-# become, N rows, S draws.
+# become, N rows, T rows of the fit that counted clusters, S draws.
 OF_ALL = {
     "n_features_in_": int,
     "means_": ("f", "KL"),
@@ -71,7 +71,7 @@ OF_CLUSTERERS = {"n_clusters_": int, "_comparison": dict}
 OF_COUNTED = {
     "merge_tree_": ("f", "MF"),
     "cluster_evidence_": ("f", "C"),
-    "_groups": ("i", "N"),
+    "_groups": ("i", "T"),
     "_group_sizes": ("i", "G"),
     "_count_is_clear": bool,
 }

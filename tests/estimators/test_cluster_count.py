@@ -147,3 +147,12 @@ def test_scikit_learn_check(estimator, check):
     if "sparse" in check.func.__name__:  # it wants four columns of probabilities, found or not
         estimator.set_params(n_clusters=4)
     check(estimator)
+
+
+def test_rows_that_came_later_are_not_those_that_counted(tmp_path):
+    model = small(VaDEClustering, "auto").fit(X).partial_fit(X[:18])
+    assert len(model.labels_) == 18
+    assert len(model.labels_at(2)) == 300  # of the fit that counted
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    np.testing.assert_array_equal(again.labels_at(2), model.labels_at(2))

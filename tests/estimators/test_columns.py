@@ -1,5 +1,6 @@
 """Tables of numbers and categories: in as they are, and back as they came."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -448,3 +449,110 @@ def test_displays_name_the_values_of_categories():
     assert {"town=Oslo", "age", "paid=yes"} <= set(display.feature_names)
     profiles = cluster_profiles(model, X)
     assert set(profiles["column"]) == set(X.columns)
+
+
+SMALL = ["uint8", "int8", "uint64", "int64", "UInt8", "Int16", "bool"]
+
+
+@pytest.mark.parametrize("dtype", SMALL)
+def test_decoded_numbers_stay_within_what_a_dtype_holds(dtype):
+    frame = pd.DataFrame(
+        {"town": ["a", "b", "c"] * 4, "count": pd.Series([0, 1] * 6).astype(dtype)}
+    )
+    columns = columns_of(frame, likelihood={"town": "categorical", "count": "gaussian"})
+    encoded = columns.encode(frame)
+    encoded[:4, columns.layout[0][1]] = np.array([-0.6, -3e30, 0.6, 3e30])[:, None]
+    decoded = columns.decode(encoded)["count"]
+    assert str(decoded.dtype) == dtype
+    limits = [0, 1] if dtype == "bool" else np.iinfo(dtype.lower())
+    low, high = limits if dtype == "bool" else (limits.min, limits.max)
+    assert decoded[0] == max(low, -1)
+    assert decoded[1] == low
+    assert decoded[2] == 1
+    assert high * (1 - 1e-15) <= float(decoded[3]) <= high
+    if dtype == dtype.lower():
+        table = frame[["count"]].to_numpy().repeat(2, axis=1)
+        columns = columns_of(table, [1], {0: "gaussian"})
+        decoded = columns.decode(np.array([[-0.6, 1.0], [3e30, 0.0]]))
+        assert decoded.dtype == dtype
+        assert decoded[0, 0] == max(low, -1)
+
+
+def filled(frame, given):
+    """What `impute` gives of rows, by columns of another fit."""
+    columns = columns_of(frame)
+    encoded = columns.encode(given)
+    return columns.fill(given, encoded, np.ones_like(encoded))
+
+
+def test_observed_values_stay_as_they_are_whatever_their_dtype():
+    frame = pd.DataFrame({"size": pd.Categorical(["a", "b", "c"] * 5), "pets": [3, 1, 2] * 5})
+    fewer = frame.assign(size=pd.Categorical(["a", None, "b"] * 5, categories=["a", "b"]))
+    assert filled(frame, fewer)["size"].dtype == frame["size"].dtype
+    assert filled(frame, fewer)["size"][0] == "a"
+    parts = frame.assign(pets=[2.7, np.nan, 3.0] * 5)
+    assert filled(frame, parts)["pets"].tolist() == [2.7, 1.0, 3.0] * 5
+    other = frame.assign(size=pd.Series(["Z", None, "b"] * 5, dtype=object))
+    assert filled(frame, other)["size"][0] == "Z"
+    assert filled(frame, other)["size"].notna().all()
+    array = parts.astype(object).to_numpy()
+    pd.testing.assert_frame_equal(
+        filled(frame, array), filled(frame, parts), check_dtype=False, check_categorical=False
+    )
+    whole = np.c_[[0, 1, 2] * 5, [3, 1, 2] * 5]
+    columns = columns_of(whole, [0])
+    given = np.c_[[0, 1, 2] * 5, [2.7, np.nan, 3.0] * 5]
+    encoded = columns.encode(given)
+    assert columns.fill(given, encoded, np.ones_like(encoded))[:3, 1].tolist() == [2.7, 1.0, 3.0]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_going_on_asks_for_the_same_kinds_of_columns():
+    numbers = X[["town", "visits", "age"]]
+    model = mixed(likelihood="gaussian").fit(numbers)
+    assert model.partial_fit(numbers[:20]) is model  # "gaussian" is what its numbers are
+    named = mixed(likelihood={"visits": "poisson"}).fit(numbers)
+    named.partial_fit(numbers[:20])
+    for changed, column in (
+        ({"likelihood": {"visits": "negative_binomial"}}, "visits"),
+        ({"likelihood": "gaussian"}, "visits"),
+        ({"categorical_features": [0, 1]}, "visits"),
+        ({"categorical_features": None}, "town"),
+    ):
+        other = copy.deepcopy(named).set_params(**changed)
+        with pytest.raises(ValueError, match=f"ask for another kind of '{column}'"):
+            other.partial_fit(numbers[:20])
+        other.set_params(warm_start=True)
+        with pytest.raises(ValueError, match="set warm_start=False"):
+            other.fit(numbers)
+    plain = small(VaDEClustering).fit(X[["visits", "weight"]])
+    with pytest.raises(ValueError, match="ask for another kind of 'visits'"):
+        plain.set_params(likelihood={"visits": "poisson"}).partial_fit(X[["visits", "weight"]])
+
+
+def test_tables_of_arrow_in_pandas_hold_categories():
+    pytest.importorskip("pyarrow")
+    frame = X[["town", "visits", "paid"]].dropna().convert_dtypes(dtype_backend="pyarrow")
+    kinds = [column.likelihood for column in columns_of(frame).columns]
+    assert kinds == ["categorical", "gaussian", "bernoulli"]
+    import pyarrow as pa
+
+    kind = pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
+    columns = columns_of(pd.DataFrame({"town": frame.town.astype(kind), "visits": frame.visits}))
+    assert [column.likelihood for column in columns.columns] == ["categorical", "gaussian"]
+    decoded = columns.decode(columns.encode(frame[["town", "visits"]]))
+    assert decoded.town.astype(str).tolist() == frame.town.tolist()
+
+
+def test_lists_with_texts_in_a_later_row():
+    rows = [[np.nan, 1.0], ["a", 2.0], ["b", 3.0]] * 5
+    first = columns_of(rows, [0]).columns[0]
+    assert first.categories == ("a", "b")
+    with pytest.raises(ValueError, match="2D array"):
+        columns_of([1, 2, 3], [0])
+
+
+def test_sparse_rows_of_a_table_with_categories_are_named():
+    model = fitted()
+    with pytest.raises(TypeError, match=r"need a dense table.*pass X\.toarray"):
+        model.predict(sp.csr_array(np.ones((2, X.shape[1]))))

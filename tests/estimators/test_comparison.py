@@ -83,7 +83,7 @@ def test_a_partition_that_is_not_known_speaks_by_neighbours_alone():
     better = {"kept": 0.52, "worst cut": 0.1, "value": 9.0, "agreement": 0.1}
     assert objections({**this, "others": {"another": better}}) == ()
     assert len(objections({**this, "others": {"another": {**better, "kept": 0.6}}})) == 1
-    for name, margin in {MEANS: 0.3, MIXTURE: 0.3, START: 0.2}.items():
+    for name, margin in {MEANS: 0.3, MIXTURE: 0.3, START: 0.22}.items():
         near, far = ({**better, "value": margin + step} for step in (-0.01, 0.01))
         assert objections({**this, "others": {name: near}}) == ()
         assert len(objections({**this, "others": {name: far}})) == 1

@@ -58,6 +58,7 @@ COLUMNS = {
     "strings among numbers": ([*map(str, range(59)), "n/a"], "'town' .*such as 'n/a'"),
     "categories": (pd.Categorical(["a", "b", "c"] * 20), r"'town' \(category, such as 'a'\)"),
     "spans": (pd.to_timedelta([1] * 60, unit="D"), r"'town' \(timedelta64"),
+    "days": ([datetime.date(2026, 1, 1)] * 60, r"'town' \(object, such as datetime"),
     "dates": ([datetime.datetime(2026, 1, 1)] * 60, r"'town' \(datetime64"),
     "mixed objects": ([1, "b", 2.5] * 20, r"'town' \(object, such as 'b'\)"),
 }
@@ -129,3 +130,19 @@ def test_two_rows_cannot_be_held_out_from():
     message = r"holds out 1 of 2 rows, which leaves 1, and .* n_clusters=1 needs 2.*False"
     with pytest.raises(ValueError, match=message):
         small(VaDEClustering, n_clusters=1, early_stopping=True).fit(X[:2])
+
+
+@pytest.mark.usefixtures("quiet")
+def test_truth_values_with_holes_and_decimals_of_other_libraries():
+    polars, pyarrow = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    flags = [True, None, False] * 20
+    numbers = {"flag": [1.0, np.nan, 0.0] * 20, "size": X[:, 0].round(2)}
+    expected = small(VaDEClustering).fit(pd.DataFrame(numbers)).predict_proba(pd.DataFrame(numbers))
+    frame = polars.DataFrame({"flag": flags, "size": numbers["size"]})
+    decimal = frame.with_columns(polars.col("size").cast(polars.Decimal(10, 2)))
+    table = pyarrow.table({"flag": flags, "size": numbers["size"]})
+    for rows in (frame, decimal, table):
+        found = small(VaDEClustering).fit(rows).predict_proba(rows)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="'town' .*such as 'a'.*categorical_features"):
+        small(VaDEClustering).fit(pyarrow.table({"town": ["a", "b"] * 30, "size": X[:, 0]}))

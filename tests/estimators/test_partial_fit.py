@@ -42,7 +42,7 @@ def test_ten_batches_keep_the_clusters_and_their_numbers(cls):
     assert (model.cluster_sizes_ >= sizes).all()
     now = model.module_.state_dict()
     assert any(not np.array_equal(weights[name], now[name]) for name in weights)  # it has learned
-    assert [record["phase"] for record in model.history_[-2:]] == ["train", "train"]
+    assert [record["phase"] for record in model.history_[-2:]] == ["update", "update"]
 
 
 @pytest.mark.parametrize("cls", CLASSIFIERS)
@@ -293,3 +293,15 @@ def test_it_is_worth_it_on_wine():
         model.partial_fit(batch)
     assert adjusted_rand_score(before, model.predict(rows[:80])) >= 0.95
     assert adjusted_rand_score(classes, model.predict(rows)) > 0.7
+
+
+def test_records_of_updates_count_on():
+    model = small(VaDEClustering, n_clusters=4, max_iter="auto").fit(X[:140])
+    trained = copy.deepcopy(model.history_)
+    for batch in np.array_split(X[140:], 3):
+        model.partial_fit(batch)
+    assert model.history_[: len(trained)] == trained
+    updates = model.history_[len(trained) :]
+    assert {record["phase"] for record in updates} == {"update"}
+    for count in ("epoch", "steps"):
+        assert np.all(np.diff([record[count] for record in updates]) > 0)

@@ -1,6 +1,7 @@
 """What an ONNX file computes, against `predict` and the other methods."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import ClassifierMixin, is_classifier
@@ -185,3 +186,12 @@ def test_what_cannot_be_written_is_named(tmp_path):
     with pytest.raises(ValueError, match="folder"):
         small(VaDEClustering).fit(SCALED).to_onnx(tmp_path)
     assert not path.exists()
+
+
+@pytest.mark.filterwarnings("error:X does not have valid feature names")
+def test_steps_that_give_tables_are_folded_in(tmp_path):
+    frame = pd.DataFrame(X, columns=[f"c{n}" for n in range(X.shape[1])])
+    steps = StandardScaler(), PCA(5, random_state=0), small(VaDEClustering)
+    model = make_pipeline(*steps).set_output(transform="pandas").fit(frame)
+    to_onnx(model, tmp_path / "wine.onnx")
+    np.testing.assert_array_equal(run(tmp_path / "wine.onnx", X)["cluster"], model.predict(frame))

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from sklearn.compose import make_column_transformer
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.metrics import adjusted_mutual_info_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -144,3 +146,42 @@ def test_what_is_missing_is_named(fitted, frame, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):
         cluster_profiles(fitted, frame)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_columns_of_arrays_are_those_that_came_in():
+    """A step leaves the first out, or there are categories: names stay with their columns."""
+    X = np.c_[np.ones(200), 5.0 * GROUP, RNG.normal(size=200)]
+    X[:, 2] *= 0.5
+    model = make_pipeline(VarianceThreshold(), small(VaDEClustering)).fit(X)
+    profiles = cluster_profiles(model, X)
+    assert set(profiles.column) == {"x0", "x1", "x2"}
+    assert set(profiles[profiles["rank"] == 1].column) == {"x1"}
+    objects = np.c_[np.array(["a", "b", "c"], object)[GROUP], X[:, 1:].astype(object)]
+    model = small(VaDEClustering, categorical_features=[0]).fit(objects)
+    profiles = cluster_profiles(model, objects)
+    assert set(profiles.column) == {"x0", "x1", "x2"}
+    assert set(profiles[profiles.column == "x0"].typical) <= {"a", "b", "c"}
+    assert profiles[profiles.column == "x2"].unit.unique() == ["standard deviations"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_few_rows_have_tells_them_from_the_rest(sign):
+    """Whether most rows have the lowest value or the greatest, and however many there are."""
+    rare = np.arange(200) >= 190
+    flag = Column("x", sign * rare.astype(float)).information(rare)
+    text = Column("x", rare.astype(str).astype(object)).information(rare)
+    assert flag == text > 0.9
+    many = np.where(rare, RNG.normal(10, 1, 200), 0.0)
+    assert Column("x", sign * many).information(rare) > 0.85
+    some = np.where(np.arange(200) < 50, -RNG.random_sample(200), many)  # zero is not the lowest
+    assert Column("x", sign * some).information(rare) > 0.8
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_pipelines_and_searches_in_one_another():
+    X = np.c_[5.0 * GROUP, RNG.normal(size=200)]
+    search = GridSearchCV(small(VaDEClustering), {"n_clusters": [3]}, cv=2)
+    nested = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), search)).fit(X)
+    profiles = cluster_profiles(nested, X)
+    assert set(profiles.column) == {"x0", "x1"}

@@ -27,6 +27,7 @@ from skvade.inspection import (
     ReconstructionDisplay,
     TrainingCurvesDisplay,
 )
+from skvade.inspection._fitted import choose_rows
 from tests.conftest import FAMILY
 from tests.inspection.conftest import fit, small
 
@@ -297,3 +298,16 @@ def test_all_displays_are_tested():
     tested |= {inspection.ClusterCountDisplay, inspection.ClusterProfileDisplay}  # in their files
     names = [name for name in inspection.__all__ if name.endswith("Display")]
     assert {getattr(inspection, name) for name in names} == tested
+
+
+def test_rows_of_every_table_are_chosen_as_they_are():
+    """Steps that pick columns by name need a table with names."""
+    polars = pytest.importorskip("polars")
+    labels = np.repeat([0, 1], 20)
+    frame = polars.DataFrame({"size": np.arange(40.0), "town": ["a", "b"] * 20})
+    chosen, of_these = choose_rows(frame, labels, 6, 0)
+    assert chosen.columns == ["size", "town"]
+    assert np.array_equal(chosen["size"].to_numpy() >= 20, of_these == 1)
+    rows = frame.rows()
+    listed, _ = choose_rows([list(row) for row in rows], labels, 6, 0)
+    assert listed[:, 0].tolist() == chosen["size"].to_list()
