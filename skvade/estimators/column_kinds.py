@@ -112,7 +112,9 @@ def asked_otherwise(estimator: Any, columns: Columns | None) -> list[Any]:
     """
     chosen, given = estimator.categorical_features, estimator.likelihood
     if columns is None:
-        named = [] if chosen is None or isinstance(chosen, str) else np.asarray(chosen).tolist()
+        given_by = np.asarray([] if chosen is None or isinstance(chosen, str) else chosen)
+        is_mask = given_by.dtype.kind == "b"
+        named = (np.flatnonzero(given_by) if is_mask else given_by).tolist()
         return [*given, *named] if isinstance(given, Mapping) else named
     names = [column.name for column in columns.columns]
     were = [CATEGORICAL if c.categories else c.likelihood for c in columns.columns]

@@ -333,7 +333,7 @@ def _filled(values: Any, holes: np.ndarray, filled: Any) -> Any:
             continue
         try:
             typed = whole.astype(dtype)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
         if (typed.astype(object) == whole).all():
             return typed

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skvade.estimators.base import BaseDeepModel
 from skvade.estimators.predictor import snapshot
+from skvade.estimators.tables import container_of
 
 N_REFERENCE = 1_000
 
@@ -37,8 +38,10 @@ class Fitted:
     """
 
     def __init__(self, estimator: Any, caller: str):
-        self.model, steps = _unwrapped(estimator)
-        self.before = Pipeline(steps) if steps else None
+        self.model, before = _unwrapped(estimator)
+        steps = [step for pipeline in before for step in pipeline.steps]
+        in_turn = [(str(number), pipeline) for number, pipeline in enumerate(before)]
+        self.before = before[0] if len(before) == 1 else Pipeline(in_turn) if before else None
         self.caller = caller
         if not isinstance(self.model, BaseDeepModel):
             raise TypeError(
@@ -185,15 +188,15 @@ class Fitted:
         return rows
 
 
-def _unwrapped(estimator: Any) -> tuple[Any, list[tuple[str, Any]]]:
-    """What is at the end of pipelines and searches in one another, and all steps before it."""
-    steps: list[tuple[str, Any]] = []
+def _unwrapped(estimator: Any) -> tuple[Any, list[Pipeline]]:
+    """What is at the end of pipelines and searches in one another, and what is before it."""
+    before: list[Pipeline] = []
     while True:
         estimator = getattr(estimator, "best_estimator_", estimator)
         if not isinstance(estimator, Pipeline):
-            return estimator, steps
-        *before, (_, estimator) = estimator.steps
-        steps += [(f"{len(steps) + n} {name}", step) for n, (name, step) in enumerate(before)]
+            return estimator, before
+        before += [estimator[:-1]] if len(estimator) > 1 else []
+        estimator = estimator[-1]
 
 
 def _undoable(steps: list[Any], rows: np.ndarray) -> tuple[Pipeline | None, list[Any]]:
@@ -256,6 +259,8 @@ def choose_rows(X: Any, labels: np.ndarray, n_samples: int, random_state: Any) -
         turns[members] = np.arange(len(members))
     chosen = order[np.argsort(turns[order], kind="stable")][:n_samples]
     chosen = chosen[np.argsort(labels[chosen], kind="stable")]
+    if container_of(X) == "pyarrow":
+        return X.take(chosen), labels[chosen]
     if not hasattr(X, "columns"):
         X = X.tocsr() if issparse(X) else np.asarray(_with_texts(X))
     return _safe_indexing(X, chosen), labels[chosen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -75,10 +76,10 @@ def cluster_profiles(estimator: Any, X: Any) -> Any:
 
         [ I(column; in the cluster or not) - (B - 1) / (2 n) ] / H(in the cluster or not)
 
-    with the mutual information of a column in B bins, the deciles of numbers or the categories, a
-    bin of its own for missing values, less what it is for columns that tell nothing (to first
-    order in 1 / n). It is 1 where the column alone says who is in the cluster, and about 0, or
-    less, where it says nothing.
+    with the mutual information of a column in B bins, the deciles of numbers (a value that is one
+    of ten, or that a tenth of the rows have, has its own), the categories, or nothing where a value
+    is missing, less what it is for columns that tell nothing (to first order in 1 / n). It is 1
+    where the column alone says who is in the cluster, and about 0, or less, where it says nothing.
 
     Parameters
     ----------
@@ -273,6 +274,8 @@ def _values(column: np.ndarray) -> np.ndarray:
         return column.astype(float)
     objects = np.array([None if is_absent(v) else v for v in column.tolist()], dtype=object)
     seen = [value for value in objects if value is not None]
-    if seen and all(isinstance(v, Real) and not isinstance(v, bool | np.bool_) for v in seen):
+    if seen and all(
+        isinstance(v, Real | Decimal) and not isinstance(v, bool | np.bool_) for v in seen
+    ):
         return np.array([np.nan if value is None else value for value in objects], dtype=float)
     return objects

@@ -81,6 +81,11 @@ class Categorical(Likelihood):
         super()._load_from_state_dict(*args, **kwargs)
         self._number_columns()  # of a module that was made without memory
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "order" not in self._buffers:  # a pickle of an older version
+            self._number_columns()
+
     def linear_start(self, mean: Tensor) -> tuple[Tensor, float]:
         return mean.clamp(min=RARE).log(), 4.0  # as Bernoulli's
 

@@ -46,8 +46,8 @@ def load_estimator(
         raise ValueError(f"{os.fsdecode(path)} cannot be loaded: {error}") from error
     except ImportError as error:
         raise ImportError(
-            f"{os.fsdecode(path)} is of a model of a table of {error.name}, which is not installed "
-            f"here; install it: pip install {error.name}"
+            f"{os.fsdecode(path)} needs a library that is not installed here, for the tables that "
+            f"its model takes, or for a step before it ({error}); pip install it."
         ) from error
     except container.STRAYS as error:
         raise ValueError(

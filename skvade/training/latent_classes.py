@@ -146,17 +146,17 @@ class LatentClassStart(Initialiser):
         return labels
 
     def fit_one(self, table: Table, rng: np.random.RandomState) -> tuple[float, Classes]:
-        """The log-likelihood per row, and classes, from some rows, half way to the mean of all.
+        """The log-likelihood per row, and classes, from rows that differ, half way to their mean.
 
         From memberships at random many rows would all begin at that mean, which is no optimum and
-        yet hard to leave.
+        yet hard to leave; classes that begin alike stay alike.
         """
         known, observed = _split(table.values)
-        squares, n_rows = known**2, len(known)
+        squares = known**2
         counts = np.maximum(observed.sum(0), 1)
         mean = known.sum(0) / counts
         square = squares.sum(0) / counts
-        chosen = rng.choice(n_rows, self.n_clusters, replace=n_rows < self.n_clusters)
+        chosen = _different(table.values, self.n_clusters, rng)
         means = (mean + np.where(observed[chosen] > 0, known[chosen], mean)) / 2
         variances = np.tile(np.maximum(square - mean**2, FLOOR), (self.n_clusters, 1))
         classes = Classes(np.full(self.n_clusters, -np.log(self.n_clusters)), means, variances)
@@ -177,6 +177,16 @@ class LatentClassStart(Initialiser):
             log_weights = np.log(weights / weights.sum())
             classes = Classes(log_weights, means, np.maximum(variances, FLOOR))
         return bound, classes
+
+
+def _different(values: np.ndarray, n_rows: int, rng: np.random.RandomState) -> np.ndarray:
+    """The numbers of some rows, which differ, as far as there are such."""
+    found: dict[bytes, int] = {}
+    for row in rng.permutation(len(values)).tolist():
+        found.setdefault(values[row].tobytes(), row)
+        if len(found) == n_rows:
+            break
+    return np.resize([*found.values()], n_rows)
 
 
 def _split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -492,6 +492,8 @@ def test_observed_values_stay_as_they_are_whatever_their_dtype():
     assert filled(frame, fewer)["size"][0] == "a"
     parts = frame.assign(pets=[2.7, np.nan, 3.0] * 5)
     assert filled(frame, parts)["pets"].tolist() == [2.7, 1.0, 3.0] * 5
+    large = frame.assign(pets=[300, np.nan, 3.0] * 5)
+    assert filled(frame.astype({"pets": "uint8"}), large)["pets"].tolist() == [300, 1, 3] * 5
     other = frame.assign(size=pd.Series(["Z", None, "b"] * 5, dtype=object))
     assert filled(frame, other)["size"][0] == "Z"
     assert filled(frame, other)["size"].notna().all()
@@ -525,6 +527,8 @@ def test_going_on_asks_for_the_same_kinds_of_columns():
         other.set_params(warm_start=True)
         with pytest.raises(ValueError, match="set warm_start=False"):
             other.fit(numbers)
+    nothing = small(VaDEClustering, categorical_features=np.zeros(2, bool))
+    nothing.fit(X[["visits", "weight"]]).partial_fit(X[["visits", "weight"]])
     plain = small(VaDEClustering).fit(X[["visits", "weight"]])
     with pytest.raises(ValueError, match="ask for another kind of 'visits'"):
         plain.set_params(likelihood={"visits": "poisson"}).partial_fit(X[["visits", "weight"]])

@@ -1,5 +1,7 @@
 """A table of several kinds of columns: each block against its own family, and against scipy."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -124,6 +126,14 @@ def test_columns_are_numbered_anew_when_tensors_are_loaded():
     assert categories.places_of_3.tolist() == [[0, 1, 2]]
     assert categories.places_of_4.tolist() == [[3, 4, 5, 6]]
     assert categories.order.tolist() == list(range(7))
+
+
+def test_columns_are_numbered_in_older_pickles():
+    categories = Categorical(summary(7), WIDTHS)
+    for name in ("order", "places_of_3", "places_of_4"):
+        del categories._buffers[name]
+    again = pickle.loads(pickle.dumps(categories))
+    assert again.order.tolist() == list(range(7))
 
 
 def test_classes_see_both_values_of_what_has_two(mixed):

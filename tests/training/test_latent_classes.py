@@ -89,3 +89,14 @@ def test_many_rows_do_not_stay_where_all_classes_are_alike():
     found = start(np.empty((20_000, 0)), seed=0).labels
     best = yes.sum(1) < 3  # Bayes' rule
     assert max(np.mean(found == best), np.mean(found != best)) > 0.95
+
+
+@pytest.mark.parametrize("shares", [[0.9, 0.05, 0.05], [0.9, 0.04, 0.03, 0.03], [1 / 8] * 8])
+def test_classes_of_rows_that_repeat_begin_apart(shares):
+    n_classes = len(shares)
+    truth = np.arange(n_classes).repeat(np.multiply(shares, 400).round().astype(int))
+    values = (truth[:, np.newaxis] // 2 ** np.arange(3)) % 2
+    hot = np.eye(2)[values].reshape(len(values), -1).astype(np.float32)
+    start = LatentClassStart(Table(hot, np.ones(6, bool)), n_classes)
+    found = start(np.empty((len(hot), 0)), seed=0).labels
+    assert adjusted_rand_score(truth, found) > 0.95
