@@ -149,11 +149,12 @@ class PreparingMixin:
         needed = max(n_clusters, 2)
         with runtime.peers.together():
             if n_kept < 2 or of_all < needed:
-                in_all = "" if runtime.peers.size == 1 else f", {of_all} in all processes"
+                several = runtime.peers.size > 1
+                in_all = f" ({of_all} in all; each process needs two)" if several else ""
                 raise ValueError(
                     f"early_stopping holds out {n_held_out} of {n_samples} rows, which leaves "
                     f"{n_kept}{in_all}, and training with {self._count}={n_clusters} "
-                    f"needs {needed}, two of them in each process; lower validation_fraction (now "
+                    f"needs {needed}; lower validation_fraction (now "
                     f"{self.validation_fraction}), pass more rows, or set early_stopping=False."
                 )
         order = labels_last(runtime.peers.own(rng).permutation(n_samples), labels)
