@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from skvade.estimators.columns import CATEGORICAL, Column, Columns
 from skvade.estimators.tables import (
@@ -22,7 +21,7 @@ from skvade.estimators.tables import (
     plain_name,
     sorting,
 )
-from skvade.estimators.validation import as_numbers
+from skvade.estimators.validation import as_numbers, refuse_sparse
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.training.peers import Peers
 
@@ -63,11 +62,7 @@ def look(estimator: Any, X: Any) -> tuple[str, list[Seen]] | None:
     chosen, given = estimator.categorical_features, estimator.likelihood
     if chosen is None and not isinstance(given, Mapping):
         return None
-    if sp.issparse(X):
-        raise TypeError(
-            "categorical_features, and a likelihood for each column, need a dense table, got a "
-            f"sparse {type(X).__name__}; pass X.toarray(), or leave both out."
-        )
+    refuse_sparse(X)
     container, X = container_of(X), as_table(X)
     framed = hasattr(X, "iloc")
     n_columns = X.shape[1]

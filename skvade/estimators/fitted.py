@@ -151,7 +151,7 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             A pandas DataFrame has the index and the columns of X; a sparse X stays sparse, and
             only its explicit NaN are filled; of all else comes an array. Columns of whole numbers
             with holes become floats. Where the model was fitted to a table with categories, a table
-            like that, with its dtypes.
+            like that, with the dtypes of the fit unless these would change observed values.
         """
         rows = self._check_new(X)
         decoded = self._predictor.of_rows(rows, lambda m, x: m.expected_rows(x), n_draws=1)

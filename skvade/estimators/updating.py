@@ -156,11 +156,10 @@ def _after(learned: list[dict[str, Any]], updates: list[dict[str, Any]]) -> list
     """Records of an update, which count on where the updates before it ended."""
     last = next((record for record in reversed(learned) if record["phase"] == UPDATE), None)
     ended = {"epoch": 0, "steps": 0} if last is None else last
-    counted = [
+    return [
         {**record, "phase": UPDATE, **{n: ended[n] + record[n] for n in ("epoch", "steps")}}
         for record in updates
     ]
-    return counted
 
 
 def _size(n_rows: int, n_features: int) -> int:

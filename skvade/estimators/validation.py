@@ -138,19 +138,24 @@ def check_parameters(estimator: BaseEstimator) -> None:
 
 
 def check_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
-    """Only the number of rows and columns, and their names; a sparse table holds no categories."""
+    """Only the number of rows and columns, and their names; no categories are sparse."""
     refuse_containers(X)
-    if sp.issparse(X):
-        raise TypeError(
-            "categorical_features, and a likelihood for each column, need a dense table, got a "
-            f"sparse {type(X).__name__}; pass X.toarray(), or leave both out before a fit."
-        )
+    refuse_sparse(X)
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     n_rows, needed = X.shape[0] if hasattr(X, "shape") else len(X), 2 if reset else 1
     if n_rows < needed:
         raise ValueError(
             f"Found array with {n_rows} sample(s) while a minimum of {needed} is required by "
             f"{type(estimator).__name__}."
+        )
+
+
+def refuse_sparse(X: Any) -> None:
+    """A table of several kinds of columns must be dense."""
+    if sp.issparse(X):
+        raise TypeError(
+            "categorical_features, and a likelihood for each column, need a dense table, got a "
+            f"sparse {type(X).__name__}; pass X.toarray(), or leave both out of a fit."
         )
 
 

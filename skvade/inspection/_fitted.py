@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvade.estimators.base import BaseDeepModel
@@ -259,11 +259,13 @@ def choose_rows(X: Any, labels: np.ndarray, n_samples: int, random_state: Any) -
         turns[members] = np.arange(len(members))
     chosen = order[np.argsort(turns[order], kind="stable")][:n_samples]
     chosen = chosen[np.argsort(labels[chosen], kind="stable")]
+    if hasattr(X, "iloc"):
+        return X.iloc[chosen], labels[chosen]
     if container_of(X) == "pyarrow":
         return X.take(chosen), labels[chosen]
     if not hasattr(X, "columns"):
         X = X.tocsr() if issparse(X) else np.asarray(_with_texts(X))
-    return _safe_indexing(X, chosen), labels[chosen]
+    return X[chosen], labels[chosen]
 
 
 def _with_texts(X: Any) -> Any:

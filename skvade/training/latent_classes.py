@@ -146,10 +146,10 @@ class LatentClassStart(Initialiser):
         return labels
 
     def fit_one(self, table: Table, rng: np.random.RandomState) -> tuple[float, Classes]:
-        """The log-likelihood per row, and classes, from rows that differ, half way to their mean.
+        """The log-likelihood per row, and classes, from some rows, half way to the mean of all.
 
         From memberships at random many rows would all begin at that mean, which is no optimum and
-        yet hard to leave; classes that begin alike stay alike.
+        yet hard to leave. The rows differ, since classes that begin alike stay alike.
         """
         known, observed = _split(table.values)
         squares = known**2

@@ -1,6 +1,7 @@
 """Tables of numbers and categories: in as they are, and back as they came."""
 
 import copy
+import sys
 import warnings
 
 import numpy as np
@@ -560,3 +561,18 @@ def test_sparse_rows_of_a_table_with_categories_are_named():
     model = fitted()
     with pytest.raises(TypeError, match=r"need a dense table.*pass X\.toarray"):
         model.predict(sp.csr_array(np.ones((2, X.shape[1]))))
+
+
+def test_what_is_filled_is_never_the_table_that_came_in():
+    whole = pd.DataFrame({"a": LABELS, "b": RNG.integers(0, 9, N)})
+    given = whole.copy()
+    found = small(VaDEClustering).fit(whole).impute(given)
+    found.iloc[:, 0] = 99
+    pd.testing.assert_frame_equal(given, whole)
+
+
+def test_a_library_that_is_not_there_is_named(tmp_path, monkeypatch):
+    fitted().save(tmp_path / "table.safetensors")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="needs a library that is not installed.*pandas"):
+        load(tmp_path / "table.safetensors")

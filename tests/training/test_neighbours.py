@@ -14,6 +14,7 @@ from skvade.training.batches import Rows
 from skvade.training.handover import Graph
 from skvade.training.neighbours import (
     DrawnNeighbours,
+    _of_equal_variance,
     beside,
     cumulative_weights,
     membership_weights,
@@ -21,6 +22,7 @@ from skvade.training.neighbours import (
     principal_components,
     signal_share,
 )
+from skvade.training.peers import ALONE
 
 CODES = np.random.default_rng(0).normal(size=(200, 4))
 
@@ -145,3 +147,11 @@ def test_cumulative_weights_do_not_depend_on_blocks(monkeypatch):
     monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 8 * 15 * 64)
     np.testing.assert_array_equal(cumulative_weights(distances), whole)
     assert (cumulative_weights(distances)[:, -1] == 1).all()
+
+
+def test_codes_that_are_all_equal_leave_the_components_as_they_are():
+    both = np.c_[np.ones((50, 2)), np.random.default_rng(0).normal(size=(50, 3))]
+    np.testing.assert_array_equal(_of_equal_variance(both.copy(), 2, ALONE), both)
+    both[:, :2] = np.random.default_rng(1).normal(size=(50, 2)) + 9
+    places = _of_equal_variance(both.copy(), 2, ALONE)[:, 2:]
+    assert places.var(0).sum() == pytest.approx(both[:, :2].var(0).sum())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skvade.training.units import FAR, Units, measure_units
+from skvade.training.units import FAR, Units, measure_units, total_variance
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 4)) * [1, 2, 3, 4] + [0, 5, -5, 100]
@@ -130,3 +130,10 @@ def test_quantiles_of_wide_data_are_taken_in_blocks(monkeypatch):
     whole = measure_units(Z)
     monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 8 * 120 * 3)
     np.testing.assert_array_equal(measure_units(Z).units.low, whole.units.low)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_total_variance_is_that_of_the_columns_wherever_they_lie(dtype, monkeypatch):
+    monkeypatch.setattr("skvade.training.units.BLOCK_BYTES", 1_000)  # several blocks
+    values = (RNG.normal(size=(400, 3)) + np.array([40, -40, 0])).astype(dtype)
+    assert total_variance(values) == pytest.approx(values.astype(np.float64).var(0).sum(), rel=1e-6)
