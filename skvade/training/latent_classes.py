@@ -3,8 +3,9 @@
     p(x) = sum_c pi_c prod_d p(x_d | c)
 
 over what is observed of each row, with a Gaussian for each number and a share for each category,
-fitted by expectation-maximisation. Codes know distances, which say little where most columns hold
-one of a few values; classes ask in which columns rows are alike.
+fitted by expectation-maximisation, as if each class had some rows more that are as all rows are.
+Codes know distances, which say little where most columns hold one of a few values; classes ask in
+which columns rows are alike.
 
 References
 ----------
@@ -14,6 +15,7 @@ Vermunt, Magidson, "Latent class cluster analysis", in: Applied latent class ana
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
@@ -62,6 +64,34 @@ class Table:
         return replace(self, values=peers.concatenate(self.values))
 
 
+class Seen(NamedTuple):
+    """What is observed of rows, each array (n_rows, n_columns) and 0 where a value is missing.
+
+    Attributes
+    ----------
+    values, squares : ndarray
+    there : ndarray
+        1 where there is a value.
+    """
+
+    values: np.ndarray
+    squares: np.ndarray
+    there: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Seen:
+        """What is not NaN, as float64."""
+        absent = np.isnan(values)
+        seen = np.where(absent, 0.0, values.astype(np.float64))
+        return cls(seen, seen**2, (~absent).astype(np.float64))
+
+    def mean(self) -> Seen:
+        """One row, of the means of each column's values and squares."""
+        counts = np.maximum(self.there.sum(0, keepdims=True), 1)
+        means, squares = self.values.sum(0) / counts, self.squares.sum(0) / counts
+        return Seen(means, squares, np.ones_like(counts))
+
+
 @dataclass(frozen=True)
 class Classes:
     """Latent classes that have been fitted.
@@ -77,18 +107,16 @@ class Classes:
     means: np.ndarray
     variances: np.ndarray
 
-    def log_joint(
-        self, known: np.ndarray, observed: np.ndarray, is_share: np.ndarray
-    ) -> np.ndarray:
-        """log pi_c p(x | c) of what is observed, (n_rows, n_classes); `known` is 0 elsewhere."""
+    def log_joint(self, rows: Seen, is_share: np.ndarray) -> np.ndarray:
+        """log pi_c p(x | c) of what is observed, (n_rows, n_classes)."""
         numbers = ~is_share
-        x, there = known[:, numbers], observed[:, numbers]
+        x, squares, there = (part[:, numbers] for part in rows)
         means, variances = self.means[:, numbers], self.variances[:, numbers]
         # -1/2 sum_d [ (x_d - m_d)^2 / v_d + log(2 pi v_d) ], term by term
         constant = means**2 / variances + np.log(2 * np.pi * variances)
-        log_p = x @ (means / variances).T - 0.5 * (x**2 @ (1 / variances).T + there @ constant.T)
+        log_p = x @ (means / variances).T - 0.5 * (squares @ (1 / variances).T + there @ constant.T)
         shares = np.clip(self.means[:, is_share], LEAST, 1.0)
-        return self.log_weights + log_p + known[:, is_share] @ np.log(shares).T
+        return self.log_weights + log_p + rows.values[:, is_share] @ np.log(shares).T
 
 
 @dataclass(frozen=True)
@@ -141,39 +169,42 @@ class LatentClassStart(Initialiser):
         n_rows, n_columns = table.values.shape
         labels = np.empty(n_rows, int)
         for part in row_slices(n_rows, n_columns, 64 * self.n_clusters):
-            known, observed = _split(table.values[part])
-            labels[part] = classes.log_joint(known, observed, table.is_share).argmax(1)
+            rows = Seen.of(table.values[part])
+            labels[part] = classes.log_joint(rows, table.is_share).argmax(1)
         return labels
 
     def fit_one(self, table: Table, rng: np.random.RandomState) -> tuple[float, Classes]:
-        """The log-likelihood per row, and classes, from some rows, half way to the mean of all.
+        """The log-posterior per row, and classes, from some rows, half way to the mean of all.
 
-        From memberships at random many rows would all begin at that mean, which is no optimum and
-        yet hard to leave. The rows differ, since classes that begin alike stay alike.
+        The posterior counts the prior's rows, without which the likeliest class may be a few rows
+        of about one value. From memberships at random many rows would all begin at that mean, which
+        is no optimum and yet hard to leave. The rows differ, since classes that begin alike stay
+        alike.
         """
-        known, observed = _split(table.values)
-        squares = known**2
-        counts = np.maximum(observed.sum(0), 1)
-        mean = known.sum(0) / counts
-        square = squares.sum(0) / counts
+        rows = Seen.of(table.values)
+        as_all = rows.mean()
+        mean, square, _ = as_all
         chosen = _different(table.values, self.n_clusters, rng)
-        means = (mean + np.where(observed[chosen] > 0, known[chosen], mean)) / 2
+        means = (mean + np.where(rows.there[chosen] > 0, rows.values[chosen], mean)) / 2
         variances = np.tile(np.maximum(square - mean**2, FLOOR), (self.n_clusters, 1))
         classes = Classes(np.full(self.n_clusters, -np.log(self.n_clusters)), means, variances)
         before = -np.inf
         for _ in range(self.max_iter):
-            log_joint = classes.log_joint(known, observed, table.is_share)
+            log_joint = classes.log_joint(rows, table.is_share)
             top = log_joint.max(1, keepdims=True)
             likelihood = np.exp(log_joint - top)
             total = likelihood.sum(1, keepdims=True)
-            members, bound = likelihood / total, float((top + np.log(total)).mean())
+            members = likelihood / total
+            # log p(x) of the rows, and the prior's rows in each class
+            log_prior = self.prior * classes.log_joint(as_all, table.is_share).sum()
+            bound = float((top + np.log(total)).mean() + log_prior / len(members))
             if bound - before < self.tol:
                 break
             before = bound
             weights = members.sum(0) + self.prior
-            mass = members.T @ observed + self.prior
-            means = (members.T @ known + self.prior * mean) / mass
-            variances = (members.T @ squares + self.prior * square) / mass - means**2
+            mass = members.T @ rows.there + self.prior
+            means = (members.T @ rows.values + self.prior * mean) / mass
+            variances = (members.T @ rows.squares + self.prior * square) / mass - means**2
             log_weights = np.log(weights / weights.sum())
             classes = Classes(log_weights, means, np.maximum(variances, FLOOR))
         return bound, classes
@@ -187,9 +218,3 @@ def _different(values: np.ndarray, n_rows: int, rng: np.random.RandomState) -> n
         if len(found) == n_rows:
             break
     return np.resize([*found.values()], n_rows)
-
-
-def _split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values with 0 where they are missing, and 1 where they are not; float64."""
-    absent = np.isnan(values)
-    return np.where(absent, 0.0, values.astype(np.float64)), (~absent).astype(np.float64)

@@ -1,12 +1,14 @@
 """Latent classes against scikit-learn's mixtures, and against classes that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from skvade.training.latent_classes import Classes, LatentClassStart, Table
+from skvade.training.latent_classes import Classes, LatentClassStart, Seen, Table
 
 RNG = np.random.default_rng(0)
 
@@ -31,13 +33,12 @@ def test_the_density_is_that_of_independent_columns():
         np.array([[2.0, 1.0, 1.0], [0.5, 1.0, 1.0]]),
     )
     is_share = np.array([False, True, True])
-    known = np.array([[0.3, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    observed = np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 1.0]])  # the second number is missing
+    rows = Seen.of(np.array([[0.3, 1.0, 0.0], [np.nan, 0.0, 1.0]]))
     for c, weight in enumerate((0.3, 0.7)):
         mean, deviation = classes.means[c], np.sqrt(classes.variances[c, 0])
         first = np.log(weight) + stats.norm.logpdf(0.3, mean[0], deviation) + np.log(mean[1])
         second = np.log(weight) + np.log(mean[2])
-        found = classes.log_joint(known, observed, is_share)[:, c]
+        found = classes.log_joint(rows, is_share)[:, c]
         np.testing.assert_allclose(found, [first, second], rtol=1e-12)
 
 
@@ -70,13 +71,45 @@ def test_rows_beyond_the_sample_get_the_most_probable_class():
     assert len(few(np.empty((50, 0)), seed=1).labels) == 50
 
 
-def test_likelihood_never_falls():
+@pytest.mark.parametrize("prior", [1e-12, 1.0, 20.0])
+def test_what_is_maximised_never_falls(prior):
     table, _ = categories(300, strength=0.4)
+    numbers = RNG.normal(0, 1, (300, 2)).astype(np.float32)
+    values, is_share = np.hstack([table.values, numbers]), np.append(table.is_share, [False] * 2)
+    table = Table(values, is_share)
     bounds = []
     for max_iter in range(1, 30):
-        start = LatentClassStart(table, 3, max_iter=max_iter, tol=-np.inf, prior=1e-12)
+        start = LatentClassStart(table, 3, max_iter=max_iter, tol=-np.inf, prior=prior)
         bounds.append(start.fit_one(table, np.random.RandomState(0))[0])
     assert (np.diff(bounds) > -1e-9).all()
+
+
+def test_what_is_maximised_is_the_posterior():
+    """The likelihood alone prefers classes of a few rows of about one value."""
+    table, _ = categories(40, n_features=2)
+    numbers = RNG.normal(0, 1, (40, 2)).astype(np.float32)
+    numbers[::7, 0] = np.nan
+    table = Table(np.hstack([table.values, numbers]), np.append(table.is_share, [False] * 2))
+    start = LatentClassStart(table, 2, max_iter=5, tol=-np.inf, prior=3.0)
+    found, _ = start.fit_one(table, np.random.RandomState(0))  # of the classes of four M steps
+    _, classes = replace(start, max_iter=4).fit_one(table, np.random.RandomState(0))
+    logs = np.log(classes.means[:, :6])
+    of = [
+        stats.norm(m[6:], v[6:] ** 0.5)
+        for m, v in zip(classes.means, classes.variances, strict=True)
+    ]
+    rows = []
+    for row in table.values.astype(float):
+        of_numbers = [np.nansum(each.logpdf(row[6:])) for each in of]
+        rows.append(np.logaddexp.reduce(classes.log_weights + logs @ row[:6] + of_numbers))
+    prior = 0.0
+    for c in range(2):  # each observed value of a column alike, three rows in all
+        prior += classes.log_weights[c] + table.values[:, :6].mean(0) @ logs[c]
+        for d in (6, 7):
+            values = table.values[:, d].astype(float)
+            deviation = classes.variances[c, d] ** 0.5
+            prior += np.nanmean(stats.norm.logpdf(values, classes.means[c, d], deviation))
+    assert found == pytest.approx(np.mean(rows) + 3.0 * prior / 40, rel=1e-9)
 
 
 def test_many_rows_do_not_stay_where_all_classes_are_alike():
