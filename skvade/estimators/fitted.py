@@ -101,12 +101,12 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each cluster given each row.
 
-        It is ``(1 - doubt_) q(c|x) + doubt_ / n_clusters``. The q(c|x) that the class's notes
-        define says how far clusters lie apart in the model, and is mostly near 0 or 1. With
-        `doubt_` the mean probability of the training rows in their clusters is the share of their
-        neighbours that are in the same one; where clusters are classes, that is about the share of
-        rows that are right. It is computed row by row, without random draws, in float32 for float32
-        and narrower data and in float64 otherwise.
+        It is ``(1 - doubt_) q(c|x) + doubt_ / n_clusters``. The q(c|x) that the class's
+        description defines says how far clusters lie apart in the model, and is mostly near 0 or 1.
+        With `doubt_` the mean probability of the training rows in their clusters is the share of
+        their neighbours that are in the same one; where clusters are classes, that is about the
+        share of rows that are right. It is computed row by row, without random draws, in float32
+        for float32 and narrower data and in float64 otherwise.
 
         Parameters
         ----------

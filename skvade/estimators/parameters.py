@@ -78,17 +78,19 @@ class DeepParameters:
         Lower it where reconstructions matter more than clusters.
     init : {"auto", "gmm", "k-means", "random"}, array-like or clusterer, default="auto"
         The first partition of the codes. "gmm" is the best of 24 Gaussian mixtures (64 for small
-        tables), each fitted to at most 6,000 codes; they are compared without labels, by the number
-        of clusters used, then by the mutual information of the assignment and the share of
-        neighbours kept together. "auto" also merges the parts of larger mixtures (of small tables
-        also of mixtures of their principal components) along the graph of neighbours, and takes
-        what comes of it where that parts the graph far better: it finds clusters of very uneven
-        sizes, or long ones, that lie apart. Without neighbours (`neighbor_weight=0`) it is "gmm".
-        An array of shape (n_samples,) holds labels from 0. An array of shape
-        (n_clusters, latent_dim) holds means among the autoencoder's codes, before these are
-        rescaled, so it needs a trained `encoder` and ``pretrain_iter=0``. Any object with
-        scikit-learn's `fit_predict` is run on the codes. Change it where you know a partition, or
-        want clusters of another kind.
+        tables), each fitted to 6,000 codes (or twenty a cluster); they are compared without labels,
+        by the number of clusters used, then by the mutual information of the assignment and the
+        share of neighbours kept together. "auto" also merges the parts of larger mixtures (of small
+        tables also of mixtures of their principal components) along the graph of neighbours, and
+        takes what comes of it where that parts the graph far better: it finds clusters of very
+        uneven sizes, or long ones, that lie apart. Without neighbours (`neighbor_weight=0`) it is
+        "gmm", and for tables of which at least half of the columns are categories, or hold zeros
+        and ones, it is latent classes of the rows. An array of shape (n_samples,) holds labels from
+        0. An array of shape (n_clusters, latent_dim) holds means among the codes as they are when
+        clusters are sought; these are known beforehand, as principal components in the model's
+        units, for Gaussian data, built-in networks, ``pretrain_iter=0`` and ``neighbor_weight=0``.
+        Any object with scikit-learn's `fit_predict` is run on the codes. Change it where you know a
+        partition, or want clusters of another kind.
     n_init : int, default=1
         Number of complete fits. The one with the most clusters in use and, among these, the highest
         mutual information of the assignment is kept. Raise it where seeds disagree; the time grows
@@ -97,9 +99,10 @@ class DeepParameters:
         Passes over the data in the autoencoder phase; the neighbour phase has half as many steps.
         "auto" is 1,125 gradient steps at 70,000 rows and grows with n_samples ** 0.25; below 4,000
         rows it falls with the square root, and small tables, which start at their principal
-        components, need none. Without a linear path it is 2,500. The neighbour phase then has 2,100
-        steps at 70,000 rows, growing with the square root. With "auto" both end early where their
-        loss has come to a plateau. Raise it when the reconstruction is still falling at the end.
+        components, need none, but for ``neighbor_weight=0``. Without a linear path it is 2,500. The
+        neighbour phase then has 2,100 steps at 70,000 rows, growing with the square root. With
+        "auto" both end early where their loss has come to a plateau. Raise it when the
+        reconstruction is still falling at the end.
     max_iter : "auto" or int, default="auto"
         Maximum number of passes over the data in the last gradient phase. "auto" grows with the
         square root of n_samples: at 70,000 rows it is 500 gradient steps for VaDEClustering, and
@@ -114,10 +117,11 @@ class DeepParameters:
     learning_rate : float, default=4e-3
         Peak learning rate of Adam while neighbours are drawn together; at most 1. The autoencoder
         before that is trained at half of it. It is lowered below 4,000 rows with their square root,
-        and once more by half for small tables. The last phases use half of it in VaDEClustering and
-        a quarter elsewhere, less below 5,000 rows, down to a tenth of that at 500 rows and fewer,
-        and above 70,000 rows less by their fourth root. Lower it when training had to recover from
-        a non-finite loss.
+        and once more by half for small tables. The last phases use half of it in VaDEClustering
+        with neighbours and a quarter elsewhere, and that of `adversarial_iter` twice it from 400
+        steps on; the last phase less below 5,000 rows, down to a tenth of that at 500 rows and
+        fewer, and above 70,000 rows less by their fourth root. Lower it when training had to
+        recover from a non-finite loss.
     learning_rate_schedule : {"cosine", "step", "constant"}, default="cosine"
         Course of the learning rate over a phase, after a short linear warm-up: down to zero along
         half a cosine, down to a tenth after each third, or constant. Use "constant" for
@@ -128,8 +132,8 @@ class DeepParameters:
         stop earlier.
     n_iter_no_change : int, default=5
         Number of consecutive checks that must meet `tol`. Labels are checked after a pass over the
-        data, at most 25 times in a full phase; the held-out bound after every pass. Raise it where
-        a phase ends too early.
+        data, or some 25 to 50 times in a full phase that has more passes; the held-out bound after
+        every pass. Raise it where a phase ends too early.
     early_stopping : bool, default=False
         Stop the last phase when the bound on held-out rows no longer improves, and return to its
         best state. These rows are not trained on. Useful with few rows and large networks, which
@@ -153,7 +157,7 @@ class DeepParameters:
         generators of numpy and torch are neither used nor changed. Try several, and trust what
         they agree on.
     verbose : bool or int, default=False
-        Show the progress of every phase: a bar with loss and rate, or a line; in a log, a line at
+        Show the progress of every phase: a bar with the loss, or a line; in a log, a line at
         least every half minute.
     """
 
@@ -198,15 +202,15 @@ class ClusterParameters(DeepParameters):
         empty, with a warning. "auto" finds a number from 2 to `max_clusters`: the fit is preceded
         by the first phases of another, whose codes are split into many groups, which are merged
         along the graph of neighbours. Where that has no clear end, there is a warning, and
-        `report()` names other numbers. It takes some .8 of the time of the fit itself.
+        `report()` names other numbers. It adds a third to a half to the time of a fit.
     max_clusters : int, default=30
         The greatest number that ``n_clusters="auto"`` may find. Raise it where that finds nearly as
         many.
     compare : bool, default=True
         Whether a fit ends with k-means, a Gaussian mixture and the start of a default fit of at
         most 4,000 rows, on their principal components, so that `report()` can say what these find
-        and which parts the data better. Set it to False where a tenth of a second to a second
-        counts.
+        and which parts the data better. Set it to False where a tenth of a second to two
+        seconds count.
     """
 
     n_clusters: int | str = 4

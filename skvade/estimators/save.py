@@ -16,8 +16,10 @@ def save(estimator: Any, path: str | bytes | os.PathLike[Any]) -> None:
     """Write a fitted estimator of skvade, or a pipeline that ends in one, to a file without code.
 
     :func:`skvade.load` reads it. Steps before the model may be scikit-learn's transformers of
-    numbers and categories: scalers and power, quantile and rank transformers, encoders,
-    discretisers, imputers, PCA and TruncatedSVD, VarianceThreshold, TfidfTransformer, and
+    numbers and categories: StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, Normalizer,
+    PowerTransformer, QuantileTransformer, Binarizer, KBinsDiscretizer, PolynomialFeatures,
+    OneHotEncoder, OrdinalEncoder, SimpleImputer, KNNImputer, MissingIndicator, PCA, TruncatedSVD,
+    VarianceThreshold, TfidfTransformer, FunctionTransformer without a function, and
     ColumnTransformer, FeatureUnion and Pipeline of such.
 
     Parameters

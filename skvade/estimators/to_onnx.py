@@ -28,10 +28,10 @@ def to_onnx(estimator: Any, path: str | bytes | os.PathLike[Any]) -> None:
     "probabilities" (n_samples, n_clusters), "code" (n_samples, latent_dim), and of models with a
     density "log_likelihood" (n_samples,), in nats, as `score_samples` does; a runtime computes only
     what it is asked for. Steps before the model are folded in if they are affine: StandardScaler,
-    MinMaxScaler, MaxAbsScaler, RobustScaler, PCA, TruncatedSVD. The classes are in the file's
-    metadata. NaN is a missing value where the model was fitted to rows with such. Rows are not
-    checked: what comes of others with missing values, or of rows outside a likelihood's support,
-    means nothing.
+    MinMaxScaler and MaxAbsScaler without `clip`, RobustScaler, PCA, TruncatedSVD. The classes are
+    in the file's metadata. NaN is a missing value where the model was fitted to rows with such.
+    Rows are not checked: what comes of others with missing values, or of rows outside a
+    likelihood's support, means nothing.
 
     Parameters
     ----------
