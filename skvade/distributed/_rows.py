@@ -23,7 +23,7 @@ def load_rows(path: str | PathLike[str], *, columns: Sequence[str] | None = None
         A `.npy` file; a `.parquet` file, or a folder of such files (with the extra `readers`); or a
         folder `.zarr` with an array of two dimensions (with the same extra).
     columns : sequence of str or None, default=None
-        Columns to read from Parquet; None for all.
+        Columns to read from Parquet; None for all, but for those in which pandas keeps an index.
 
     Returns
     -------
@@ -35,7 +35,8 @@ def load_rows(path: str | PathLike[str], *, columns: Sequence[str] | None = None
     FileNotFoundError
         If there is nothing at the path.
     ValueError
-        If it is a file of another kind, or `columns` is given where there are no names.
+        If it is a file of another kind, or has fewer rows than there are processes, or `columns` is
+        given where there are no names.
     ImportError
         If the extra `readers` is not installed.
 
@@ -75,6 +76,11 @@ def load_rows(path: str | PathLike[str], *, columns: Sequence[str] | None = None
 def _own(n_rows: int) -> slice:
     """Where this process's rows are."""
     peers = current_peers()
+    if n_rows < peers.size:
+        raise ValueError(
+            f"path holds {n_rows} rows, fewer than the {peers.size} processes; start at most as "
+            "many as there are rows."
+        )
     return slice(n_rows * peers.rank // peers.size, n_rows * (peers.rank + 1) // peers.size)
 
 
@@ -83,7 +89,9 @@ def _of_parquet(place: Path, columns: Sequence[str] | None) -> np.ndarray:
     parquet = _imported("pyarrow.parquet")
     files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     metadata = [parquet.read_metadata(file) for file in files]
-    holed = _with_holes(metadata)
+    schemas = [of_file.schema.to_arrow_schema() for of_file in metadata]
+    names = columns or _names(schemas[0])  # files may have them in other orders
+    holed, kinds = _with_holes(metadata), {name: _kind(name, schemas) for name in names}
     own, first, parts = _own(sum(of_file.num_rows for of_file in metadata)), 0, []
     for file, of_file in zip(files, metadata, strict=True):
         groups, starts = [], []
@@ -94,17 +102,30 @@ def _of_parquet(place: Path, columns: Sequence[str] | None) -> np.ndarray:
                 starts.append(first)
             first += n_rows
         if groups:
-            table = parquet.ParquetFile(file).read_row_groups(groups, columns=columns)
+            table = parquet.ParquetFile(file).read_row_groups(groups, columns=[*names])
             cut = slice(max(0, own.start - starts[0]), own.stop - starts[0])
-            names = columns or metadata[0].schema.names  # files may have them in other orders
-            columns_read = [_column(table[name], name in holed, cut) for name in names]
-            parts.append(np.column_stack(columns_read))
+            read = [_column(table[name], kinds[name], name in holed, cut) for name in names]
+            parts.append(np.column_stack(read))
     return np.concatenate(parts)
 
 
-def _column(column: Any, may_have_holes: bool, cut: slice) -> np.ndarray:
-    """Floats where any process may have holes, so that all have the same dtype."""
+def _names(schema: Any) -> list[str]:
+    """The columns, without those in which pandas keeps an index."""
+    index = (schema.pandas_metadata or {}).get("index_columns", ())
+    return [name for name in schema.names if name not in index]
+
+
+def _kind(name: str, schemas: Sequence[Any]) -> np.dtype | None:
+    """What all files' numbers of a column can be, where these differ."""
+    kinds = {np.dtype(schema.field(name).type.to_pandas_dtype()) for schema in schemas}
+    numbers = len(kinds) > 1 and all(kind.kind in "biuf" for kind in kinds)
+    return np.result_type(*kinds) if numbers else None
+
+
+def _column(column: Any, kind: np.dtype | None, may_have_holes: bool, cut: slice) -> np.ndarray:
+    """Of a dtype that all processes have; floats where any of them may have holes."""
     values = column.to_numpy()[cut]
+    values = values if kind is None or values.dtype.kind not in "biuf" else values.astype(kind)
     return values.astype(np.float64) if may_have_holes and values.dtype.kind in "biuO" else values
 
 

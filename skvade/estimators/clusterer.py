@@ -72,7 +72,7 @@ class ClustererMixin(UpdatingMixin, ClusterMixin):
         phases = partial(self._make_counting_phases, max_clusters=self.max_clusters)
         scout = train(facts, warm=None, seed=seed, listeners=[], make_phases=phases)
         count, n_own = scout.run.handover.count, len(facts.trained_on)
-        groups = facts.dealt.give_back(count.groups.cpu().numpy(), n_own, peers)
+        groups = facts.dealt.give_back(count.groups, n_own, peers)
         count = replace(count, groups=torch.from_numpy(groups))
         shape = replace(facts.shape, n_clusters=count.n_clusters)
         size = (facts.n_rows, facts.small)
@@ -86,10 +86,10 @@ class ClustererMixin(UpdatingMixin, ClusterMixin):
                 vars(self).pop(name, None)
         if facts.count is not None:
             self._groups = np.full(X.shape[0], HELD_OUT)
-            self._groups[facts.trained_on] = facts.count.groups.numpy()
-            self._group_sizes = facts.count.sizes.numpy()
-            self.merge_tree_ = facts.count.tree.cpu().numpy()
-            self.cluster_evidence_ = facts.count.evidence.cpu().numpy()
+            self._groups[facts.trained_on] = facts.count.groups
+            self._group_sizes = facts.count.sizes
+            self.merge_tree_ = facts.count.tree
+            self.cluster_evidence_ = facts.count.evidence
             self._count_is_clear = facts.count.clear
         super()._finish(X, facts, *args)
 

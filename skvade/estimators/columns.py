@@ -31,6 +31,7 @@ CATEGORICAL = "categorical"
 ORDER = ("gaussian", "negative_binomial", "poisson", "bernoulli", CATEGORICAL)  # of blocks
 SCALES = {"bernoulli": 2**0.5}  # one column for two that always differ together
 MOSTLY = 0.5  # of the columns are categories
+ROUNDING = 1e-12  # variance over mean square, below which a column is constant
 
 
 @dataclass(frozen=True)
@@ -296,7 +297,7 @@ def _extended(values: np.ndarray, n_more: int, value: float) -> np.ndarray:
 
 
 def _deviations(counts: np.ndarray, peers: Peers) -> np.ndarray:
-    """The standard deviation of the logarithm of each column, 1 where it is 0: (n_columns,)."""
+    """The standard deviation of log(1 + x) of each column, 1 where it is 0: (n_columns,)."""
     moments = np.zeros((3, counts.shape[1]))
     for part in row_slices(*counts.shape):
         logs = np.log1p(counts[part].astype(np.float64))
@@ -305,8 +306,9 @@ def _deviations(counts: np.ndarray, peers: Peers) -> np.ndarray:
         moments += observed.sum(0), logs.sum(0), np.square(logs).sum(0)
     n_rows, sums, squares = peers.total(moments)
     n_rows = np.maximum(n_rows, 1)
-    variances = squares / n_rows - (sums / n_rows) ** 2
-    return np.sqrt(np.where(variances > 0, variances, 1.0))
+    squares = squares / n_rows
+    variances = squares - (sums / n_rows) ** 2
+    return np.sqrt(np.where(variances > ROUNDING * squares, variances, 1.0))
 
 
 def _check_within(column: Column, values: np.ndarray) -> None:

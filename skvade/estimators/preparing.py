@@ -64,17 +64,16 @@ class PreparingMixin:
         dealt = self._deal(rows, components, seed, runtime)
         sizes = self._fitted_sizes() if warm else self._sizes(components, small)
         shape = ModelShape(n_clusters, name, summary, **sizes)
+        dealt_from = peers.concatenate(dealt.numbers)
         table = None
         starts = isinstance(self.init, str) and self.init == "auto" and not warm
         if columns is not None and columns.mostly_categories and starts:
             table = Table.of(Rows(X, units=units), likelihood(summary))
+            table = table.dealt(kept, dealt_from, peers)
         initialiser = self._make_initialiser(shape, n_samples, small, peers, table)
         if labels is not None:
             initialiser = LabelledStart(initialiser, labels, n_clusters)
         initialiser = initialiser.restricted(kept).of_all(peers)
-        dealt_from = peers.concatenate(dealt.numbers)
-        if table is not None:
-            table = table.restricted(kept).of_all(peers).restricted(dealt_from)
         if labels is not None:
             labels = peers.concatenate(labels[kept])[dealt.numbers]
         facts = Facts(

@@ -24,7 +24,8 @@ def check_same(estimator: Any, X: Any, checkpoint: Any, peers: Peers) -> None:
     """
     if peers.size == 1:
         return
-    facts = {name: v for name, v in parameters_of(estimator).items() if name not in OF_EACH}
+    with peers.together():
+        facts = parameters_of(estimator, without=OF_EACH)
     warm = estimator._warm_model() is not None
     names, init = getattr(estimator, "feature_names_in_", None), estimator.init
     facts |= {

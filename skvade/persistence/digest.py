@@ -70,6 +70,9 @@ class _Parts:
             self._put(kind.__name__, repr(value))
         elif kind in (tuple, frozenset):
             self._add_items(value)
+        elif kind is np.random.RandomState:  # its pickle also holds how it was made
+            self._put("class", f"{kind.__module__}.{kind.__qualname__}")
+            self.add(value.get_state(legacy=False))
         elif isinstance(value, type):
             self._put("class", f"{value.__module__}.{value.__qualname__}")
         elif isinstance(value, FUNCTIONS) and not _is_method(value):

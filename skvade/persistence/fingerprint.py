@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,11 @@ def identity_of(estimator: Any, X: Any, y: Any, warm: Any, runtime: Any) -> dict
     return {**parameters_of(estimator), **texts}
 
 
-def parameters_of(estimator: Any) -> dict[str, str]:
+def parameters_of(estimator: Any, without: Container[str] = ()) -> dict[str, str]:
     """The class, the parameters that decide how a fit goes, and versions."""
     parameters = estimator.get_params(deep=False)
-    given = {name: value for name, value in parameters.items() if name not in INDIFFERENT}
+    left_out = {name for name in parameters if name in INDIFFERENT or name in without}
+    given = {name: value for name, value in parameters.items() if name not in left_out}
     given |= {"class": type(estimator).__name__, **VERSIONS}
     return {name: _text(name, value) for name, value in given.items()}
 

@@ -302,7 +302,8 @@ def _check_attribute(name: str, value: Any, kind: Any, sizes: dict[str, int]) ->
     kinds, axes = kind
     if type(value) is not np.ndarray or value.dtype.kind not in kinds or value.ndim != len(axes):
         raise ValueError(f"{name} is not an array of the dtype and dimensions that it should have.")
-    if 0 in value.shape:  # an array without entries could claim any size of its other dimensions
+    some = value.shape[1:] if name == "merge_tree_" else value.shape  # one group is not merged
+    if 0 in some:  # an array without entries could claim any size of its other dimensions
         raise ValueError(f"{name} is of shape {value.shape}, which has no entries.")
     shape = tuple(sizes.setdefault(*pair) for pair in zip(axes, value.shape, strict=True))
     if shape != value.shape:

@@ -101,12 +101,22 @@ class Packed:
         if kinds == {str}:
             return ["texts", *self._text(value, place)]
         if kinds == {dict} and all(value):
-            # Runs of dicts with the same keys, each with a column for every key.
-            self.n_rows += len(value)
-            runs = [list(run) for _, run in itertools.groupby(value, key=tuple)]
-            tables = [{key: [row[key] for row in run] for key in run[0]} for run in runs]
-            return ["dicts", *(self._dict(t, f"{place}.{i}") for i, t in enumerate(tables))]
+            return self._dicts(value, place)
         return ["list", *(self.node(item, f"{place}.{i}") for i, item in enumerate(value))]
+
+    def _dicts(self, value: list[dict[str, Any]], place: str) -> list[Any]:
+        """A table for each set of keys, with a column for every key, and of which each row is."""
+        self.n_rows += len(value)
+        rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for row in value:
+            rows.setdefault(tuple(row), []).append(row)
+        tables = [{key: [row[key] for row in some] for key in keys} for keys, some in rows.items()]
+        nodes = [self._dict(table, f"{place}.{i}") for i, table in enumerate(tables)]
+        if len(rows) == len([*itertools.groupby(value, key=tuple)]):
+            return ["dicts", *nodes]
+        number = {keys: i for i, keys in enumerate(rows)}
+        order = np.array([number[tuple(row)] for row in value], np.int64)
+        return ["mingled", self._array(order, f"{place}.order"), *nodes]
 
     def _text(self, texts: Any, place: str) -> list[Any]:
         encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -224,6 +234,10 @@ class Unpacked:
                 return self._texts(text, lengths)
             case ["dicts", *runs]:
                 return [row for columns in runs for row in self._rows(columns)]
+            case ["mingled", order, *tables]:
+                rows = [self._rows(columns) for columns in tables]
+                places = self._entries_of(order, ("<i8",)).tolist()
+                return self._mingled(places, rows)
             case ["objects", shape, text, lengths]:
                 return self._objects(shape, text, lengths)
             case ["scalar", array]:
@@ -258,6 +272,15 @@ class Unpacked:
             if self._rows_left < 0:
                 raise ValueError("its tables have too many rows for its size")
             yield dict(zip(columns, values, strict=True))
+
+    def _mingled(self, order: list[int], tables: list[Iterator[dict[str, Any]]]) -> list[Any]:
+        """The rows of tables, in an order that takes all of them."""
+        end: dict[str, Any] = {}
+        taken = [next(tables[place], end) if place >= 0 else end for place in order]
+        left = [next(table, end) for table in tables]
+        if not all(taken) or any(left):
+            raise ValueError("the order of rows contradicts its tables")
+        return taken
 
     def _objects(self, shape: Any, text: Any, lengths: Any) -> np.ndarray:
         texts = self._texts(text, lengths)

@@ -48,6 +48,10 @@ class SharedCheckpoint(Checkpoint):
                 )
             super().__init__(path, interval, identity)
 
+    def claim(self) -> None:
+        with self.peers.alike():
+            super().claim()
+
     def due(self) -> bool:
         return self.peers.tell(super().due())
 

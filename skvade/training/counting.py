@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from skvade.training.handover import Count
 from skvade.training.merging import Groups, InformedGroups, merge_tree, merges
@@ -74,17 +73,15 @@ class Counter:
         evidence = self._falls(gains) + JUMP_WEIGHT * self._jumps(cuts)
         n_clusters, clear = self._decide(evidence)
         tree = merge_tree(flow) if len(flow) > 1 else np.empty((0, 4))
-        told = peers.tell((n_clusters, clear, evidence, tree))  # processors may round differently
+        # Processors may round differently.
+        n_clusters, clear, evidence, tree = peers.tell((n_clusters, clear, evidence, tree))
         sizes = peers.total(np.bincount(groups, minlength=n_used))
-        tensors = (torch.from_numpy(values) for values in (*told[2:], groups, sizes))
-        return Count(*told[:2], *tensors)
+        return Count(n_clusters, clear, evidence, tree, groups, sizes)
 
     def _of_few(self, n_own: int, n_rows: int) -> Count:
         """Nothing is known of so few rows."""
-        unknown = torch.full((self.max_clusters + 1,), torch.nan, dtype=torch.float64)
-        tree = torch.zeros((0, 4), dtype=torch.float64)
-        groups = torch.zeros(n_own, dtype=torch.int64)
-        sizes = torch.tensor([n_rows])
+        unknown, tree = np.full(self.max_clusters + 1, np.nan), np.empty((0, 4))
+        groups, sizes = np.zeros(n_own, int), np.array([n_rows])
         return Count(min(2, n_rows), False, unknown, tree, groups, sizes)
 
     def _gains(self, flow: np.ndarray) -> np.ndarray:

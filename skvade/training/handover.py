@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 
@@ -35,29 +36,29 @@ class Graph:
 
 @dataclass(frozen=True)
 class Count:
-    """How many clusters there are, and what speaks for it.
+    """How many clusters there are, and what speaks for it; arrays, which stay on the CPU.
 
     Attributes
     ----------
     n_clusters : int
     clear : bool
         Whether the evidence for it is .3 or more.
-    evidence : Tensor of shape (max_clusters + 1,)
+    evidence : ndarray of shape (max_clusters + 1,)
         What speaks for each number of clusters; NaN where unknown.
-    tree : Tensor of shape (n_groups - 1, 4)
+    tree : ndarray of shape (n_groups - 1, 4)
         The mergers of groups of rows, as SciPy's hierarchies have them.
-    groups : Tensor of shape (n_samples,)
+    groups : ndarray of shape (n_samples,)
         The group of every row.
-    sizes : Tensor of shape (n_groups,)
+    sizes : ndarray of shape (n_groups,)
         How many rows each has, of all processes.
     """
 
     n_clusters: int
     clear: bool
-    evidence: Tensor
-    tree: Tensor
-    groups: Tensor
-    sizes: Tensor
+    evidence: np.ndarray
+    tree: np.ndarray
+    groups: np.ndarray
+    sizes: np.ndarray
 
 
 class Fate(Enum):
@@ -110,8 +111,8 @@ class Handover:
     bound: float = field(default=float("nan"), metadata=OUTCOME)
     count: Count | None = field(default=None, metadata=OUTCOME)
     elsewhere: float = field(default=0.0, metadata=OUTCOME)
-    stays: bool = field(default=False, metadata=UNTIL_THE_END)
-    codes_fixed: bool = field(default=False, metadata=UNTIL_THE_END)
+    stays: bool = field(default=False, metadata=OUTCOME)
+    codes_fixed: bool = field(default=False, metadata=OUTCOME)
     doubt: float = field(default=0.0, metadata=OUTCOME)
 
     def state(self, *, at_end: bool = False) -> dict[str, Any]:

@@ -57,11 +57,12 @@ class Table:
 
     def restricted(self, rows: np.ndarray) -> Table:
         """The given rows only."""
-        return replace(self, values=self.values[rows])
+        return replace(self, values=_taken(self.values, rows))
 
-    def of_all(self, peers: Peers) -> Table:
-        """The rows of all processes, in the order of ranks."""
-        return replace(self, values=peers.concatenate(self.values))
+    def dealt(self, kept: np.ndarray, numbers: np.ndarray, peers: Peers) -> Table:
+        """In the main process the rows that all keep, by their numbers; in the others none."""
+        everyone = peers.to_main(_taken(self.values, kept))
+        return replace(self, values=_taken(everyone, numbers) if peers.is_main else everyone)
 
 
 class Seen(NamedTuple):
@@ -126,6 +127,7 @@ class LatentClassStart(Initialiser):
     Attributes
     ----------
     table : Table
+        Of the rows whose codes are given.
     n_clusters : int
     n_restarts : int
     max_samples : int
@@ -157,12 +159,6 @@ class LatentClassStart(Initialiser):
             found = [self.assign(classes, self.table) for _, classes in fits[:2]]
         agreement = adjusted_rand_score(*found) if len(found) == 2 else float("nan")
         return Partition(found[0], agreement, stays=True)
-
-    def restricted(self, rows: np.ndarray) -> Initialiser:
-        return replace(self, table=self.table.restricted(rows))
-
-    def of_all(self, peers: Peers) -> Initialiser:
-        return replace(self, table=self.table.of_all(peers))
 
     def assign(self, classes: Classes, table: Table) -> np.ndarray:
         """The most probable class of each row."""
@@ -208,6 +204,11 @@ class LatentClassStart(Initialiser):
             log_weights = np.log(weights / weights.sum())
             classes = Classes(log_weights, means, np.maximum(variances, FLOOR))
         return bound, classes
+
+
+def _taken(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """These rows; no copy where they are all in their order."""
+    return values if np.array_equal(rows, np.arange(len(values))) else values[rows]
 
 
 def _different(values: np.ndarray, n_rows: int, rng: np.random.RandomState) -> np.ndarray:

@@ -250,7 +250,7 @@ def measure_units(
     scale_each : bool
         Whether each feature gets a scale of its own, and so a variance of one.
     """
-    low, high = extremes or extent(X)
+    low, high = extremes or _extent_of_all(X, peers)
     largest = max(-low, high)
     ordinary = largest == 0 or 1 / ORDINARY < largest < ORDINARY
     exponent = 0 if ordinary else min(-int(np.frexp(largest)[1]), 1_000)
@@ -270,6 +270,11 @@ def measure_units(
             moments = _Moments(X, unit, peers, limits)
     units = moments.units(scale_each)
     return Measured(units, moments.shares(), n_beyond, farthest)
+
+
+def _extent_of_all(X: Any, peers: Peers) -> tuple[float, float]:
+    lows, highs = zip(*peers.collect(extent(X)), strict=True)
+    return float(np.fmin.reduce(lows)), float(np.fmax.reduce(highs))
 
 
 class _Moments:
@@ -295,6 +300,11 @@ class _Moments:
         self.squares, self.total = peers.total(self.squares), peers.total(self.total)
         self.low = np.min(peers.collect(self.low), axis=0)
         self.high = np.max(peers.collect(self.high), axis=0)
+        # What is left of a constant's deviations is the rounding of its mean.
+        rounding = 8 * np.finfo(np.float64).eps * np.maximum(np.abs(self.low), np.abs(self.high))
+        varies = self.high - self.low > rounding
+        self.squares = np.where(varies, self.squares, 0.0)
+        self.total = self.total if varies.any() else 0.0
 
     def units(self, scale_each: bool) -> Units:
         """The shift and the scale, in the data's own units."""

@@ -14,7 +14,10 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from torch import nn
 
 import skvade
@@ -239,6 +242,12 @@ def faults():
                 model.fit(rows, y)
             except (ValueError, TypeError, FloatingPointError) as error:
                 found[name] = f"{type(error).__name__}: {error}"
+        try:
+            small(VaDEClustering).fit(X[mine], checkpoint="/no/such/folder/fit")
+        except OSError as error:
+            found["checkpoint"] = f"{type(error).__name__}: {error}"
+        start = make_pipeline(FunctionTransformer(lambda codes: codes), KMeans(3, random_state=0))
+        small(VaDEClustering, init=start).fit(X[mine])  # what no checkpoint could tell trains, too
         found["after"] = digest(small(VaDEClustering).fit(X[mine]))
     return found
 

@@ -151,6 +151,7 @@ def test_an_error_of_one_is_an_error_of_all():
         ("y", "Process 1 of 2: VaDEClassifier requires y"),
         ("few", "ValueError: y has 10 classes, more than n_classes=2"),
         ("loss", "TrainingDivergedError: "),
+        ("checkpoint", "checkpoint='/no/such/folder/fit' cannot be written"),
     ]:
         assert text in messages[name], (name, messages[name])
     assert "the same class: process 0 has" in messages["class"]

@@ -99,6 +99,32 @@ def test_columns_by_name(tmp_path):
         distributed.load_rows(tmp_path / "rows.npy", columns=["a"])
 
 
+def test_an_index_of_pandas_is_no_feature(tmp_path):
+    pd, _ = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(TABLE, columns=NAMES)
+    frame.sample(frac=1, random_state=0).to_parquet(tmp_path / "rows.parquet")
+    assert np.concatenate(parts(tmp_path / "rows.parquet")).shape == TABLE.shape
+    named = parts(tmp_path / "rows.parquet", columns=["__index_level_0__", "a"])
+    assert sorted(np.concatenate(named)[:, 0]) == list(range(len(TABLE)))
+
+
+def test_all_have_the_same_dtype_where_files_differ(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for number, dtype in enumerate([np.int32, np.float32]):
+        pq.write_table(pa.table({"a": np.arange(5, dtype=dtype)}), tmp_path / f"{number}.parquet")
+    found = parts(tmp_path, 2)
+    assert {part.dtype for part in found} == {np.dtype(np.float64)}
+    np.testing.assert_array_equal(np.concatenate(found)[:, 0], [*range(5), *range(5)])
+
+
+@pytest.mark.parametrize("write", [npy, parquet_file, zarr_array])
+def test_fewer_rows_than_processes_are_an_error_of_all(write, tmp_path):
+    path = write(tmp_path)
+    for rank in (0, 103):
+        with among(member(rank, 104)), pytest.raises(ValueError, match="103 rows, fewer than"):
+            distributed.load_rows(path)
+
+
 def test_other_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing at path=.*rows\.npy"):
         distributed.load_rows(tmp_path / "rows.npy")

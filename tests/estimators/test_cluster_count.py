@@ -132,11 +132,14 @@ def test_two_fits_of_one_seed_are_the_same():
 
 
 @pytest.mark.parametrize("n_rows", [2, 3, 7])
-def test_few_rows(n_rows):
+def test_few_rows(n_rows, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = small(VaDEClustering, "auto").fit(X[:n_rows])
     assert model.n_clusters_ == min(2, n_rows)
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    np.testing.assert_array_equal(again.merge_tree_, model.merge_tree_)
 
 
 ALL = "SKVADE_DEFAULT_CHECKS" in os.environ  # `make checks`; M2's decoder knows the number

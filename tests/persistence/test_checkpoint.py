@@ -79,6 +79,7 @@ def outcome(model, X):
         "history": model.history_,
         "scores": model.score_samples(X) if hasattr(model, "score_samples") else None,
         "rest": [model.converged_, model.mutual_information_, model.restart_agreement_],
+        "kept in later fits": [model._stays, model._codes_fixed],
         **module,
     }
 
@@ -178,6 +179,15 @@ def test_a_finished_fit_is_not_repeated(tmp_path, monkeypatch):
     first = clone(estimator).fit(X, checkpoint=tmp_path / "fit")
     monkeypatch.setattr(trainer, "optimise", None)
     assert_same(clone(estimator).fit(X, checkpoint=str(tmp_path / "fit")), first)
+
+
+@pytest.mark.parametrize("given", [{"init": Y % 2}, {"adversarial_iter": 2}])
+def test_a_finished_fit_knows_what_later_ones_keep(given, tmp_path):
+    apart = X + 20 * (Y % 2)[:, np.newaxis]
+    estimator = small(VaDEClustering, 2, **given)
+    first, again = (clone(estimator).fit(apart, checkpoint=tmp_path / "fit") for _ in range(2))
+    assert first._stays or first._codes_fixed
+    assert_same(first, again, apart)
 
 
 def test_states_are_kept_at_intervals_and_at_the_end(tmp_path, monkeypatch):

@@ -135,6 +135,15 @@ def test_other_values_are_refused_by_their_place(content, place, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_rows_of_several_kinds_take_a_table_for_each(tmp_path):
+    """As a history has records with and without what some checks add."""
+    rows = [{"loss": i / 7, **({"changed": 0.5} if i % 3 else {})} for i in range(20_000)]
+    write(tmp_path / "file", "test", {"rows": rows, "next": 1})
+    assert identical(read(tmp_path / "file", "test"), {"rows": rows, "next": 1})
+    with open(tmp_path / "file", "rb") as file:
+        assert int.from_bytes(file.read(8), "little") < 2_000  # bytes of the header
+
+
 def test_too_many_separate_values_are_refused_before_they_are_written(tmp_path):
     with pytest.raises(ValueError, match="too many separate values"):
         write(tmp_path / "file", "test", {str(i): i for i in range(20_000)})

@@ -225,6 +225,9 @@ def test_what_makes_no_difference():
     before = digest_of(net)
     assert digest_of(net.eval()) == before  # which `fit` sets
     assert digest_of(Net(table={"b": [2, {3}], "a": 1})) == before
+    state = np.random.RandomState()
+    state.set_state(np.random.RandomState(7).get_state())
+    assert digest_of(state) == digest_of(np.random.RandomState(7))
     wide = np.arange(12.0).reshape(3, 4)
     assert digest_of(np.asfortranarray(wide)) == digest_of(wide)
     assert digest_of(np.repeat(wide, 2, axis=0)[::2]) == digest_of(wide)

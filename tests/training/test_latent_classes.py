@@ -67,7 +67,7 @@ def test_rows_beyond_the_sample_get_the_most_probable_class():
     table, labels = categories()
     start = LatentClassStart(table, 3, max_samples=200)
     assert adjusted_rand_score(labels, start(np.empty((600, 0)), seed=1).labels) > 0.85
-    few = start.restricted(np.arange(50))
+    few = replace(start, table=table.restricted(np.arange(50)))
     assert len(few(np.empty((50, 0)), seed=1).labels) == 50
 
 

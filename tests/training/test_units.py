@@ -99,6 +99,16 @@ def test_no_value_is_farther_than_the_model_can_hold():
     assert np.isfinite(units.to_model(np.float32([[3e38] * 4]))).all()
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.3, -98.6, 1e9 / 3, 1e120 / 3])
+def test_a_constant_has_no_scale(value):
+    """Its mean is rounded, so that values differ from it."""
+    rows = np.column_stack([RNG.normal(size=(200, 2)), np.full(200, value)])
+    each = measure_units(rows, scale_each=True)
+    assert each.units.scale[2] == 1
+    assert each.shares[2] == 0
+    assert measure_units(rows[:, 2:]).units.scale == 1
+
+
 def test_data_that_need_no_units_are_left_as_they_are():
     assert Units().to_model(X) is X
     assert Units().to_data(X) is X
