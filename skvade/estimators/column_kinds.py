@@ -74,6 +74,12 @@ def look(estimator: Any, X: Any) -> tuple[str, list[Seen]] | None:
             texts = {n for n in range(n_columns) if n not in kinds and holds_texts(column_of(X, n))}
             dtypes = {n for n in range(n_columns) if str(X.dtypes.iloc[n]) == "category"}
             kinds = {**dict.fromkeys(texts | dtypes, CATEGORICAL), **kinds}
+        elif X.dtype.kind in "OUS" and any(holds_texts(column_of(X, n)) for n in range(n_columns)):
+            raise ValueError(
+                "categorical_features='from_dtype' reads the dtypes of a DataFrame's columns, got "
+                f"an array of dtype {X.dtype} with texts; pass a DataFrame (of a step before, "
+                "set_output(transform='pandas')), or the numbers of the columns with categories."
+            )
     elif chosen is not None:
         for number in _numbers_of(chosen, names):
             if kinds.setdefault(number, CATEGORICAL) != CATEGORICAL:
@@ -174,7 +180,13 @@ def _together(seen: tuple[Seen, ...]) -> Column:
 
 
 def _see_categories(column: Column, values: Any, text: bool) -> Seen:
-    codes, found = factorize(values)
+    try:
+        codes, found = factorize(values)
+    except TypeError as error:  # lists, say
+        raise ValueError(
+            f"Column {column.name!r} holds values that cannot be categories ({error}); make texts "
+            "of them, or leave the column out."
+        ) from error
     for value in found:
         if not isinstance(value, str | bool | int | float):
             raise ValueError(

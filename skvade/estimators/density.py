@@ -61,7 +61,8 @@ class DensityClustererMixin(ClustererMixin, GenerativeMixin):
             whose `outlier_scores` reach it. Of rows between two training rows, of which one is
             noise and the other is not, those that are nearer to the first.
         """
-        return self._without_noise(self._check_new(X), super().predict(X))
+        rows = self._check_new(X)
+        return self._without_noise(rows, self._predictor.labels(rows))
 
     def _without_noise(self, X: Any, labels: np.ndarray) -> np.ndarray:
         if not hasattr(self, "_noise_from"):

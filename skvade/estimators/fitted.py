@@ -39,7 +39,7 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             knows the right clusters.
         """
         compared = getattr(self, "_comparison", {})  # of clusterers, and not of older pickles
-        return describe(self, (*self._findings, *objections(compared)), compared)
+        return describe(self, (*self._findings, *self._objections()), compared)
 
     @of_one_fit
     def save(self, path: Any) -> None:
@@ -229,6 +229,10 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     @property
     def _n_features_out(self) -> int:
         return self.means_.shape[1]
+
+    def _objections(self) -> tuple[str, ...]:
+        """What speaks against the fit in the report alone, and is no warning."""
+        return objections(getattr(self, "_comparison", {}))
 
     def _check_new(self, X: Any) -> Any:
         X = self._check_rows(X, reset=False)

@@ -83,10 +83,11 @@ def _refuse_absent(y: Any) -> None:
     else:
         return
     if len(rows):
+        more = f" (and in {len(rows) - 1} more)" if len(rows) > 1 else ""
         kind = "NaN" if values.dtype.kind in "fc" else str(values[rows[0]])
         raise ValueError(
-            f"Input y contains {kind} in row {rows[0]} (and in {len(rows) - 1} more); pass -1 for "
-            "rows without a label, beside strings as a number: pandas' y.astype(object).fillna(-1)."
+            f"Input y contains {kind} in row {rows[0]}{more}; pass -1 for rows "
+            "without a label, beside strings as a number: pandas' y.astype(object).fillna(-1)."
         )
 
 

@@ -114,6 +114,7 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
             **{f"phase {name}": text for name, text in _phases(estimator.history_).items()},
             **_group(estimator),
             **_count(estimator),
+            **_labelled(estimator),
             "clusters used": f"{int((sizes > 0).sum())} of {len(sizes)}",
             "cluster sizes": f"{sizes.max()} to {sizes.min()}, median {np.median(sizes):.0f}",
             "confidence": (
@@ -133,23 +134,25 @@ def describe(estimator: Any, findings: tuple[str, ...], compared: dict[str, Any]
             "labels settled": "yes" if estimator.converged_ else "not before the phase ended",
         },
         findings=findings,
-        checked=_checked(n_rows, compared),
+        checked=_checked(n_rows, compared, hasattr(estimator, "classes_")),
     )
 
 
-def _checked(n_rows: int, compared: dict[str, Any]) -> str:
+def _checked(n_rows: int, compared: dict[str, Any], classes: bool) -> str:
     rivals = "k-means, a Gaussian mixture or the start of a default fit"
     beside = f", and whether {rivals} parts the data better" if compared else ""
     if "mixture and start" in compared:
         beside += " or the last two contradict it alike"
     text = (
         "Checked: the scales of columns, the choice of the likelihood, empty clusters, the "
-        f"agreement of restarts, a finite loss, settled labels{beside}. No check failed, which "
-        "does not show that the clusters are right: see whether another random_state finds the "
-        "same."
+        f"agreement of restarts, a finite loss, settled labels{beside}"
+        f"{', and whether rows with a label are in its class' if classes else ''}. No check "
+        f"failed, which does not show that the {'classes' if classes else 'clusters'} are right: "
+        "see whether another random_state finds the same."
     )
     if n_rows < FEW_ROWS:
-        text += f" {n_rows} rows are few for a network: compare GaussianMixture."
+        simple = "LabelSpreading" if classes else "GaussianMixture"
+        text += f" {n_rows} rows are few for a network: compare {simple}."
     return text
 
 
@@ -185,6 +188,18 @@ def _count(estimator: Any) -> dict[str, str]:
     others = " and ".join(map(str, estimator._other_counts()))
     clear = "" if estimator._count_is_clear else "; not clear"
     return {"number of clusters": text + clear + (f" (next {others})" if others else "")}
+
+
+def _labelled(estimator: Any) -> dict[str, str]:
+    """How many rows had a label, and how many of these are in its class."""
+    if not hasattr(estimator, "_label_counts") or not estimator._label_counts.any():
+        return {}
+    counts, right = estimator._label_counts
+    fewest = int(np.flatnonzero(counts)[counts[counts > 0].argmin()])
+    return {
+        "rows with a label": f"{counts.sum()}, {right.sum() / counts.sum():.1%} of them in its "
+        f"class; fewest of class {estimator.classes_[fewest]}, {counts[fewest]}"
+    }
 
 
 def _compared(comparison: dict[str, Any]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
 
 from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.facts import Facts
 from skvade.estimators.labels import UNLABELED, as_labels, missing_labels, with_unnamed
 from skvade.estimators.parameters import DeepParameters, parameters
 from skvade.estimators.predictor import of_one_fit
@@ -19,10 +20,11 @@ from skvade.estimators.validation import warn
 from skvade.objectives.base import EncodedObjective
 from skvade.objectives.denoising import WithDenoising
 from skvade.objectives.labels import LabeledRows, WithLabels
-from skvade.training.peers import current_peers
+from skvade.training.peers import Peers, current_peers
 
 DROPOUT = 0.1  # of the pass with noise, as in DEPICT
 MANY_WRONG = 0.1  # of the labels of new rows
+FOLLOWED = 0.5  # of what labels say beyond the most frequent one
 
 
 @parameters
@@ -192,6 +194,28 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
         super()._publish(X, candidates, rng)
         self.labels_ = self._named(self.labels_)
 
+    def _look_back(self, X: Any, facts: Facts, peers: Peers) -> None:
+        """How many labels there were, and how many rows with one are in its class."""
+        super()._look_back(X, facts, peers)
+        counts = np.zeros((2, len(self.classes_)), int)
+        if facts.labels is not None:
+            labels = facts.dealt.give_back(facts.labels, len(facts.trained_on), peers)
+            (known,) = np.nonzero(labels >= 0)
+            right = self.labels_[facts.trained_on[known]] == self.classes_[labels[known]]
+            counts = np.stack([_counted(labels[rows], counts) for rows in (known, known[right])])
+        self._label_counts = peers.total(counts)
+
+    def _objections(self) -> tuple[str, ...]:
+        n_known, n_right = self._label_counts.sum(1).tolist()
+        most = int(self._label_counts[0].max())
+        if n_known == most or n_right - most >= FOLLOWED * (n_known - most):
+            return ()
+        return (
+            f"Of {n_known} rows with a label {n_right} are in its class, where {most} have the "
+            "most frequent label: the classes of this model are not those of the labels. Check "
+            "the labels, give more of them, or compare a classifier of the labelled rows alone.",
+        )
+
     def _beside_noise(self, objective: MakeEncoded) -> MakeEncoded:
         if not self.denoising_weight:
             return objective
@@ -247,6 +271,10 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
         labeled = self.classes_[: self._n_labeled]
         own = {"classes": self.classes_.tolist(), "labelled classes": labeled.tolist()}
         return {**super()._shape_parameters(), **own}
+
+
+def _counted(labels: np.ndarray, like: np.ndarray) -> np.ndarray:
+    return np.bincount(labels, minlength=like.shape[1])
 
 
 def _compare_classes(classes: Any, known: set[Any]) -> None:

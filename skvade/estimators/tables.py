@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from skvade.estimators.validation import is_absent
+from skvade.estimators.validation import check_axes, is_absent
 
 CONTAINERS = ("", "pandas", "polars", "pyarrow")
 TEXTS = ("object", "str", "string", "large_string", "utf8")
@@ -28,15 +28,16 @@ def as_table(X: Any) -> Any:
     ValueError
         If there are not two dimensions.
     """
+    check_axes(X)
     if container_of(X) not in ("", "pandas"):
         X = X.to_pandas()
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _with_categories(X)
+    if np.ma.is_masked(X):
+        X = X.astype(object).filled(None)
     table = np.asarray(X)
     if isinstance(X, list | tuple) and table.dtype.kind in "US":  # numbers have become texts
         table = np.asarray(X, dtype=object)
-    if table.ndim != 2:
-        raise ValueError(f"Expected 2D array, got an array of {table.ndim} dimension(s) instead.")
     return table
 
 

@@ -121,6 +121,9 @@ def check_parameters(estimator: BaseEstimator) -> None:
         estimator.get_params(deep=False),
         caller_name=type(estimator).__name__,
     )
+    for name, value in estimator.get_params(deep=False).items():
+        if isinstance(value, bool) and any(isinstance(c, Interval) for c in CONSTRAINTS[name]):
+            raise ValueError(f"The {name!r} parameter must be a number. Got {value!r} instead.")
     for name in ("encoder", "decoder", "init"):
         value = getattr(estimator, name)
         if isinstance(value, type):
@@ -130,7 +133,7 @@ def check_parameters(estimator: BaseEstimator) -> None:
             )
     if isinstance(sizes, str):
         return
-    if not all(isinstance(s, Integral) and s >= 1 for s in sizes):
+    if not all(isinstance(s, Integral) and not isinstance(s, bool) and s >= 1 for s in sizes):
         raise ValueError(
             "The 'hidden_layer_sizes' parameter must be 'auto' or a sequence of integers of at "
             f"least 1, such as (500, 500, 2000). Got {sizes!r} instead."
@@ -141,12 +144,24 @@ def check_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
     """Only the number of rows and columns, and their names; no categories are sparse."""
     refuse_containers(X)
     refuse_sparse(X)
+    check_axes(X)
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     n_rows, needed = X.shape[0] if hasattr(X, "shape") else len(X), 2 if reset else 1
     if n_rows < needed:
         raise ValueError(
             f"Found array with {n_rows} sample(s) while a minimum of {needed} is required by "
             f"{type(estimator).__name__}."
+        )
+
+
+def check_axes(X: Any) -> None:
+    """A table has rows and columns."""
+    shape = X.shape if hasattr(X, "shape") else np.shape(np.asarray(X, dtype=object))
+    if len(shape) != 2:
+        raise ValueError(
+            f"Expected 2D array or DataFrame, got a {type(X).__name__} of {len(shape)} "
+            "dimension(s) instead; for one row pass X.iloc[[0]] of a DataFrame, or X[[0]] of an "
+            "array."
         )
 
 
@@ -168,6 +183,8 @@ def as_numbers(X: Any, names: list[Any]) -> np.ndarray:
         If a column holds something else, or infinity; with its name.
     """
     _refuse_texts(X, names)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "US":
+        X = X.astype(object)  # of texts numbers are made, as of lists of them
     values = check_array(X, dtype="numeric", ensure_all_finite=False)
     if values.dtype.kind not in "buif":
         raise TypeError(f"X must hold real numbers, got dtype {values.dtype}; convert it to float.")
@@ -189,7 +206,7 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
         If X is not a finite, real, two-dimensional table of numbers with the fitted columns.
     """
     refuse_containers(X)
-    X = _with_none_as_object(X)
+    X = _with_nan(_with_none_as_object(X))
     _refuse_texts(X)
     try:
         X = validate_data(
@@ -233,6 +250,14 @@ def _with_none_as_object(X: Any) -> Any:
     return array if array.dtype == object and array.ndim == 2 else X
 
 
+def _with_nan(X: Any) -> Any:
+    """Masked arrays with NaN where they are masked."""
+    if not np.ma.is_masked(X):
+        return X
+    numbers = X.dtype.kind in "fc"
+    return (X if numbers else X.astype(np.float64)).filled(np.nan)
+
+
 # What is of a type with such an attribute is no table yet, and how to make one of it.
 CONTAINERS = {
     "obs_names": "pass its matrix, adata.X",
@@ -240,6 +265,13 @@ CONTAINERS = {
     "collect": "collect it first: X.collect()",
     "compute": "compute it first: X.compute()",
     "toPandas": "collect it first: X.toPandas()",
+}
+CURES = {
+    "texts": "make numbers of texts (pandas.to_numeric), encode them (OneHotEncoder), or name "
+    "categories in categorical_features ('from_dtype' finds the columns of a DataFrame in which "
+    "all values are texts)",
+    "dates": "make numbers of dates and times, such as days: (X[name] - X[name].min()).dt.days",
+    "others": "make numbers or texts of the values",
 }
 NO_NUMBERS = ("date", "time", "duration", "interval", "period")
 
@@ -268,41 +300,45 @@ def _refuse_texts(X: Any, names: Sequence[Any] | None = None) -> None:
     """Raise an error that names the columns that hold strings, categories, dates or holes."""
     if hasattr(X, "dtypes") and hasattr(X, "columns"):
         columns = {name: (X[name], kind) for name, kind in zip(X.columns, X.dtypes, strict=False)}
+        framed = True
     elif isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "USO":
         names = range(X.shape[1]) if names is None else names
         columns = {name: (X[:, number], X.dtype) for number, name in enumerate(names)}
+        framed = False
     else:
         return
-    found = {name: _text_of(values, kind) for name, (values, kind) in columns.items()}
-    texts = {name: text for name, text in found.items() if text}
-    if texts:
-        shown = ", ".join(f"column {name!r} ({text})" for name, text in [*texts.items()][:5])
+    found = {name: _other_of(values, kind, framed) for name, (values, kind) in columns.items()}
+    others = {name: other for name, other in found.items() if other}
+    if others:
+        shown = ", ".join(f"column {name!r} ({other[0]})" for name, other in [*others.items()][:5])
+        cures = dict.fromkeys(CURES[kind] for _, kind in others.values())
         raise ValueError(
-            f"X holds no numbers in {shown}{', ...' if len(texts) > 5 else ''}; make numbers of "
-            "texts (pandas.to_numeric), name categories in categorical_features (or "
-            "'from_dtype') or encode them (OneHotEncoder), or leave the columns out."
+            f"X holds no numbers in {shown}{', ...' if len(others) > 5 else ''}; "
+            f"{'; '.join(cures)}; or leave the columns out."
         )
 
 
-def _text_of(values: Any, kind: Any) -> str:
-    """What a column holds that is no number; holes are left to the check for them."""
+def _other_of(values: Any, kind: Any, framed: bool) -> tuple[str, str] | None:
+    """What a column holds that is no number, and of which kind; holes have a check of their own."""
     text = str(kind).lower()
     if text.startswith(("float", "int", "uint", "bool", "complex")):
-        return ""
+        return None
     if text.startswith(NO_NUMBERS):
-        return str(kind)
-    for value in np.asarray(values).tolist():
+        return str(kind), "dates"
+    for value in np.asarray(values, dtype=object).tolist():
         try:
             number = is_absent(value) or isinstance(float(value), float)
         except ValueError:
             number = False
         except TypeError:
-            if not isinstance(value, date | time | timedelta):
-                return ""  # a dict, say, which scikit-learn refuses in words of its own
+            if not framed and not isinstance(value, date | time | timedelta):
+                return None  # a dict, say, which scikit-learn refuses in words of its own
             number = False
         if not number:
-            return f"{kind}, such as {value!r}"
-    return ""
+            dated = isinstance(value, date | time | timedelta)
+            other = "texts" if isinstance(value, str) else "dates" if dated else "others"
+            return f"{kind}, such as {value!r}", other
+    return None
 
 
 def _first_hole(X: Any) -> str:
@@ -316,7 +352,8 @@ def _first_hole(X: Any) -> str:
     if not len(rows):
         return ""
     name = list(X.columns)[columns[0]] if hasattr(X, "columns") else int(columns[0])
-    return f", first in row {rows[0]} of column {name!r} (and in {len(rows) - 1} more places)"
+    more = f" (and in {len(rows) - 1} more places)" if len(rows) > 1 else ""
+    return f", first in row {rows[0]} of column {name!r}{more}"
 
 
 def is_absent(value: Any) -> bool:

@@ -73,7 +73,7 @@ class AssignmentDisplay:
         estimator : estimator or Pipeline
             A fitted estimator of skvade, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
-            Rows to assign.
+            Rows to assign. Those that a `noise_quantile` makes noise are left out.
         ax : matplotlib Axes, array-like of three Axes or None, default=None
             See `plot`.
         **kwargs : dict
@@ -85,7 +85,8 @@ class AssignmentDisplay:
         """
         fitted = Fitted(estimator, cls.__name__)
         names = fitted.cluster_names
-        return cls.from_predictions(fitted.proba(X), cluster_names=names, ax=ax, **kwargs)
+        proba = fitted.proba(X)[~fitted.noise(X)]
+        return cls.from_predictions(proba, cluster_names=names, ax=ax, **kwargs)
 
     @classmethod
     def from_predictions(

@@ -10,7 +10,7 @@ import numpy as np
 
 from skvade.inspection._drawing import one_axes
 from skvade.inspection._fitted import Fitted
-from skvade.inspection._profiles import Profile, profiles_of
+from skvade.inspection._profiles import Profile, in_short, profiles_of
 
 MOST = 3.0  # standard deviations that have a colour of their own
 MOST_WRITTEN = 160  # cells
@@ -126,7 +126,7 @@ class ClusterProfileDisplay:
         for y, line in enumerate(grid):
             for x, cell in enumerate(line):
                 is_number = cell.unit != "share"
-                text = f"{cell.typical:.3g}" if is_number else str(cell.typical)[:10]
+                text = in_short(cell.typical, 3)[:10] if is_number else str(cell.typical)[:10]
                 color = "white" if abs(cell.standardized) > 0.6 * MOST else "black"
                 ax.text(x, y, text, ha="center", va="center", fontsize=8, color=color)
 

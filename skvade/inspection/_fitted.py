@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvade.estimators.base import BaseDeepModel
+from skvade.estimators.density import NOISE
 from skvade.estimators.predictor import snapshot
 from skvade.estimators.tables import container_of
 
@@ -120,6 +121,12 @@ class Fitted:
     def labels(self, X: Any) -> np.ndarray:
         """The cluster of each row, by its name; -1 is noise."""
         return self.model.predict(self._seen(X))
+
+    def noise(self, X: Any) -> np.ndarray:
+        """Which rows are noise."""
+        if hasattr(self.model, "_noise_from"):
+            return self.labels(X) == NOISE
+        return np.zeros(X.shape[0] if hasattr(X, "shape") else len(X), bool)
 
     def proba(self, X: Any) -> np.ndarray:
         """The model's own q(c|x) of rows, of whose differences `doubt_` hides the small ones."""

@@ -101,6 +101,8 @@ class InterpolationDisplay(RowsDisplay):
         fitted = Fitted(estimator, cls.__name__)
         fitted.need("covariances_", cure="use VaDEClustering, GMVAEClustering or VaDEClassifier")
         check_scalar(n_steps, "n_steps", int, min_val=2)
+        if len(fitted.means) < 2:
+            raise ValueError("estimator must have two clusters or more for InterpolationDisplay.")
         ends = fitted.clusters(clusters)
         if len(ends) != 2:
             raise ValueError(f"clusters must name two clusters, got {clusters!r}.")

@@ -10,10 +10,12 @@ from scipy.linalg import eigh
 from sklearn.decomposition import PCA
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from skvade.estimators.density import NOISE
 from skvade.inspection._drawing import colors, one_axes
 from skvade.inspection._fitted import Fitted, make_rng
 
 MOST_IN_LEGEND = 20
+GREY = (0.6, 0.6, 0.6, 1.0)  # of noise
 
 
 @dataclass(eq=False, repr=False)
@@ -25,7 +27,8 @@ class LatentSpaceDisplay:
     codes : ndarray of shape (n_samples, 2)
         The points.
     labels : ndarray of shape (n_samples,)
-        What the points are coloured by: integers, places in `label_names`.
+        What the points are coloured by: integers, places in `label_names`; -1 is noise, which is
+        grey.
     label_names : ndarray of shape (n_labels,)
         All labels that there may be, in the order of the colours.
     means : ndarray of shape (n_clusters, 2) or None, default=None
@@ -99,7 +102,7 @@ class LatentSpaceDisplay:
         X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
             Rows to show.
         y : array-like of shape (n_samples,) or None, default=None
-            Labels to colour points by; None stands for the clusters.
+            Labels to colour points by; None stands for the clusters, with noise in grey.
         projection : {"lda", "pca"} or array-like of shape (2, latent_dim), default="lda"
             The two linear discriminants along which the clusters of X differ most, in units of the
             standard deviation within clusters; or the two leading principal components of the
@@ -123,6 +126,7 @@ class LatentSpaceDisplay:
         codes, kind = fitted.codes(X), "cluster"
         if y is None:
             labels, names = fitted.proba(X).argmax(1), fitted.cluster_names
+            labels[fitted.noise(X)] = NOISE
         else:
             check_consistent_length(codes, y)
             y = column_or_1d(y)
@@ -168,7 +172,8 @@ class LatentSpaceDisplay:
         """
         ax = one_axes(type(self).__name__, ax, (6.4, 5.4))
         palette = colors(len(self.label_names))
-        style = {"c": palette[self.labels], "s": 9, "alpha": 0.6, "linewidth": 0}
+        of_points = np.where(self.labels[:, None] == NOISE, GREY, palette[self.labels])
+        style = {"c": of_points, "s": 9, "alpha": 0.6, "linewidth": 0}
         self.points_ = ax.scatter(*self.codes.T, **{**style, **kwargs})
 
         by_cluster = self.label_kind == "cluster"

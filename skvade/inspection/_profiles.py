@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.metrics.cluster import expected_mutual_information
 
 from skvade.estimators.tables import as_table, container_of
 from skvade.estimators.validation import is_absent
@@ -34,8 +35,8 @@ class Profile:
         Of the column among those of the cluster, by information, from 1.
     column : str or other
     typical, others : float or object
-        Of numbers, the median in the cluster and in the other rows; of categories, those that are
-        most and least frequent here compared with the others; "missing" is one of them.
+        Of numbers and dates, the median in the cluster and in the other rows; of categories, those
+        that are most and least frequent here compared with the others; "missing" is one of them.
     difference : float
         Of numbers, that of the means in standard deviations of the column; of categories, that of
         the shares.
@@ -64,8 +65,17 @@ class Profile:
         """As a part of a sentence."""
         if self.unit == "share":
             return f"{self.column} = {self.typical} ({self.difference:+.0%})"
-        numbers = f"{self.typical:.4g} against {self.others:.4g}"
+        numbers = f"{in_short(self.typical, 4)} against {in_short(self.others, 4)}"
         return f"{self.column} {numbers} ({self.difference:+.1f} sd)"
+
+
+def in_short(value: Any, digits: int) -> str:
+    """A number with so many digits that count, or a date or a duration."""
+    if not isinstance(value, Real):
+        return str(value).removesuffix(" 00:00:00")
+    if not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.{digits}g}"
+    return np.format_float_positional(value, digits, unique=False, fractional=False, trim="-")
 
 
 def cluster_profiles(estimator: Any, X: Any) -> Any:
@@ -74,12 +84,14 @@ def cluster_profiles(estimator: Any, X: Any) -> Any:
     Columns are those that come in, before any step of a pipeline: numbers, texts, categories,
     truth values, with or without missing values. They are ordered by
 
-        [ I(column; in the cluster or not) - (B - 1) / (2 n) ] / H(in the cluster or not)
+        (I - E[I]) / (H - E[I])
 
-    with the mutual information of a column in B bins, the deciles of numbers (a value that is one
-    of ten, or that a tenth of the rows have, has its own), the categories, or nothing where a value
-    is missing, less what it is for columns that tell nothing (to first order in 1 / n). It is 1
-    where the column alone says who is in the cluster, and about 0, or less, where it says nothing.
+    with the mutual information I of a column in bins and of being in the cluster or not, whose
+    entropy is H; E[I] is what it is in the mean over all orders of the rows, so that many values
+    are not many signs. Bins are the deciles of numbers, dates and durations (a value that is one of
+    ten, or that a tenth of the rows have, has its own), the categories, and what is missing. It is
+    1 where the column alone says who is in the cluster, and about 0, or less, where it says
+    nothing: an adjusted mutual information.
 
     Parameters
     ----------
@@ -104,6 +116,10 @@ def cluster_profiles(estimator: Any, X: Any) -> Any:
         If pandas is not installed.
     TypeError
         If the estimator is none of skvade's.
+
+    References
+    ----------
+    Vinh, Epps, Bailey, "Information theoretic measures for clusterings comparison", JMLR 11, 2010.
 
     Examples
     --------
@@ -135,7 +151,7 @@ def cluster_profiles(estimator: Any, X: Any) -> Any:
 def profiles_of(fitted: Fitted, X: Any) -> list[Profile]:
     """Those of all clusters that have rows, and of all columns."""
     labels = fitted.labels(X)
-    columns = [Column(name, values) for name, values in _columns(X, fitted.names_in)]
+    columns = [Column(*column) for column in _columns(X, fitted.names_in)]
     profiles = []
     for cluster in fitted.cluster_names:
         inside = labels == cluster
@@ -158,11 +174,14 @@ class Column:
     name : str or other
     values : ndarray of shape (n_samples,)
         Of floats, NaN where missing, or of objects, None where missing.
+    restored : callable
+        Makes of a float what the column holds, a date for instance.
     """
 
-    def __init__(self, name: Any, values: np.ndarray):
+    def __init__(self, name: Any, values: np.ndarray, restored: Callable[[float], Any] = float):
         self.name = name
         self.values = values
+        self.restored = restored
         self.is_number = values.dtype.kind == "f"
         self.absent = np.isnan(values) if self.is_number else np.array([v is None for v in values])
         self.categories, self.bins = self._binned()
@@ -192,14 +211,17 @@ class Column:
         with np.errstate(divide="ignore", invalid="ignore"):
             mutual = np.nansum(p * np.log(p / (rows * columns)))
             entropy = -np.nansum(columns * np.log(columns))
-        by_chance = (len(table) - 1) / (2 * n_rows)
-        return float((mutual - by_chance) / entropy) if entropy > 0 else 0.0
+        by_chance = expected_mutual_information(table.astype(np.int64), n_rows)
+        beyond = entropy - by_chance
+        return float((mutual - by_chance) / beyond) if beyond > 1e-12 else 0.0
 
     def profile(self, cluster: Any, inside: np.ndarray, rank: int, information: float) -> Profile:
         """What this column says of the rows inside."""
         typical, others, difference, scale = (
             self._numbers(inside) if self.is_number else self._shares(inside)
         )
+        if self.is_number:
+            typical, others = self.restored(typical), self.restored(others)
         return Profile(
             cluster=cluster,
             size=int(inside.sum()),
@@ -251,13 +273,17 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(values)) if len(values) else float("nan")
 
 
-def _columns(X: Any, names: Any) -> Iterator[tuple[Any, np.ndarray]]:
-    """Names and values of all columns, floats or objects."""
-    if container_of(X) == "pyarrow":
+def _columns(X: Any, names: Any) -> Iterator[tuple[Any, ...]]:
+    """Names and values of all columns, floats or objects, and what floats stand for."""
+    if container_of(X) in ("polars", "pyarrow"):
         X = as_table(X)
     if hasattr(X, "columns") and hasattr(X, "iloc"):
         for number, name in enumerate(X.columns):
-            yield name, _values(X.iloc[:, number].to_numpy(dtype=object, na_value=None))
+            column = X.iloc[:, number]
+            if getattr(column.dtype, "kind", "") in "mM":
+                yield name, *_of_time(column)
+            else:
+                yield name, _values(column.to_numpy(dtype=object, na_value=None))
         return
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
         names = list(X.columns)
@@ -266,6 +292,21 @@ def _columns(X: Any, names: Any) -> Iterator[tuple[Any, np.ndarray]]:
         names = [f"x{number}" for number in range(table.shape[1])]
     for number, name in enumerate(names):
         yield name, _values(table[:, number])
+
+
+def _of_time(column: Any) -> tuple[np.ndarray, Callable[[float], Any]]:
+    """Dates or durations as floats, in nanoseconds from the first, and the way back."""
+    import pandas as pd
+
+    first = column.min()
+    passed = (column - first) / pd.Timedelta(1, "ns")
+    values = passed.to_numpy(dtype=float, na_value=np.nan)
+
+    def restored(nanoseconds: float) -> Any:
+        known = np.isfinite(nanoseconds)
+        return first + pd.Timedelta(round(nanoseconds), "ns") if known else pd.NaT
+
+    return values, restored
 
 
 def _values(column: np.ndarray) -> np.ndarray:

@@ -27,6 +27,11 @@ def mutual_information(proba: Any) -> float:
     float
         Between 0 and log(n_clusters).
 
+    Raises
+    ------
+    ValueError
+        If `proba` has no two dimensions, or lines that are no probabilities.
+
     References
     ----------
     Bridle, Heading, MacKay, "Unsupervised classifiers, mutual information and 'phantom targets'",
@@ -46,6 +51,13 @@ def mutual_information(proba: Any) -> float:
     total, entropy = np.zeros(proba.shape[1]), 0.0
     for start in range(0, len(proba), BLOCK_ROWS):
         block = proba[start : start + BLOCK_ROWS].astype(float)
+        low, sums = block.min(), block.sum(1)
+        if low < 0 or np.abs(sums - 1).max() > 1e-3:
+            raise ValueError(
+                f"proba must hold probabilities whose lines sum to one, got values from {low:.3g} "
+                f"and sums from {sums.min():.3g} to {sums.max():.3g}; pass what predict_proba "
+                "gives."
+            )
         total += block.sum(0)
         entropy += entr(block).sum(1).sum()
     return max(0.0, float(entr(total / len(proba)).sum() - entropy / len(proba)))

@@ -23,8 +23,8 @@ KIND = "model"
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
 # What loading expects of fitted attributes: a type, or for arrays the kinds of dtype and what each
-# dimension counts, K clusters, L latent dimensions, D features, E columns of numbers that these
-# become, N rows, T rows of the fit that counted clusters, S draws.
+# dimension counts, A two, K clusters, L latent dimensions, D features, E columns of numbers that
+# these become, N rows, T rows of the fit that counted clusters, S draws.
 OF_ALL = {
     "n_features_in_": int,
     "means_": ("f", "KL"),
@@ -63,6 +63,7 @@ EARLIER = {  # of files that were written before there were these
     "_n_filling": lambda fitted: None,
     "n_clusters_": lambda fitted: len(fitted["means_"]),
     "_comparison": lambda fitted: {},
+    "_label_counts": lambda fitted: np.zeros((2, len(fitted["means_"])), int),
     "_group_sizes": lambda fitted: _sizes(fitted["_groups"], len(fitted["merge_tree_"]) + 1),
 }
 OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
@@ -75,7 +76,7 @@ OF_COUNTED = {
     "_group_sizes": ("i", "G"),
     "_count_is_clear": bool,
 }
-OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int}
+OF_CLASSIFIERS = {"classes_": ("biufUO", "K"), "_n_labeled": int, "_label_counts": ("i", "AK")}
 OF_NAMED = {"feature_names_in_": ("O", "D")}
 OF_NUMBERS = {"cluster_centers_": ("f", "KE")}
 OF_COLUMNS = {"_columns": dict, "_decoded": ("f", "KE")}  # of a table of several kinds

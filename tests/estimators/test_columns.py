@@ -284,6 +284,9 @@ FRAMES = {
     "numbers as texts": (X.assign(more=["1.5", "2.5", "?"] * 30), None),
     "infinity": (X.assign(age=np.inf), "infinity, first in row 0 of column 'age'"),
     "one row": (X.iloc[:1], "1 sample.*minimum of 2"),
+    "mixed texts": (X.assign(more=[1, "b", 2.5] * 30), "column 'more'.*in which all values are"),
+    "an array": (X.to_numpy(dtype=object), "reads the dtypes of a DataFrame.*set_output"),
+    "a column": (X["age"], r"got a Series of 1 dimension.*X\.iloc\[\[0\]\]"),
 }
 
 
@@ -295,6 +298,43 @@ def test_columns_that_are_no_categories_are_named(name):
         return
     with pytest.raises(ValueError, match=message):
         mixed().fit(frame)
+
+
+def test_what_has_no_hash_is_no_category():
+    frame = X[["age"]].assign(tags=[[1]] * N)
+    with pytest.raises(ValueError, match="'tags' holds values that cannot be categories.*list"):
+        mixed(categorical_features=["tags"]).fit(frame)
+
+
+def test_one_row_has_two_dimensions():
+    model = mixed().fit(X)
+    for row in (X.iloc[0], [X.iloc[0].to_dict()], X.iloc[0].to_dict()):
+        with pytest.raises(ValueError, match=r"2D array or DataFrame.*X\.iloc\[\[0\]\]"):
+            model.predict(row)
+
+
+def test_texts_of_numbers_beside_categories():
+    texts = np.array([["1.0", "u"], ["9.5", "v"], ["1.2", "u"]] * 20)
+    model = small(VaDEClustering, 2, categorical_features=[1])
+    expected = model.fit_predict(texts.astype(object))
+    np.testing.assert_array_equal(model.fit_predict(texts), expected)
+
+
+def test_masked_categories_are_missing():
+    rows = np.array([[1.0, 0], [9.5, 1], [1.2, 0]] * 20)
+    hidden = np.ma.masked_array(rows, np.zeros(rows.shape, bool))
+    hidden[3, 1] = np.ma.masked
+    rows[3, 1] = np.nan
+    model = small(VaDEClustering, 2, categorical_features=[1])
+    expected = model.fit(rows).predict_proba(rows)
+    np.testing.assert_array_equal(model.fit(hidden).predict_proba(hidden), expected)
+
+
+def test_constant_counts_have_a_scale_of_their_own():
+    counts = RNG.poisson(3, (1_000, 2))
+    counts[:, 1] = 2
+    model = small(VaDEClustering, 2, likelihood={0: "poisson", 1: "poisson"}).fit(counts)
+    assert max(model._summary.blocks[0].scales) < 10
 
 
 def test_other_tables_at_prediction_are_refused():

@@ -11,6 +11,7 @@ from sklearn.datasets import make_blobs
 from skvade import VaDEClustering
 from skvade.training.descent import Guard
 from tests.conftest import small
+from tests.persistence.test_checkpoint import assert_same
 
 X, _ = make_blobs(60, centers=3, n_features=3, random_state=0)
 FRAME = pd.DataFrame(X, columns=["age", "size", "rooms"])
@@ -53,14 +54,17 @@ def test_tensors_that_numpy_cannot_read():
         small(VaDEClustering).fit(torch.empty(60, 3, device="meta"))
 
 
+TEXTS, DATES = "to_numeric.*encode.*from_dtype", "days: .*dt.days"
 COLUMNS = {
-    "strings": (["a", "b", "c"] * 20, "'town' .*such as 'a'"),
-    "strings among numbers": ([*map(str, range(59)), "n/a"], "'town' .*such as 'n/a'"),
-    "categories": (pd.Categorical(["a", "b", "c"] * 20), r"'town' \(category, such as 'a'\)"),
-    "spans": (pd.to_timedelta([1] * 60, unit="D"), r"'town' \(timedelta64"),
-    "days": ([datetime.date(2026, 1, 1)] * 60, r"'town' \(object, such as datetime"),
-    "dates": ([datetime.datetime(2026, 1, 1)] * 60, r"'town' \(datetime64"),
-    "mixed objects": ([1, "b", 2.5] * 20, r"'town' \(object, such as 'b'\)"),
+    "strings": (["a", "b", "c"] * 20, f"'town' .*such as 'a'.*{TEXTS}"),
+    "strings among numbers": ([*map(str, range(59)), "n/a"], f"'town' .*such as 'n/a'.*{TEXTS}"),
+    "categories": (pd.Categorical(["a"] * 60), rf"'town' \(category, such as 'a'\).*{TEXTS}"),
+    "spans": (pd.to_timedelta([1] * 60, unit="D"), rf"'town' \(timedelta64.*{DATES}"),
+    "days": ([datetime.date(2026, 1, 1)] * 60, rf"'town' \(object, such as datetime.*{DATES}"),
+    "dates": ([datetime.datetime(2026, 1, 1)] * 60, rf"'town' \(datetime64.*{DATES}"),
+    "mixed objects": ([1, "b", 2.5] * 20, rf"'town' \(object, such as 'b'\).*{TEXTS}"),
+    "dicts": ([{}] * 60, r"'town' \(object, such as \{\}\); make numbers or texts"),
+    "lists": ([[1, 2]] * 60, r"'town' \(object, such as \[1, 2\]\); make numbers or texts"),
 }
 
 
@@ -69,8 +73,17 @@ def test_columns_without_numbers_are_named(name, monkeypatch):
     values, named = COLUMNS[name]
     monkeypatch.setattr(Guard, "descend", lambda *args: pytest.fail("it was trained"))
     frame = FRAME.assign(town=values)
-    with pytest.raises(ValueError, match=f"no numbers in column {named}.*to_numeric.*encode"):
+    with pytest.raises(ValueError, match=f"no numbers in column {named}"):
         small(VaDEClustering).fit(frame)
+
+
+def test_what_a_mask_hides_is_missing():
+    hidden = np.ma.masked_array(X, X > np.quantile(X, 0.9))
+    model = small(VaDEClustering).fit(hidden)
+    assert_same(model, small(VaDEClustering).fit(hidden.filled(np.nan)), X)
+    np.testing.assert_array_equal(model.predict(hidden), model.predict(hidden.filled(np.nan)))
+    whole = np.ma.masked_array(X)
+    assert_same(small(VaDEClustering).fit(whole), small(VaDEClustering).fit(X), X)
 
 
 @pytest.mark.usefixtures("quiet")

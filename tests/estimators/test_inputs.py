@@ -236,12 +236,12 @@ def test_counts_end_where_float32_does(likelihood):
 
 
 BAD_PARAMETERS = {
-    "n_clusters": [0, -1, 2.5, "3", None],
+    "n_clusters": [0, -1, 2.5, "3", None, True],
     "compare": [1.5, "no", None],
     "noise_quantile": [0, 1, 1.5, -0.1, "auto", True],
-    "max_clusters": [1, 0, 2.5, "auto", None],
-    "latent_dim": [0, 1.5, "paper"],
-    "hidden_layer_sizes": [(0,), (10, 2.5), 100, "deep"],
+    "max_clusters": [1, 0, 2.5, "auto", None, True],
+    "latent_dim": [0, 1.5, "paper", True],
+    "hidden_layer_sizes": [(0,), (10, 2.5), 100, "deep", (True,)],
     "linear_path": ["yes", None, 2],
     "activation": ["swish", None, 3],
     "likelihood": ["normal", None, 3, ["poisson"]],

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import make_circles
 
+import skvade
 from skvade import M2Classifier, VaDEClassifier
 from tests.conftest import small
 
@@ -32,8 +33,25 @@ def test_what_might_mean_no_label_is_refused_by_row(name):
     y, hole = HOLES[name]
     y = y.copy()
     y[7] = hole
-    with pytest.raises(ValueError, match=r"y contains \S+ in row 7 \(and in 0 more\); pass -1"):
+    with pytest.raises(ValueError, match=r"y contains \S+ in row 7; pass -1"):
         small(VaDEClassifier).fit(X, y)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_report_says_whether_rows_are_in_the_class_of_their_label(tmp_path):
+    known = np.arange(60) % 2 == 0
+    right = np.where(known, NUMBERS, -1)
+    wrong = np.where(known, RNG.permutation(60) % 3, -1)
+    for y, follows in ((right, True), (wrong, False), (np.where(NUMBERS == 1, 1, -1), True)):
+        model = small(VaDEClassifier, None, n_classes=3).fit(X, y)
+        model.save(tmp_path / "model")
+        for each in (model, skvade.load(tmp_path / "model")):
+            n_right = int((each.predict(X[y >= 0]) == y[y >= 0]).sum())
+            line = each.report().lines["rows with a label"]
+            assert line.startswith(f"{(y >= 0).sum()}, {n_right / (y >= 0).sum():.1%} of them")
+            about_labels = [f for f in each.report().findings if "rows with a label" in f]
+            assert bool(about_labels) != follows
+    assert "GaussianMixture" not in str(small(VaDEClassifier).fit(X, right).report())
 
 
 @pytest.mark.parametrize("kind", ["str", "object", "category", "string"])

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from sklearn.compose import make_column_transformer
+from sklearn.datasets import make_blobs
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.model_selection import GridSearchCV
@@ -69,15 +70,49 @@ def test_lines_are_in_the_columns_that_came_in(fitted, frame):
         assert set(own.column[:2]) <= {"height", "colour", "holes"}
 
 
-def test_information_is_that_of_scikit_learn_up_to_how_chance_is_counted():
+def test_information_is_the_adjusted_one_of_scikit_learn():
+    """Of which the least entropy, here that of membership, is one."""
     inside = GROUP == 1
     values = np.array(list("abcd"), object)[np.where(RNG.random_sample(200) < 0.5, GROUP, 3)]
     column = Column("x", values)
-    mean_entropy = np.mean([_entropy(inside), _entropy(column.bins)])
-    adjusted = adjusted_mutual_info_score(inside, column.bins)
-    mutual = adjusted * (mean_entropy - 3 / 400) + 3 / 400
-    ours = (mutual - 3 / 400) / _entropy(inside)
-    assert column.information(inside) == pytest.approx(ours, abs=3e-3)
+    adjusted = adjusted_mutual_info_score(inside, column.bins, average_method="min")
+    assert column.information(inside) == pytest.approx(adjusted, rel=1e-9)
+
+
+def test_many_values_are_not_many_signs():
+    inside = RNG.random_sample(500) < 0.3
+    names = np.array([f"n{i}" for i in range(500)], object)
+    assert Column("id", names).information(inside) == 0
+    of_many = [Column("x", RNG.permutation(np.repeat(names[:100], 5))) for _ in range(20)]
+    assert abs(np.mean([column.information(inside) for column in of_many])) < 0.02
+
+
+def test_dates_and_durations_are_as_telling_as_numbers():
+    rows, _ = make_blobs(120, centers=2, n_features=2, random_state=1)
+    model = small(VaDEClustering, n_clusters=2).fit(rows)
+    days = 40 * model.labels_ + RNG.randint(0, 10, 120)
+    frame = pd.DataFrame(rows, columns=["a", "b"]).assign(
+        n=days.astype(float),
+        since=pd.Timestamp("2020-03-01") + pd.to_timedelta(days, "D"),
+        passed=pd.to_timedelta(days, "D"),
+    )
+    frame.loc[5, ["n", "since", "passed"]] = None
+    choose = make_column_transformer(("passthrough", ["a", "b"]))
+    pipeline = make_pipeline(choose.fit(frame), model)
+    found = cluster_profiles(pipeline, frame).set_index(["cluster", "column"])
+    for cluster in (0, 1):
+        number = found.loc[(cluster, "n")]
+        for name in ("since", "passed"):
+            other = found.loc[(cluster, name)]
+            assert other["information"] == number["information"]
+            assert other["difference"] == pytest.approx(number["difference"])
+            assert other["missing"] == number["missing"]
+        day = pd.Timedelta(number["typical"], "D")
+        assert abs(found.loc[(cluster, "passed"), "typical"] - day) < pd.Timedelta(1, "s")
+        there = found.loc[(cluster, "since"), "typical"] - pd.Timestamp("2020-03-01")
+        assert abs(there - day) < pd.Timedelta(1, "s")
+    shown = map(str, ClusterProfileDisplay.from_estimator(pipeline, frame).profiles)
+    assert sum(text.startswith("since 2020-0") for text in shown) == 2
 
 
 def _entropy(labels):

@@ -5,7 +5,7 @@ from sklearn.datasets import load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from skvade import DECClustering, VaDEClassifier, VaDEClustering
-from skvade.inspection import LatentSpaceDisplay
+from skvade.inspection import AssignmentDisplay, LatentSpaceDisplay
 from tests.inspection.conftest import fit
 
 COVARIANCES = ["full", "tied", "diag", "spherical"]
@@ -194,6 +194,18 @@ def test_no_more_points_than_asked_for(flat, iris):
     np.testing.assert_array_equal(first.means, other.means)
     known = {tuple(code) for code in flat.transform(X)}
     assert {tuple(code) for code in first.codes} <= known
+
+
+def test_noise_is_grey(iris):
+    rows = iris[0]
+    model = fit(VaDEClustering, rows, noise_quantile=0.9)
+    display = LatentSpaceDisplay.from_estimator(model, rows, max_points=None)
+    assert (display.labels == -1).sum() == (model.labels_ == -1).sum() > 0
+    found = display.points_.get_facecolors()[:, :3]
+    grey = (found == found[:, :1]).all(1)
+    np.testing.assert_array_equal(grey, display.labels == -1)
+    shown = AssignmentDisplay.from_estimator(model, rows)
+    np.testing.assert_array_equal(np.sort(shown.labels), np.sort(model.labels_[model.labels_ >= 0]))
 
 
 def test_many_clusters_have_no_legend_and_colours_of_their_own(models, iris):

@@ -62,6 +62,12 @@ def test_mutual_information_bounds():
         mutual_information(np.ones(3))
 
 
+@pytest.mark.parametrize("proba", [[[2.0, -1.0]], [[5.0, 1.0], [2.0, 3.0]], [[0.2, 0.2]]])
+def test_mutual_information_is_of_probabilities(proba):
+    with pytest.raises(ValueError, match="lines sum to one, got values from .*predict_proba"):
+        mutual_information(proba)
+
+
 def test_confident_examples_name_clusters():
     """With proba that favour the true cluster, one example each names all clusters rightly."""
     classes = RNG.permutation(["x", "y", "z"])
