@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from skvade.estimators.predictor import doubted, in_precision
+from skvade.nn.filling import N_DRAWS, standard_normal
 from skvade.nn.networks import copied
 from skvade.persistence.files import regular, replacing
 from skvade.training.units import FAR, FARTHEST, Units
@@ -75,6 +76,7 @@ class Exported(nn.Module):
         self.module.likelihood.misses = lambda x: has_holes  # a graph does not ask the rows
         if self.module.encoder.filling is not None:
             self.module.encoder.filling.solve = eliminate
+            standard_normal(sum(self.module.encoder.filling.loadings.shape), N_DRAWS)  # a constant
         self.module.draws = None
         self.least = least
         self.doubt = doubt
@@ -148,7 +150,7 @@ class Exported(nn.Module):
 
 
 def eliminate(matrices: Tensor, right: Tensor) -> Tensor:
-    """Solve positive definite A x = b, which ONNX cannot: (n, k, k), (n, k, 1) to (n, k, 1).
+    """Solve positive definite A x = b, which ONNX cannot: (n, k, k), (n, k, m) to (n, k, m).
 
     By Gauss-Jordan elimination, in float64; such matrices need no pivots.
     """
@@ -157,7 +159,7 @@ def eliminate(matrices: Tensor, right: Tensor) -> Tensor:
         row = both[:, column : column + 1] / both[:, column : column + 1, column : column + 1]
         unit = torch.eye(matrices.shape[-1], dtype=both.dtype)[:, column : column + 1]
         both = both - (both[:, :, column : column + 1] - unit) * row
-    return both[:, :, -1:].to(right)
+    return both[:, :, matrices.shape[-1] :].to(right)
 
 
 def write_onnx(estimator: Any, path: Any, before: Sequence[Affine] = (), n_in: int = 0) -> None:

@@ -105,8 +105,9 @@ class FittedMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         description defines says how far clusters lie apart in the model, and is mostly near 0 or 1.
         With `doubt_` the mean probability of the training rows in their clusters is the share of
         their neighbours that are in the same one; where clusters are classes, that is about the
-        share of rows that are right. It is computed row by row, without random draws, in float32
-        for float32 and narrower data and in float64 otherwise.
+        share of rows that are right. Of a row with missing values q(c|x) is the mean over sixteen
+        draws of these given the others, which are the same in every call. It is computed row by
+        row, in float32 for float32 and narrower data and in float64 otherwise.
 
         Parameters
         ----------

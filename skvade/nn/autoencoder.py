@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from skvade.nn.dense import Dense
 from skvade.nn.draws import Draws
+from skvade.nn.filling import N_DRAWS
 from skvade.nn.layers import Layered, Layers, Noise, unchanged
 from skvade.nn.likelihoods import Likelihood
 from skvade.nn.networks import Decoder, GaussianEncoder
@@ -117,7 +118,10 @@ class Autoencoder(nn.Module, ABC):
 
     def encode(self, x: Tensor) -> Encoding:
         """Everything that one pass of the encoder gives."""
-        hidden = self._hidden(self.view(x))
+        return self._encode(self.view(x))
+
+    def _encode(self, view: Tensor) -> Encoding:
+        hidden = self._hidden(view)
         code, log_variance = self.encoder(hidden)
         return Encoding(code, log_variance, hidden)
 
@@ -176,8 +180,18 @@ class Autoencoder(nn.Module, ABC):
         return self.decode(self.centers())
 
     def assign(self, x: Tensor) -> Tensor:
-        """q(c|x), of shape (n_samples, n_clusters)."""
-        return self.category_logits(self.encode(x)).softmax(-1)
+        """q(c|x), of shape (n_samples, n_clusters); of rows with holes E[q(c|x)], by draws."""
+        filling = self.encoder.filling
+        if filling is None or not self.likelihood.misses(x):
+            return self.memberships(self.view(x))
+        drawn = [self.memberships(v) for v in filling.draws(self.likelihood.encoder_input(x))]
+        while len(drawn) > 1:  # in pairs: equal ones have themselves for a mean, to the last bit
+            drawn = [one + other for one, other in zip(drawn[::2], drawn[1::2], strict=True)]
+        return drawn[0] / N_DRAWS
+
+    def memberships(self, view: Tensor) -> Tensor:
+        """q(c|x) of what the encoder sees, of shape (n_samples, n_clusters)."""
+        return self.category_logits(self._encode(view)).softmax(-1)
 
     def row_bytes(self, n_features: int) -> int:
         """Room for what a row takes in a pass, generously.

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
+
 import torch
 from torch import Tensor, nn
+
+N_DRAWS = 16  # a power of two: the sum of so many equal numbers is exact
+
+
+@cache
+def standard_normal(n_columns: int, n_rows: int) -> Tensor:
+    """Numbers that are always the same, the second half of the rows less the first."""
+    half = torch.randn(n_rows // 2, n_columns, generator=torch.Generator().manual_seed(0))
+    return torch.cat([half, -half])
 
 
 class Filling(nn.Module):
@@ -46,12 +58,40 @@ class Filling(nn.Module):
     def forward(self, view: Tensor) -> Tensor:
         """The same rows without NaN: (n_samples, n_features), all else untouched."""
         absent = view.isnan()
-        w, n_components = self.loadings, self.loadings.shape[1]
-        if not n_components:
+        if not self.loadings.shape[1]:
             return torch.where(absent, self.mean, view)
         known = torch.where(absent, 0.0, view - self.mean)
+        z = self.solve(self._gram(absent), (known @ self.loadings).unsqueeze(-1)).squeeze(-1)
+        return torch.where(absent, self.mean + z @ self.loadings.T, view)
+
+    def draws(self, view: Tensor) -> Iterator[Tensor]:
+        """What the rows may be, drawn N_DRAWS times given what is observed; each as `forward`.
+
+            z = (W_o' W_o + s2 I)^-1 [ W_o' (x_o - mu_o + s e_o) + s2 h ]
+            x_m = mu_m + W_m z + s e_m
+
+        with standard normal e and h has the moments of p(x_m | x_o) (Papandreou and Yuille,
+        "Gaussian sampling by local perturbations", NIPS 2010). Every model has the same e and h, of
+        which half are the others with their signs changed, so that the mean of all draws is that of
+        `forward`.
+        """
+        absent, w, k = view.isnan(), self.loadings, self.loadings.shape[1]
+        numbers = standard_normal(len(self.mean) + k, N_DRAWS).to(view)
+        errors, shifts = self.noise.sqrt() * numbers[:, k:], self.noise * numbers[:, :k]
+        if not k:
+            yield from (torch.where(absent, self.mean + error, view) for error in errors)
+            return
+        known, there = torch.where(absent, 0.0, view - self.mean), (~absent).to(view)
+        moved = errors.T.unsqueeze(2) * w.unsqueeze(1)  # (D, draws, k)
+        right = (known @ w).unsqueeze(1) + shifts
+        right = right + (there @ moved.flatten(1)).view(-1, N_DRAWS, k)
+        codes = self.solve(self._gram(absent), right.transpose(1, 2))  # (n, k, draws)
+        for z, error in zip(codes.unbind(2), errors, strict=True):
+            yield torch.where(absent, self.mean + z @ w.T + error, view)
+
+    def _gram(self, absent: Tensor) -> Tensor:
+        """W_o' W_o + s2 I for every row: (n_samples, n_components, n_components)."""
+        w, k = self.loadings, self.loadings.shape[1]
         products = (w.unsqueeze(2) * w.unsqueeze(1)).flatten(1)  # (D, k k)
-        gram = ((~absent).to(view) @ products).view(-1, n_components, n_components)
-        gram = gram + self.noise * torch.eye(n_components, dtype=view.dtype, device=view.device)
-        z = self.solve(gram, (known @ w).unsqueeze(-1)).squeeze(-1)
-        return torch.where(absent, self.mean + z @ w.T, view)
+        gram = ((~absent).to(w) @ products).view(-1, k, k)
+        return gram + self.noise * torch.eye(k, dtype=w.dtype, device=w.device)

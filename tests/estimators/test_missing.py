@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from scipy import stats
-from sklearn.datasets import load_digits, load_iris
+from sklearn.datasets import load_digits, load_iris, make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 import skvade
@@ -61,6 +61,53 @@ def test_holes_are_filled_with_the_conditional_mean_of_a_gaussian():
     covariance = loadings @ loadings.T + noise * np.eye(7)
     for row, ours in zip(rows, filled, strict=True):
         np.testing.assert_allclose(ours, gaussian_expectation(row, mean, covariance), atol=1e-10)
+
+
+@pytest.mark.parametrize("n_components", [0, 3])
+def test_draws_have_the_conditional_moments_of_a_gaussian(n_components, monkeypatch):
+    n_draws, rng = 40_000, np.random.RandomState(1)
+    monkeypatch.setattr("skvade.nn.filling.N_DRAWS", n_draws)
+    mean, loadings, noise = rng.normal(size=5), rng.normal(size=(5, n_components)), 0.3
+    filling = Filling(5, n_components).double()
+    filling.start_(*(torch.as_tensor(value) for value in (mean, loadings, noise)))
+    rows = rng.normal(size=(4, 5))
+    rows[[0, 1, 1, 1], [2, 0, 3, 4]] = np.nan
+    rows[2] = np.nan
+    drawn = torch.stack([*filling.draws(torch.from_numpy(rows))]).numpy()
+    np.testing.assert_allclose(drawn.mean(0), filling(torch.from_numpy(rows)), atol=1e-10)
+    covariance = loadings @ loadings.T + noise * np.eye(5)
+    for number, row in enumerate(rows):
+        absent = np.isnan(row)
+        across = covariance[np.ix_(absent, ~absent)]
+        within = np.linalg.inv(covariance[np.ix_(~absent, ~absent)])
+        expected = np.zeros((5, 5))
+        expected[np.ix_(absent, absent)] = (
+            covariance[np.ix_(absent, absent)] - across @ within @ across.T
+        )
+        found = np.cov(drawn[:, number].T, bias=True)
+        np.testing.assert_allclose(found, expected, atol=1e-9 + 0.04 * np.abs(expected).max())
+        np.testing.assert_array_equal(np.ptp(drawn[:, number][:, ~absent], axis=0), 0)
+
+
+def test_rows_are_as_sure_as_what_is_missing_lets_them_be():
+    """What nothing is known of is in any cluster, and whole rows beside such are untouched."""
+    rows, _ = make_blobs([150, 50], n_features=4, random_state=0)
+    model = small(VaDEClustering, 2, covariance_type="diag").fit(rows)
+    proba = model.predict_proba(np.full((1, 4), np.nan))
+    np.testing.assert_allclose(np.sort(proba[0]), [0.25, 0.75], atol=0.13)
+    both = rows[:20].copy()
+    both[5:9, :3] = np.nan
+    whole = ~np.isnan(both).any(1)
+    np.testing.assert_array_equal(
+        model.predict_proba(both)[whole], model.predict_proba(rows[:20])[whole]
+    )
+    np.testing.assert_array_equal(model.predict(both), model.predict_proba(both).argmax(1))
+    surest = [
+        model.predict_proba(np.where(np.arange(4) < n_known, rows, np.nan)).max(1).mean()
+        for n_known in range(5)
+    ]
+    assert (np.diff(surest) > -0.01).all()
+    assert surest[-1] - surest[0] > 0.1
 
 
 def test_without_loadings_holes_are_filled_with_the_mean():

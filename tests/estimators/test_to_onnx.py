@@ -142,9 +142,10 @@ def test_missing_values_stay_known_after_a_fit_of_complete_rows(tmp_path):
 def test_elimination_solves_positive_definite_systems():
     factors, right = torch.randn(2, 50, 7, 7, generator=torch.Generator().manual_seed(0))
     matrices = factors @ factors.mT + 0.1 * torch.eye(7)
-    expected = torch.linalg.solve(matrices.double(), right[..., :1].double())
-    found = eliminate(matrices, right[..., :1])
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    for n_right in (1, 5):
+        expected = torch.linalg.solve(matrices.double(), right[..., :n_right].double())
+        found = eliminate(matrices, right[..., :n_right])
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_noise_and_limits(tmp_path):

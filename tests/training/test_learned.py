@@ -16,7 +16,10 @@ class Told(nn.Module):
 
     probability = 0.5
 
-    def assign(self, x):
+    def view(self, x):
+        return x
+
+    def memberships(self, x):
         own = (x[:, 0] > 0).long()
         q = torch.full((len(x), 2), 1 - self.probability)
         return q.scatter(1, own[:, None], self.probability)
