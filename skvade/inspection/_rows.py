@@ -147,6 +147,7 @@ class RowsDisplay:
             axis.set_ticks(places, names * len(starts), **style)
         else:
             axis.set_label_text("feature")
+            axis.get_major_locator().set_params(integer=True)
             if len(starts) > 1:
                 axis.set_ticks([])
 
