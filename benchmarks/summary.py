@@ -8,6 +8,7 @@ from statistics import mean, median
 from typing import Any
 
 from benchmarks.development import BATTERIES, TABLES
+from benchmarks.peers import in_turn
 
 # (name in the records, as readers know it, whether NMI is the score)
 SETS = [
@@ -95,7 +96,7 @@ def _row(own: list[dict[str, Any]], name: str, score: str) -> list[str]:
             text += f" ({_short(min(r[score] for r in runs))})"
         cells.append(text)
         if method in WITH_TIME:
-            cells.append(f"{median(r['cpu_seconds']['fit'] for r in runs):.1f}")
+            cells.append(f"{median(r['cpu_seconds']['fit'] for r in in_turn(runs, own)):.1f}")
     ours, *others = (len(runs) for runs in found.values())
     fewest, most = min(filter(None, others), default=0), max(others)
     return [*cells, f"{ours}, {fewest}" + (f" to {most}" if most > fewest else "")]

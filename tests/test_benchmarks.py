@@ -447,7 +447,7 @@ def test_an_ablation_compares_fits_of_the_same_code():
 
 
 def test_the_summary_has_medians_worst_and_the_best_in_bold():
-    fit = {"isa": "native", "data": "iris", "n_rows": 150, "n_features": 4}
+    fit = {"isa": "native", "data": "iris", "n_rows": 150, "n_features": 4, "seed": 0}
     fit |= {"processor": {"name": "a processor", "bfloat16": []}}
     runs = [
         {**fit, "method": method, "acc": acc, "nmi": 0.0, "cpu_seconds": {"fit": 2.0}}
@@ -458,6 +458,10 @@ def test_the_summary_has_medians_worst_and_the_best_in_bold():
     assert text.endswith("One thread of a processor, without bfloat16 units.")
     other = {**runs[0], "processor": {"name": "another", "bfloat16": []}, "acc": 0.1}
     assert summary.figures([*runs, other]) == text
+    beside = {**fit, "method": "umap+gmm", "acc": 0.5, "nmi": 0.0, "cpu_seconds": {"fit": 3.0}}
+    later = {**runs[0], "seed": 7, "cpu_seconds": {"fit": 90.0}}  # of another day
+    in_turn = summary.figures([*runs, later, later, later, beside])
+    assert "| iris | 150 x 4 | ACC | **.900** (.700) | 2.0 | .500 | 3.0 |" in in_turn
 
 
 def test_means_of_many_sets_are_of_medians_and_only_of_who_has_all():
