@@ -11,6 +11,8 @@ import numpy as np
 
 from skvade.training.peers import current_peers
 
+NUMBERS = ("bool", "int", "uint", "halffloat", "float", "double")  # of Arrow
+
 
 def load_rows(path: str | PathLike[str], *, columns: Sequence[str] | None = None) -> Any:
     """Read, of a table in files, the rows that are this process's; outside of a group, all.
@@ -117,16 +119,18 @@ def _names(schema: Any) -> list[str]:
 
 def _kind(name: str, schemas: Sequence[Any]) -> np.dtype | None:
     """What all files' numbers of a column can be, where these differ."""
-    kinds = {np.dtype(schema.field(name).type.to_pandas_dtype()) for schema in schemas}
-    numbers = len(kinds) > 1 and all(kind.kind in "biuf" for kind in kinds)
-    return np.result_type(*kinds) if numbers else None
+    types = {schema.field(name).type for schema in schemas}
+    if len(types) == 1 or not all(str(kind).startswith(NUMBERS) for kind in types):
+        return None
+    return np.result_type(*(kind.to_pandas_dtype() for kind in types))
 
 
 def _column(column: Any, kind: np.dtype | None, may_have_holes: bool, cut: slice) -> np.ndarray:
     """Of a dtype that all processes have; floats where any of them may have holes."""
     values = column.to_numpy()[cut]
-    values = values if kind is None or values.dtype.kind not in "biuf" else values.astype(kind)
-    return values.astype(np.float64) if may_have_holes and values.dtype.kind in "biuO" else values
+    if may_have_holes:
+        return values.astype(np.float64) if values.dtype.kind in "biuO" or kind else values
+    return values if kind is None else values.astype(kind)
 
 
 def _with_holes(metadata: Sequence[Any]) -> set[str]:

@@ -9,7 +9,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.cluster.hierarchy import cut_tree
 from sklearn.base import ClusterMixin
 
@@ -73,7 +72,7 @@ class ClustererMixin(UpdatingMixin, ClusterMixin):
         scout = train(facts, warm=None, seed=seed, listeners=[], make_phases=phases)
         count, n_own = scout.run.handover.count, len(facts.trained_on)
         groups = facts.dealt.give_back(count.groups, n_own, peers)
-        count = replace(count, groups=torch.from_numpy(groups))
+        count = replace(count, groups=groups)
         shape = replace(facts.shape, n_clusters=count.n_clusters)
         size = (facts.n_rows, facts.small)
         start = self._make_initialiser(shape, *size, peers, facts.table)
@@ -91,11 +90,11 @@ class ClustererMixin(UpdatingMixin, ClusterMixin):
             self.merge_tree_ = facts.count.tree
             self.cluster_evidence_ = facts.count.evidence
             self._count_is_clear = facts.count.clear
+        self._comparison = {}  # until `_look_back`
         super()._finish(X, facts, *args)
 
     def _look_back(self, X: Any, facts: Facts, peers: Peers) -> None:
         super()._look_back(X, facts, peers)
-        self._comparison = {}
         if facts.components is None or not self.compare:
             return
         rng = np.random.RandomState(0)  # the same rows and starts for every fit of these data

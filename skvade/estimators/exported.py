@@ -76,6 +76,7 @@ class Exported(nn.Module):
         self.module.likelihood.misses = lambda x: has_holes  # a graph does not ask the rows
         if self.module.encoder.filling is not None:
             self.module.encoder.filling.solve = eliminate
+            self.module.encoder.filling.in_graph = True
             standard_normal(sum(self.module.encoder.filling.loadings.shape), N_DRAWS)  # a constant
         self.module.draws = None
         self.least = least

@@ -193,19 +193,23 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
     def _publish(self, X: Any, candidates: Any, rng: np.random.RandomState) -> None:
         super()._publish(X, candidates, rng)
         self.labels_ = self._named(self.labels_)
+        self._label_counts = np.zeros((2, len(self.classes_)), int)  # until `_look_back`
 
     def _look_back(self, X: Any, facts: Facts, peers: Peers) -> None:
         """How many labels there were, and how many rows with one are in its class."""
         super()._look_back(X, facts, peers)
-        counts = np.zeros((2, len(self.classes_)), int)
+        counts = self._label_counts
         if facts.labels is not None:
             labels = facts.dealt.give_back(facts.labels, len(facts.trained_on), peers)
             (known,) = np.nonzero(labels >= 0)
             right = self.labels_[facts.trained_on[known]] == self.classes_[labels[known]]
-            counts = np.stack([_counted(labels[rows], counts) for rows in (known, known[right])])
+            of_each = (known, known[right])
+            counts = np.stack([np.bincount(labels[i], minlength=counts.shape[1]) for i in of_each])
         self._label_counts = peers.total(counts)
 
     def _objections(self) -> tuple[str, ...]:
+        if not hasattr(self, "_label_counts"):  # as in older pickles
+            return ()
         n_known, n_right = self._label_counts.sum(1).tolist()
         most = int(self._label_counts[0].max())
         if n_known == most or n_right - most >= FOLLOWED * (n_known - most):
@@ -271,10 +275,6 @@ class SemiSupervisedClassifier(UpdatingMixin, ClassifierMixin, BaseDeepModel, Cl
         labeled = self.classes_[: self._n_labeled]
         own = {"classes": self.classes_.tolist(), "labelled classes": labeled.tolist()}
         return {**super()._shape_parameters(), **own}
-
-
-def _counted(labels: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return np.bincount(labels, minlength=like.shape[1])
 
 
 def _compare_classes(classes: Any, known: set[Any]) -> None:

@@ -33,8 +33,8 @@ def as_table(X: Any) -> Any:
         X = X.to_pandas()
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _with_categories(X)
-    if np.ma.is_masked(X):
-        X = X.astype(object).filled(None)
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        X = np.where(X.mask, None, X.data)
     table = np.asarray(X)
     if isinstance(X, list | tuple) and table.dtype.kind in "US":  # numbers have become texts
         table = np.asarray(X, dtype=object)

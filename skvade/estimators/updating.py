@@ -20,7 +20,10 @@ from skvade.training.runtime import resolve_runtime
 
 N_PASSES, RATE = 2, 0.25
 UPDATE = "update"  # the phase of the records of all calls
-OF_THE_FIT = ("converged_", "n_iter_", "restart_agreement_", "_findings", "_n_runs", "_stays")
+OF_THE_FIT = (
+    *("converged_", "n_iter_", "restart_agreement_", "_findings", "_n_runs", "_stays"),
+    *("_comparison", "_label_counts"),
+)
 MAX_REPLAY, MAX_REPLAY_VALUES, LEAST = 2_000, 2_000_000, 200
 
 

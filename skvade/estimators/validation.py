@@ -122,7 +122,9 @@ def check_parameters(estimator: BaseEstimator) -> None:
         caller_name=type(estimator).__name__,
     )
     for name, value in estimator.get_params(deep=False).items():
-        if isinstance(value, bool) and any(isinstance(c, Interval) for c in CONSTRAINTS[name]):
+        if isinstance(value, bool) and any(
+            isinstance(c, Interval) for c in CONSTRAINTS.get(name, ())
+        ):
             raise ValueError(f"The {name!r} parameter must be a number. Got {value!r} instead.")
     for name in ("encoder", "decoder", "init"):
         value = getattr(estimator, name)
@@ -252,10 +254,11 @@ def _with_none_as_object(X: Any) -> Any:
 
 def _with_nan(X: Any) -> Any:
     """Masked arrays with NaN where they are masked."""
-    if not np.ma.is_masked(X):
+    if not isinstance(X, np.ma.MaskedArray) or not np.ma.is_masked(X):
         return X
-    numbers = X.dtype.kind in "fc"
-    return (X if numbers else X.astype(np.float64)).filled(np.nan)
+    if X.dtype.kind == "O":
+        return np.where(X.mask, None, X.data)
+    return (X if X.dtype.kind in "fc" else X.astype(np.float64)).filled(np.nan)
 
 
 # What is of a type with such an attribute is no table yet, and how to make one of it.

@@ -124,9 +124,9 @@ class LatentSpaceDisplay:
         """
         fitted = Fitted(estimator, cls.__name__)
         codes, kind = fitted.codes(X), "cluster"
+        found = None if y is not None and fitted.has_styles else fitted.proba(X).argmax(1)
         if y is None:
-            labels, names = fitted.proba(X).argmax(1), fitted.cluster_names
-            labels[fitted.noise(X)] = NOISE
+            labels, names = np.where(fitted.noise(X), NOISE, found), fitted.cluster_names
         else:
             check_consistent_length(codes, y)
             y = column_or_1d(y)
@@ -134,8 +134,8 @@ class LatentSpaceDisplay:
             y = y.astype(str) if y.dtype.kind == "O" else y
             names, labels = np.unique(y, return_inverse=True)
             kind = "label"
-        found = None if fitted.has_styles else fitted.proba(X).argmax(1)
-        origin, directions, axis_names = _view(codes, projection, found)
+        by = None if fitted.has_styles else found
+        origin, directions, axis_names = _view(codes, projection, by)
         means = covariances = None
         if not fitted.has_styles:
             means, covariances = (fitted.means - origin) @ directions.T, fitted.covariances

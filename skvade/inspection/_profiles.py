@@ -17,6 +17,7 @@ from skvade.estimators.validation import is_absent
 from skvade.inspection._fitted import Fitted
 
 N_BINS = 10
+MANY = 100  # rows that a cell of a table would have by chance
 MISSING = "missing"
 NAMES = ("cluster", "size", "rank", "column", "typical", "others", "difference", "unit")
 
@@ -84,14 +85,14 @@ def cluster_profiles(estimator: Any, X: Any) -> Any:
     Columns are those that come in, before any step of a pipeline: numbers, texts, categories,
     truth values, with or without missing values. They are ordered by
 
-        (I - E[I]) / (H - E[I])
+        (I - E[I]) / H
 
     with the mutual information I of a column in bins and of being in the cluster or not, whose
     entropy is H; E[I] is what it is in the mean over all orders of the rows, so that many values
     are not many signs. Bins are the deciles of numbers, dates and durations (a value that is one of
     ten, or that a tenth of the rows have, has its own), the categories, and what is missing. It is
-    1 where the column alone says who is in the cluster, and about 0, or less, where it says
-    nothing: an adjusted mutual information.
+    nearly 1 where the column alone says who is in the cluster, and about 0, or less, where it says
+    nothing.
 
     Parameters
     ----------
@@ -211,9 +212,11 @@ class Column:
         with np.errstate(divide="ignore", invalid="ignore"):
             mutual = np.nansum(p * np.log(p / (rows * columns)))
             entropy = -np.nansum(columns * np.log(columns))
-        by_chance = expected_mutual_information(table.astype(np.int64), n_rows)
-        beyond = entropy - by_chance
-        return float((mutual - by_chance) / beyond) if beyond > 1e-12 else 0.0
+        if (rows * columns).min() * n_rows > MANY:
+            by_chance = (len(table) - 1) / (2 * n_rows)  # to first order in 1 / n, at once
+        else:
+            by_chance = expected_mutual_information(table.astype(np.int64), n_rows)
+        return float((mutual - by_chance) / entropy) if entropy > 0 else 0.0
 
     def profile(self, cluster: Any, inside: np.ndarray, rank: int, information: float) -> Profile:
         """What this column says of the rows inside."""
@@ -280,7 +283,7 @@ def _columns(X: Any, names: Any) -> Iterator[tuple[Any, ...]]:
     if hasattr(X, "columns") and hasattr(X, "iloc"):
         for number, name in enumerate(X.columns):
             column = X.iloc[:, number]
-            if getattr(column.dtype, "kind", "") in "mM":
+            if getattr(column.dtype, "kind", None) in ("m", "M"):
                 yield name, *_of_time(column)
             else:
                 yield name, _values(column.to_numpy(dtype=object, na_value=None))
@@ -295,16 +298,16 @@ def _columns(X: Any, names: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def _of_time(column: Any) -> tuple[np.ndarray, Callable[[float], Any]]:
-    """Dates or durations as floats, in nanoseconds from the first, and the way back."""
+    """Dates or durations as floats, in seconds from the first, and the way back."""
     import pandas as pd
 
+    column = column.dt.as_unit("us")  # nanoseconds hold three centuries only
     first = column.min()
-    passed = (column - first) / pd.Timedelta(1, "ns")
-    values = passed.to_numpy(dtype=float, na_value=np.nan)
+    values = (column - first).dt.total_seconds().to_numpy(dtype=float, na_value=np.nan)
 
-    def restored(nanoseconds: float) -> Any:
-        known = np.isfinite(nanoseconds)
-        return first + pd.Timedelta(round(nanoseconds), "ns") if known else pd.NaT
+    def restored(seconds: float) -> Any:
+        known = np.isfinite(seconds)
+        return first + np.timedelta64(round(seconds * 1e6), "us") if known else pd.NaT
 
     return values, restored
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from skvade.nn.dense import Dense
 from skvade.nn.draws import Draws
-from skvade.nn.filling import N_DRAWS
+from skvade.nn.filling import N_DRAWS, Filling
 from skvade.nn.layers import Layered, Layers, Noise, unchanged
 from skvade.nn.likelihoods import Likelihood
 from skvade.nn.networks import Decoder, GaussianEncoder
@@ -183,13 +183,22 @@ class Autoencoder(nn.Module, ABC):
         """q(c|x), of shape (n_samples, n_clusters); of rows with holes E[q(c|x)], by draws."""
         filling = self.encoder.filling
         if filling is None or not self.likelihood.misses(x):
-            return self.memberships(self.view(x))
-        drawn = [self.memberships(v) for v in filling.draws(self.likelihood.encoder_input(x))]
+            return self.memberships_of(self.view(x))
+        if filling.in_graph:
+            return self._expected_memberships(x, filling)
+        (holed,) = x.isnan().any(1).nonzero(as_tuple=True)
+        drawn = self._expected_memberships(x[holed], filling)
+        return self.memberships_of(self.view(x)).index_copy(0, holed, drawn)
+
+    def _expected_memberships(self, x: Tensor, filling: Filling) -> Tensor:
+        view, which = self.likelihood.encoder_input(x), self.likelihood.are_drawn
+        of_columns = None if which is None else torch.tensor(which, device=x.device)
+        drawn = [self.memberships_of(v) for v in filling.draws(view, of_columns)]
         while len(drawn) > 1:  # in pairs: equal ones have themselves for a mean, to the last bit
             drawn = [one + other for one, other in zip(drawn[::2], drawn[1::2], strict=True)]
         return drawn[0] / N_DRAWS
 
-    def memberships(self, view: Tensor) -> Tensor:
+    def memberships_of(self, view: Tensor) -> Tensor:
         """q(c|x) of what the encoder sees, of shape (n_samples, n_clusters)."""
         return self.category_logits(self._encode(view)).softmax(-1)
 

@@ -53,6 +53,14 @@ class Likelihood(nn.Module, ABC):
         """Whether entries may be missing; in training that is known, and a GPU is not asked."""
         return self.has_holes if self.training else bool(x.isnan().any())
 
+    @property
+    def are_drawn(self) -> list[bool] | None:
+        """Which columns may be drawn where they are missing; None for all.
+
+        Not those of categories, which no Gaussian number stands for.
+        """
+        return None
+
     def encoder_input(self, x: Tensor) -> Tensor:
         """What the encoder sees of x; same shape."""
         return x

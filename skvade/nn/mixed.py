@@ -143,6 +143,13 @@ class Mixed(Likelihood):
         ]
         return torch.cat(variances)
 
+    @property
+    def are_drawn(self) -> list[bool]:
+        drawn: list[bool] = []
+        for part, size in zip(self.parts, self.sizes, strict=True):
+            drawn += [not isinstance(part, Bernoulli | Categorical)] * size
+        return drawn
+
     def encoder_input(self, x: Tensor) -> Tensor:
         return self._of_each(lambda part, x: part.encoder_input(x), x) * self.scale
 

@@ -202,7 +202,7 @@ def fitted_from(contents: dict[str, Any], cls: Any) -> dict[str, Any]:
     for name in fitted:
         if hasattr(cls, name) or not name.isidentifier():
             raise ValueError(f"it has an attribute {name[:100]!r}, which no fit sets.")
-    sizes = {"D": fitted["n_features_in_"]}
+    sizes = {"D": fitted["n_features_in_"], "A": 2}
     summary = DataSummary.of(fitted["_summary"])
     if "_columns" not in fitted:
         sizes["E"] = sizes["D"]

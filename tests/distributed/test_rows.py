@@ -115,6 +115,18 @@ def test_all_have_the_same_dtype_where_files_differ(tmp_path):
     found = parts(tmp_path, 2)
     assert {part.dtype for part in found} == {np.dtype(np.float64)}
     np.testing.assert_array_equal(np.concatenate(found)[:, 0], [*range(5), *range(5)])
+    pq.write_table(pa.table({"a": pa.array([31, None], pa.int64())}), tmp_path / "0.parquet")
+    pq.write_table(pa.table({"a": pa.array([22, 50], pa.int32())}), tmp_path / "1.parquet")
+    found = parts(tmp_path, 2)
+    assert {part.dtype for part in found} == {np.dtype(np.float64)}
+    np.testing.assert_array_equal(np.concatenate(found)[:, 0], [31, np.nan, 22, 50])
+
+
+def test_categories_of_pandas_are_read(tmp_path):
+    pd, _ = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"a": pd.Categorical(["u", "v", "u"]), "b": [1.0, 2.0, 3.0]})
+    frame.to_parquet(tmp_path / "rows.parquet")
+    assert np.concatenate(parts(tmp_path / "rows.parquet", 2)).tolist() == frame.to_numpy().tolist()
 
 
 @pytest.mark.parametrize("write", [npy, parquet_file, zarr_array])

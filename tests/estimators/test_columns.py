@@ -328,6 +328,7 @@ def test_masked_categories_are_missing():
     model = small(VaDEClustering, 2, categorical_features=[1])
     expected = model.fit(rows).predict_proba(rows)
     np.testing.assert_array_equal(model.fit(hidden).predict_proba(hidden), expected)
+    assert model._columns_in_use.columns[1].categories == (0.0, 1.0)
 
 
 def test_constant_counts_have_a_scale_of_their_own():

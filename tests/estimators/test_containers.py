@@ -82,6 +82,10 @@ def test_what_a_mask_hides_is_missing():
     model = small(VaDEClustering).fit(hidden)
     assert_same(model, small(VaDEClustering).fit(hidden.filled(np.nan)), X)
     np.testing.assert_array_equal(model.predict(hidden), model.predict(hidden.filled(np.nan)))
+    texts = np.ma.masked_array(FRAME.astype(object).assign(town="a").to_numpy(), np.eye(60, 4) > 0)
+    with pytest.raises(ValueError, match=r"no numbers in column 3 \(object, such as 'a'\)"):
+        small(VaDEClustering).fit(texts)
+    assert small(VaDEClustering).fit(FRAME.assign(_mask=0.5)).n_features_in_ == 4
     whole = np.ma.masked_array(X)
     assert_same(small(VaDEClustering).fit(whole), small(VaDEClustering).fit(X), X)
 

@@ -235,6 +235,19 @@ def test_counts_end_where_float32_does(likelihood):
     assert np.isfinite(model.score_samples(COUNTS * 3e8)).all()
 
 
+def test_parameters_of_a_class_of_ones_own_are_left_alone():
+    class Mine(VaDEClustering):
+        def __init__(self, n_clusters=3, *, flag=True, max_iter=2):
+            super().__init__(n_clusters, max_iter=max_iter, hidden_layer_sizes=(8,), random_state=0)
+            self.flag = flag
+
+        @classmethod
+        def _get_param_names(cls):
+            return sorted([*super()._get_param_names(), "flag"])
+
+    assert Mine().fit(np.random.default_rng(0).normal(size=(60, 3))).flag is True
+
+
 BAD_PARAMETERS = {
     "n_clusters": [0, -1, 2.5, "3", None, True],
     "compare": [1.5, "no", None],

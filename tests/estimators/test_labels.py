@@ -1,5 +1,7 @@
 """Which labels are missing: -1 alone, by one rule; what else might mean it is refused."""
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,29 @@ def test_a_report_says_whether_rows_are_in_the_class_of_their_label(tmp_path):
             about_labels = [f for f in each.report().findings if "rows with a label" in f]
             assert bool(about_labels) != follows
     assert "GaussianMixture" not in str(small(VaDEClassifier).fit(X, right).report())
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_report_before_the_end_and_after_more_rows():
+    class Reports:
+        lines: ClassVar[list] = []
+
+        def setup(self, estimator, context): ...
+        def teardown(self, estimator, context): ...
+        def on_fit_task_begin(self, estimator, context): ...
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            self.lines.append("rows with a label" in fitted_estimator.report().lines)
+
+    model = small(VaDEClassifier)
+    if not hasattr(model, "set_callbacks"):
+        pytest.skip("of scikit-learn 1.9")
+    for y in (NUMBERS, np.arange(60) % 4):  # the second time of other classes
+        Reports.lines.clear()
+        model.set_callbacks(Reports()).fit(X, y)
+        assert Reports.lines[-1]
+        assert not any(Reports.lines[:-1])
+    kept = model.report().lines["rows with a label"]
+    assert model.partial_fit(X[:20], np.arange(20) % 4).report().lines["rows with a label"] == kept
 
 
 @pytest.mark.parametrize("kind", ["str", "object", "category", "string"])

@@ -13,14 +13,14 @@ from sklearn.metrics import adjusted_rand_score
 
 import skvade
 from skvade import VaDEClustering
-from skvade.nn.filling import Filling
+from skvade.nn.filling import Filling, standard_normal
 from skvade.nn.likelihoods import LIKELIHOODS
 from skvade.training.batches import Rows
 from skvade.training.missing import linear_model
 from skvade.training.neighbours import principal_components
 from skvade.training.refilling import AS_MANY, FilledByNeighbours
 from skvade.training.units import measure_units, n_observed, observed_in_rows, summarize
-from tests.conftest import FAMILY, rows_for, small, summary
+from tests.conftest import FAMILY, posteriors, rows_for, small, summary
 
 X, Y = load_iris(return_X_y=True)
 RNG = np.random.RandomState(0)
@@ -87,6 +87,42 @@ def test_draws_have_the_conditional_moments_of_a_gaussian(n_components, monkeypa
         found = np.cov(drawn[:, number].T, bias=True)
         np.testing.assert_allclose(found, expected, atol=1e-9 + 0.04 * np.abs(expected).max())
         np.testing.assert_array_equal(np.ptp(drawn[:, number][:, ~absent], axis=0), 0)
+
+
+def test_draws_are_the_same_whatever_torch_makes_by_default():
+    expected = standard_normal(7, 16).clone()
+    standard_normal.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = standard_normal(7, 16)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
+def test_categories_are_not_drawn():
+    rows = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    rows[0, 1:3] = rows[1] = torch.nan
+    filling = Filling(4, 2)
+    filling.start_(torch.zeros(4), torch.ones(4, 2), torch.tensor(0.5))
+    which = torch.tensor([True, False, True, False])
+    of_all = torch.stack([*filling.draws(rows)])
+    drawn = torch.stack([*filling.draws(rows, which)])
+    assert torch.equal(drawn[..., which], of_all[..., which])
+    assert torch.equal(drawn[..., ~which], filling(rows)[:, ~which].expand(16, 3, 2))
+
+
+def test_texts_that_are_missing_are_what_they_are_expected_to_be():
+    rng = np.random.RandomState(0)
+    group = np.repeat([0, 1], 60)
+    frame = pd.DataFrame({"a": rng.normal(3 * group, 1), "t": np.array(["u", "v"], object)[group]})
+    model = small(VaDEClustering, 2, categorical_features=["t"]).fit(frame)
+    assert model.module_.likelihood.are_drawn == [True, False]
+    holed = frame.assign(t=None)
+    x = torch.from_numpy(model._units.to_model(model._columns_in_use.encode(holed))).float()
+    one_filling = model.module_.memberships_of(model.module_.view(x)).detach().numpy()
+    np.testing.assert_allclose(posteriors(model, model._check_new(holed)), one_filling, atol=1e-5)
 
 
 def test_rows_are_as_sure_as_what_is_missing_lets_them_be():

@@ -7,14 +7,15 @@ from scipy.sparse import csr_array
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_blobs
 from sklearn.feature_selection import VarianceThreshold
-from sklearn.metrics import adjusted_mutual_info_score
+from sklearn.metrics import mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skvade import VaDEClustering
 from skvade.inspection import ClusterProfileDisplay, cluster_profiles
-from skvade.inspection._profiles import Column
+from skvade.inspection._profiles import Column, _of_time
 from tests.inspection.conftest import small, tick_names
 
 RNG = np.random.RandomState(0)
@@ -70,21 +71,38 @@ def test_lines_are_in_the_columns_that_came_in(fitted, frame):
         assert set(own.column[:2]) <= {"height", "colour", "holes"}
 
 
-def test_information_is_the_adjusted_one_of_scikit_learn():
-    """Of which the least entropy, here that of membership, is one."""
-    inside = GROUP == 1
+@pytest.mark.parametrize("n_times", [1, 50])
+def test_information_is_that_of_scikit_learn_less_chance(n_times):
+    inside = np.tile(GROUP == 1, n_times)
     values = np.array(list("abcd"), object)[np.where(RNG.random_sample(200) < 0.5, GROUP, 3)]
-    column = Column("x", values)
-    adjusted = adjusted_mutual_info_score(inside, column.bins, average_method="min")
-    assert column.information(inside) == pytest.approx(adjusted, rel=1e-9)
+    column = Column("x", np.tile(values, n_times))
+    table = contingency_matrix(column.bins, inside)
+    by_chance = expected_mutual_information(table, len(inside))
+    expected = (mutual_info_score(inside, column.bins) - by_chance) / _entropy(inside)
+    assert column.information(inside) == pytest.approx(expected, rel=1e-5)
 
 
-def test_many_values_are_not_many_signs():
-    inside = RNG.random_sample(500) < 0.3
-    names = np.array([f"n{i}" for i in range(500)], object)
-    assert Column("id", names).information(inside) == 0
-    of_many = [Column("x", RNG.permutation(np.repeat(names[:100], 5))) for _ in range(20)]
-    assert abs(np.mean([column.information(inside) for column in of_many])) < 0.02
+@pytest.mark.parametrize("n_rows", [500, 1_000, 5_000])
+def test_many_values_are_not_many_signs(n_rows):
+    inside = RNG.random_sample(n_rows) < 0.3
+    names = np.array([f"n{i}" for i in range(n_rows)], object)
+    assert abs(Column("id", names).information(inside)) < 0.01
+    names[0] = names[1]
+    assert abs(Column("nearly an id", names).information(inside)) < 0.01
+    of_many = [Column("x", RNG.permutation(np.tile(names[2:102], 5))) for _ in range(20)]
+    assert abs(np.mean([column.information(inside[:500]) for column in of_many])) < 0.02
+
+
+@pytest.mark.parametrize("far", ["9999-12-31", "0001-01-01", "1650-01-01"])
+def test_dates_of_any_century(far):
+    days = pd.Series(pd.to_datetime(["2020-01-01"] * 3).as_unit("us"))
+    days = pd.concat([days, pd.Series([pd.Timestamp(far).as_unit("us")] * 4)], ignore_index=True)
+    values, restored = _of_time(days)
+    column = Column("day", values, restored)
+    profile = column.profile(0, np.arange(7) < 3, 1, 0.0)
+    assert profile.typical == pd.Timestamp("2020-01-01")
+    assert profile.others == pd.Timestamp(far)
+    assert (profile.difference > 0) == (pd.Timestamp(far) < pd.Timestamp("2020-01-01"))
 
 
 def test_dates_and_durations_are_as_telling_as_numbers():

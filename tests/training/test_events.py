@@ -67,7 +67,7 @@ class Classifier(nn.Module):
     def view(self, x):
         return x
 
-    def memberships(self, x):
+    def memberships_of(self, x):
         return torch.cat([self.linear(x), -self.linear(x)], -1).softmax(-1)
 
     def row_bytes(self, n_features):
@@ -106,7 +106,7 @@ class Scripted(nn.Module):
     def view(self, x):
         return x
 
-    def memberships(self, x):
+    def memberships_of(self, x):
         self.modes.add(self.training)
         self.asked += x[:, 0].long().tolist()
         return nn.functional.one_hot(self.labels[self.epoch, x[:, 0].long()], 3).float()

@@ -19,7 +19,7 @@ class Told(nn.Module):
     def view(self, x):
         return x
 
-    def memberships(self, x):
+    def memberships_of(self, x):
         own = (x[:, 0] > 0).long()
         q = torch.full((len(x), 2), 1 - self.probability)
         return q.scatter(1, own[:, None], self.probability)
