@@ -11,6 +11,7 @@ from sklearn.utils import check_array
 
 from skvade.inspection._drawing import panels
 from skvade.inspection._fitted import Fitted
+from skvade.metrics._assignment import check_probabilities
 
 MOST_NAMED, MOST_WRITTEN = 40, 16
 LEAST_SHADED, LEAST_WRITTEN = 1e-3, 5e-3
@@ -110,13 +111,7 @@ class AssignmentDisplay:
         AssignmentDisplay
         """
         proba = check_array(proba, dtype=float, input_name="proba")
-        low, total = proba.min(), proba.sum(1)
-        if low < 0 or np.abs(total - 1).max() > 1e-3:
-            raise ValueError(
-                f"proba must hold probabilities whose lines sum to one, got values from {low:.3g} "
-                f"and sums from {total.min():.3g} to {total.max():.3g}; pass what predict_proba "
-                "gives."
-            )
+        check_probabilities(proba)
         labels, n_clusters = proba.argmax(1), proba.shape[1]
         members = np.eye(n_clusters)[labels]
         sizes = members.sum(0)[:, None]

@@ -51,13 +51,18 @@ def mutual_information(proba: Any) -> float:
     total, entropy = np.zeros(proba.shape[1]), 0.0
     for start in range(0, len(proba), BLOCK_ROWS):
         block = proba[start : start + BLOCK_ROWS].astype(float)
-        low, sums = block.min(), block.sum(1)
-        if low < 0 or np.abs(sums - 1).max() > 1e-3:
-            raise ValueError(
-                f"proba must hold probabilities whose lines sum to one, got values from {low:.3g} "
-                f"and sums from {sums.min():.3g} to {sums.max():.3g}; pass what predict_proba "
-                "gives."
-            )
+        check_probabilities(block)
         total += block.sum(0)
         entropy += entr(block).sum(1).sum()
     return max(0.0, float(entr(total / len(proba)).sum() - entropy / len(proba)))
+
+
+def check_probabilities(proba: np.ndarray) -> None:
+    """Raise a ValueError where lines of (n_samples, n_clusters) are no probabilities."""
+    low, total = proba.min(), proba.sum(1)
+    if low < 0 or np.abs(total - 1).max() > 1e-3:
+        raise ValueError(
+            f"proba must hold probabilities whose lines sum to one, got values from {low:.3g} "
+            f"and sums from {total.min():.3g} to {total.max():.3g}; pass what predict_proba "
+            "gives."
+        )
