@@ -198,8 +198,8 @@ class GenerativeMixin:
         names_one = isinstance(cluster, Integral) and not isinstance(cluster, bool)
         if not (names_one and 0 <= cluster < n_clusters):
             raise ValueError(
-                f"cluster must be None or an integer from 0 to {n_clusters - 1}, of a classifier "
-                f"the place in classes_, got {cluster!r}."
+                f"cluster must be None or an integer from 0 to {n_clusters - 1}, got {cluster!r}; "
+                "of a classifier it is the place in classes_."
             )
 
     def _named(self, clusters: np.ndarray) -> np.ndarray:

@@ -147,9 +147,10 @@ class RowsDisplay:
             axis.set_ticks(places, names * len(starts), **style)
         else:
             axis.set_label_text("feature")
-            axis.get_major_locator().set_params(integer=True)
             if len(starts) > 1:
                 axis.set_ticks([])
+            elif type(axis.get_major_locator()).__name__ == "AutoLocator":
+                axis.get_major_locator().set_params(integer=True)
 
     def _add_colorbar(self, ax: Any) -> None:
         label = "standard deviations from mean"
