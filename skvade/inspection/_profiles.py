@@ -245,7 +245,8 @@ class Column:
             return _median(self.values[here]), _median(self.values[there]), 0.0, 1.0
         spread = self.values[~self.absent].std()
         apart = self.values[here].mean() - self.values[there].mean()
-        difference = float(apart / spread) if spread > 0 else 0.0
+        varies = np.ptp(self.values[~self.absent]) > 0  # of a constant the spread is rounding
+        difference = float(apart / spread) if varies else 0.0
         return _median(self.values[here]), _median(self.values[there]), difference, 1.0
 
     def _shares(self, inside: np.ndarray) -> tuple[Any, Any, float, float]:

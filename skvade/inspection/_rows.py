@@ -115,7 +115,9 @@ class RowsDisplay:
         counts = np.maximum(1, observed.sum(0))
         mean = np.where(observed, reference, 0).sum(0) / counts
         spread = np.sqrt(np.where(observed, np.square(reference - mean), 0).sum(0) / counts)
-        return (rows - mean) / np.where(spread > 0, spread, 1)
+        least, most = (np.where(observed, reference, end) for end in (np.inf, -np.inf))
+        varies = most.max(0) > least.min(0)  # of a constant the spread is rounding
+        return (rows - mean) / np.where(varies, spread, 1)
 
     def _shades(self, rows: np.ndarray) -> dict[str, Any]:
         if self.image_shape is None:
@@ -146,10 +148,12 @@ class RowsDisplay:
             places = np.concatenate([start + np.arange(len(names)) for start in starts])
             axis.set_ticks(places, names * len(starts), **style)
         else:
+            from matplotlib.ticker import AutoLocator
+
             axis.set_label_text("feature")
             if len(starts) > 1:
                 axis.set_ticks([])
-            elif type(axis.get_major_locator()).__name__ == "AutoLocator":
+            elif isinstance(axis.get_major_locator(), AutoLocator):
                 axis.get_major_locator().set_params(integer=True)
 
     def _add_colorbar(self, ax: Any) -> None:

@@ -69,6 +69,7 @@ EARLIER = {  # of files that were written before there were these
 OF_GENERATIVE = {"weights_": ("f", "K"), "_noise": ("f", "SL"), "lower_bound_": float}
 OF_CALIBRATED = {"_ordinary": ("f", "Q")}
 OF_CLUSTERERS = {"n_clusters_": int, "_comparison": dict}
+MAY_BE_NONE = "M"  # mergers: one group has none
 OF_COUNTED = {
     "merge_tree_": ("f", "MF"),
     "cluster_evidence_": ("f", "C"),
@@ -303,7 +304,7 @@ def _check_attribute(name: str, value: Any, kind: Any, sizes: dict[str, int]) ->
     kinds, axes = kind
     if type(value) is not np.ndarray or value.dtype.kind not in kinds or value.ndim != len(axes):
         raise ValueError(f"{name} is not an array of the dtype and dimensions that it should have.")
-    some = value.shape[1:] if name == "merge_tree_" else value.shape  # one group is not merged
+    some = (size for size, axis in zip(value.shape, axes, strict=True) if axis != MAY_BE_NONE)
     if 0 in some:  # an array without entries could claim any size of its other dimensions
         raise ValueError(f"{name} is of shape {value.shape}, which has no entries.")
     shape = tuple(sizes.setdefault(*pair) for pair in zip(axes, value.shape, strict=True))

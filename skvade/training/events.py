@@ -217,8 +217,9 @@ def memberships(run: Running, rows: Rows) -> torch.Tensor:
     """q(c|x) of rows in the middle of training, holes filled once, (n_rows, n_clusters)."""
     model = run.model
     with evaluated(model):
-        of_rows = lambda x: model.memberships_of(model.view(x))  # noqa: E731
-        found = rows.map(of_rows, model.row_bytes(rows.n_features))
+        found = rows.map(
+            lambda x: model.memberships_of(model.view(x)), model.row_bytes(rows.n_features)
+        )
     return found.to(rows.device)  # where a checkpoint's are put, too
 
 

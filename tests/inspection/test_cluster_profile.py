@@ -16,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skvade import VaDEClustering
 from skvade.inspection import ClusterProfileDisplay, cluster_profiles
 from skvade.inspection._profiles import Column, _of_time
+from skvade.inspection._rows import RowsDisplay
 from tests.inspection.conftest import small, tick_names
 
 RNG = np.random.RandomState(0)
@@ -103,6 +104,17 @@ def test_dates_of_any_century(far):
     assert profile.typical == pd.Timestamp("2020-01-01")
     assert profile.others == pd.Timestamp(far)
     assert (profile.difference > 0) == (pd.Timestamp(far) < pd.Timestamp("2020-01-01"))
+
+
+def test_a_constant_column_differs_nowhere():
+    """Though the mean of some numbers is not any of them, by rounding."""
+    for value in (0.1, 0.3, 98.6, 1e9 / 3):
+        column = Column("x", np.full(200, value))
+        for group in range(3):
+            profile = column.profile(group, GROUP == group, 1, 0.0)
+            assert (profile.difference, profile.standardized) == (0.0, 0.0)
+    display = RowsDisplay(reference=np.column_stack([np.full(200, 0.1), RNG.normal(size=200)]))
+    assert (np.abs(display._scaled(display.reference)[:, 0]) < 1e-12).all()
 
 
 def test_dates_and_durations_are_as_telling_as_numbers():
